@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * C inline functions and macros under names that Rust can call. See helpers.h.
+ */
+#include <linux/blk-mq.h>
+#include <linux/dma-mapping.h>
+#include <linux/pci.h>
+#include <linux/workqueue.h>
+
+#include "helpers.h"
+
+void ext_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+struct pci_dev *ext_pci_physfn(struct pci_dev *dev)
+{
+	return pci_physfn(dev);
+}
+
+bool ext_pci_dev_is_disconnected(const struct pci_dev *dev)
+{
+	return READ_ONCE(dev->error_state) == pci_channel_io_perm_failure;
+}
+
+bool ext_dma_need_unmap(struct device *dev)
+{
+	return dma_need_unmap(dev);
+}
+
+bool ext_dma_use_iova(struct dma_iova_state *state)
+{
+	return dma_use_iova(state);
+}
+
+void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask)
+{
+	dma_set_min_align_mask(dev, mask);
+}
+
+enum dma_data_direction ext_rq_dma_dir(struct request *rq)
+{
+	return rq_dma_dir(rq);
+}
+
+dma_addr_t ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
+			       unsigned int *len)
+{
+	struct bio_vec bv = req_bvec(rq);
+
+	*len = bv.bv_len;
+	return dma_map_bvec(dev, &bv, rq_dma_dir(rq), 0);
+}
+
+bool ext_dma_mapping_error(struct device *dev, dma_addr_t addr)
+{
+	return dma_mapping_error(dev, addr);
+}
+
+bool ext_blk_rq_dma_unmap(struct request *rq, struct device *dev,
+			  struct dma_iova_state *state, size_t len,
+			  enum pci_p2pdma_map_type map)
+{
+	return blk_rq_dma_unmap(rq, dev, state, len, map);
+}
+
+bool ext_blk_mq_add_to_batch(struct request *rq, struct io_comp_batch *iob,
+			     bool is_error,
+			     void (*complete)(struct io_comp_batch *iob))
+{
+	return blk_mq_add_to_batch(rq, iob, is_error, complete);
+}
+
+bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq)
+{
+	return nvme_check_ready(ctrl, rq, true);
+}
+
+void ext_nvme_start_request(struct request *rq)
+{
+	nvme_start_request(rq);
+}
+
+bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result)
+{
+	union nvme_result res = { .u64 = cpu_to_le64(result) };
+
+	return nvme_try_complete_req(rq, cpu_to_le16(status), res);
+}
+
+void ext_nvme_complete_batch(struct io_comp_batch *iob,
+			     void (*unmap)(struct request *rq))
+{
+	nvme_complete_batch(iob, unmap);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C inline functions and macros that the abstractions in this folder need,
+ * under names that Rust can call. Nothing here decides anything: each shim
+ * stands for the kernel function that it is named after.
+ */
+#ifndef NVME_RS_HELPERS_H
+#define NVME_RS_HELPERS_H
+
+#include <linux/blk-mq-dma.h>
+
+#include "nvme.h"
+
+/* linux/workqueue.h */
+void ext_init_work(struct work_struct *work, work_func_t func);
+
+/* linux/pci.h */
+struct pci_dev *ext_pci_physfn(struct pci_dev *dev);
+bool ext_pci_dev_is_disconnected(const struct pci_dev *dev);
+
+/* linux/dma-mapping.h */
+bool ext_dma_need_unmap(struct device *dev);
+bool ext_dma_use_iova(struct dma_iova_state *state);
+void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask);
+
+/* linux/blk-mq.h, linux/blk-mq-dma.h */
+enum dma_data_direction ext_rq_dma_dir(struct request *rq);
+dma_addr_t ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
+			       unsigned int *len);
+bool ext_dma_mapping_error(struct device *dev, dma_addr_t addr);
+bool ext_blk_rq_dma_unmap(struct request *rq, struct device *dev,
+			  struct dma_iova_state *state, size_t len,
+			  enum pci_p2pdma_map_type map);
+bool ext_blk_mq_add_to_batch(struct request *rq, struct io_comp_batch *iob,
+			     bool is_error,
+			     void (*complete)(struct io_comp_batch *iob));
+
+/* drivers/nvme/host/nvme.h */
+bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq);
+void ext_nvme_start_request(struct request *rq);
+bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result);
+void ext_nvme_complete_batch(struct io_comp_batch *iob,
+			     void (*unmap)(struct request *rq));
+
+#endif /* NVME_RS_HELPERS_H */

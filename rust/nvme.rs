@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! nvme-core, the library behind every NVMe transport of the kernel.
+//!
+//! nvme-core identifies controllers, finds namespaces, makes their block and character devices and
+//! turns block requests into commands. A [`Transport`] carries the commands to the controller and
+//! the completions back. A [`Controller`] is what the two share.
+//!
+//! C header: `drivers/nvme/host/nvme.h`
+
+mod admin;
+mod command;
+mod controller;
+mod ops;
+mod queue;
+mod request;
+mod tags;
+mod transport;
+
+pub use self::{
+    admin::AdminDone,
+    command::{
+        Command,
+        CommandStatus,
+        Completion, //
+    },
+    controller::{
+        Controller,
+        Limits,
+        State, //
+    },
+    request::{
+        InFlight,
+        Prepared,
+        Request,
+        Started, //
+    },
+    tags::{
+        CompletionBatch,
+        QueueTags, //
+    },
+    transport::Transport, //
+};

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! nvme-core's calls into a transport (`struct nvme_ctrl_ops`).
+
+use super::{
+    Controller,
+    Transport, //
+};
+use crate::bindings;
+use kernel::{
+    error::from_result,
+    module::this_module,
+    prelude::*, //
+};
+
+/// The operations of transport `T`.
+pub(super) fn vtable<T: Transport>() -> bindings::nvme_ctrl_ops {
+    bindings::nvme_ctrl_ops {
+        name: T::NAME.as_char_ptr(),
+        module: this_module::<T::OwnerModule>().as_ptr(),
+        reg_read32: Some(read32_callback::<T>),
+        reg_write32: Some(write32_callback::<T>),
+        reg_read64: Some(read64_callback::<T>),
+        free_ctrl: Some(free_callback::<T>),
+        submit_async_event: Some(async_event_callback::<T>),
+        get_address: Some(address_callback::<T>),
+        get_virt_boundary: Some(virt_boundary_callback),
+        ..Default::default()
+    }
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T` and a place for the value.
+unsafe extern "C" fn read32_callback<T: Transport>(
+    ctrl: *mut bindings::nvme_ctrl,
+    offset: u32,
+    value: *mut u32,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
+    from_result(|| {
+        let read = T::read32(ctrl, offset)?;
+        // SAFETY: By the contract of this function.
+        unsafe { value.write(read) };
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T`.
+unsafe extern "C" fn write32_callback<T: Transport>(
+    ctrl: *mut bindings::nvme_ctrl,
+    offset: u32,
+    value: u32,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
+    from_result(|| T::write32(ctrl, offset, value).map(|()| 0))
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T` and a place for the value.
+unsafe extern "C" fn read64_callback<T: Transport>(
+    ctrl: *mut bindings::nvme_ctrl,
+    offset: u32,
+    value: *mut u64,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
+    from_result(|| {
+        let read = T::read64(ctrl, offset)?;
+        // SAFETY: By the contract of this function.
+        unsafe { value.write(read) };
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, once, when the last reference to the controller is gone.
+unsafe extern "C" fn free_callback<T: Transport>(ctrl: *mut bindings::nvme_ctrl) {
+    // SAFETY: By the contract of this function.
+    unsafe { Controller::<T>::free(ctrl) };
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T`.
+unsafe extern "C" fn async_event_callback<T: Transport>(ctrl: *mut bindings::nvme_ctrl) {
+    // SAFETY: By the contract of this function.
+    T::submit_async_event(unsafe { Controller::<T>::from_raw(ctrl) });
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T` and `size` bytes at `buf`.
+unsafe extern "C" fn address_callback<T: Transport>(
+    ctrl: *mut bindings::nvme_ctrl,
+    buf: *mut c_char,
+    size: c_int,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
+    let name = ctrl.parent().name();
+    let size = usize::try_from(size).unwrap_or(0);
+    // SAFETY: By the contract of this function; `name` is a C string.
+    unsafe { bindings::snprintf(buf, size, c"%s\n".as_char_ptr(), name.as_char_ptr()) }
+}
+
+/// PRP lists cannot have gaps within a page (base specification, section 4.1.1).
+unsafe extern "C" fn virt_boundary_callback(
+    _ctrl: *mut bindings::nvme_ctrl,
+    _is_admin: bool,
+) -> c_ulong {
+    (bindings::NVME_CTRL_PAGE_SIZE - 1) as c_ulong
+}

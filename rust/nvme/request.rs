@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A request on its way through the transport: new, prepared, started, in flight.
+
+use super::{
+    Command,
+    Controller,
+    Transport, //
+};
+use crate::{
+    bindings,
+    block::mq::{
+        DataMapping,
+        Segment,
+        Status, //
+    }, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    }, //
+};
+
+/// What follows a `struct request` of transport `T` in memory.
+///
+/// `nvme` is first, as nvme-core expects it there.
+#[repr(C)]
+pub(super) struct Pdu<T: Transport> {
+    nvme: bindings::nvme_request,
+    command: Command,
+    mapping: DataMapping,
+    /// Whether an Abort command was sent for the command.
+    aborted: Atomic<bool>,
+    data: T::RequestData,
+}
+
+impl<T: Transport> Pdu<T> {
+    /// The PDU of `rq`.
+    ///
+    /// # Safety
+    ///
+    /// `rq` is valid and of a tag set of a `Controller<T>`.
+    #[inline]
+    pub(super) unsafe fn of(rq: *mut bindings::request) -> *mut Self {
+        // SAFETY: The tag set reserves room for the PDU right behind each request.
+        unsafe { rq.add(1) }.cast()
+    }
+
+    /// nvme-core's part of the PDU of `rq`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`].
+    #[inline]
+    pub(super) unsafe fn nvme_request(rq: *mut bindings::request) -> *mut bindings::nvme_request {
+        // SAFETY: By the contract of this function.
+        unsafe { &raw mut (*Self::of(rq)).nvme }
+    }
+
+    /// Makes the PDU of a request that the tag set has just allocated.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`], nobody uses the request yet, and `ctrl` is the tag set's controller.
+    pub(super) unsafe fn init(rq: *mut bindings::request, ctrl: *mut bindings::nvme_ctrl) {
+        // SAFETY: By the contract of this function.
+        unsafe {
+            let pdu = Self::of(rq);
+            pdu.write(Self {
+                nvme: bindings::nvme_request {
+                    cmd: (&raw mut (*pdu).command).cast(),
+                    ctrl,
+                    ..Default::default()
+                },
+                command: Command::new(0),
+                mapping: DataMapping::default(),
+                aborted: Atomic::new(false),
+                data: T::RequestData::default(),
+            });
+        }
+    }
+
+    /// Destroys the PDU of a request that is about to be freed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`]; [`Pdu::init`] was called, and nobody uses the request any more.
+    pub(super) unsafe fn exit(rq: *mut bindings::request) {
+        // SAFETY: By the contract of this function.
+        unsafe { Self::of(rq).drop_in_place() };
+    }
+
+    /// Gives back the data of a request that the device is done with.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`]; the caller owns the request: it is completed, or never was started.
+    #[inline]
+    pub(super) unsafe fn release(rq: *mut bindings::request) {
+        // SAFETY: By the contract of this function; the hardware context of a request that was
+        // queued is set, and its data is a `T::Queue` by `init_hctx`.
+        unsafe {
+            if (*rq).nr_phys_segments == 0 {
+                return;
+            }
+            let pdu = &mut *Self::of(rq);
+            let queue = &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>();
+            T::release(queue, &mut pdu.data);
+            let ctrl = Controller::<T>::from_raw(pdu.nvme.ctrl);
+            pdu.mapping.unmap(rq, ctrl.dma_device(), ctrl.segments());
+        }
+    }
+}
+
+/// A request that the block layer hands to the transport.
+///
+/// # Invariants
+///
+/// `rq` is valid, of a tag set of `ctrl`, not started, and owned by this value.
+pub struct Request<'a, T: Transport> {
+    rq: *mut bindings::request,
+    ctrl: &'a Controller<T>,
+}
+
+impl<'a, T: Transport> Request<'a, T> {
+    /// # Safety
+    ///
+    /// The type invariants hold.
+    #[inline]
+    pub(super) unsafe fn new(rq: *mut bindings::request, ctrl: &'a Controller<T>) -> Self {
+        // INVARIANT: By the contract of this function.
+        Self { rq, ctrl }
+    }
+
+    /// Whether the controller's state admits the request.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::ext_nvme_check_ready(self.ctrl.as_raw(), self.rq) }
+    }
+
+    /// Answers for a request that is not ready: it comes back later, takes another path, or fails.
+    pub fn fail_not_ready(self) -> Result<(), Status> {
+        // SAFETY: By the type invariants.
+        let raw = unsafe { bindings::nvme_fail_nonready_command(self.ctrl.as_raw(), self.rq) };
+        Status::from_raw(raw).map_or(Ok(()), Err)
+    }
+
+    /// Has nvme-core build the command.
+    #[inline]
+    pub fn setup(self) -> Result<Prepared<'a, T>, Status> {
+        // SAFETY: By the type invariants; `queuedata` is the namespace, or null for the admin
+        // queue, by nvme-core.
+        let raw = unsafe {
+            bindings::nvme_setup_cmd((*(*self.rq).q).queuedata.cast(), self.rq)
+        };
+        if let Some(status) = Status::from_raw(raw) {
+            return Err(status);
+        }
+        // SAFETY: By the type invariants nobody else uses the PDU.
+        unsafe { (*Pdu::<T>::of(self.rq)).aborted.store(false, Relaxed) };
+        // INVARIANT: `nvme_setup_cmd` has built the command.
+        Ok(Prepared {
+            rq: self.rq,
+            ctrl: self.ctrl,
+            _t: PhantomData,
+        })
+    }
+}
+
+/// A request with its command built. If it is dropped, all is undone.
+///
+/// # Invariants
+///
+/// As for [`Request`], and the command is built.
+pub struct Prepared<'a, T: Transport> {
+    rq: *mut bindings::request,
+    ctrl: &'a Controller<T>,
+    _t: PhantomData<&'a mut T::RequestData>,
+}
+
+impl<T: Transport> Prepared<'_, T> {
+    #[inline]
+    fn pdu(&mut self) -> &mut Pdu<T> {
+        // SAFETY: By the type invariants nobody else uses the PDU.
+        unsafe { &mut *Pdu::<T>::of(self.rq) }
+    }
+
+    /// Whether the command transfers data.
+    #[inline]
+    pub fn has_data(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.rq).nr_phys_segments != 0 }
+    }
+
+    /// Maps the data for DMA and hands the segments to `each` in order, with the transport's data
+    /// of the request, until it fails. On failure nothing stays mapped, and what `each` put into
+    /// the request's data goes to [`Transport::release`] when `self` is dropped.
+    #[inline]
+    pub fn map_data(
+        &mut self,
+        mut each: impl FnMut(&mut T::RequestData, Segment) -> Result<(), Status>,
+    ) -> Result<(), Status> {
+        if !self.has_data() {
+            return Err(Status::IOERR);
+        }
+        let (rq, ctrl) = (self.rq, self.ctrl);
+        let Pdu { mapping, data, .. } = self.pdu();
+        // SAFETY: By the type invariants and the check; `mapping` is empty, as `release` or a
+        // failure emptied it. The device is bound while requests are queued.
+        unsafe {
+            mapping.map(rq, ctrl.dma_device(), ctrl.segments(), |segment| {
+                each(data, segment)
+            })
+        }
+    }
+
+    /// The command, for the transport to complete.
+    #[inline]
+    pub fn command_mut(&mut self) -> &mut Command {
+        &mut self.pdu().command
+    }
+
+    /// Starts the request's clock. From here on the request completes by its completion queue
+    /// entry, by its timeout, or by being cancelled.
+    #[inline]
+    pub fn start(mut self) -> Started {
+        let command = self.pdu().command;
+        let this = ManuallyDrop::new(self);
+        // SAFETY: By the type invariants.
+        unsafe { bindings::ext_nvme_start_request(this.rq) };
+        Started { command }
+    }
+}
+
+impl<T: Transport> Drop for Prepared<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; the request was never started.
+        unsafe {
+            Pdu::<T>::release(self.rq);
+            bindings::nvme_cleanup_cmd(self.rq);
+        }
+    }
+}
+
+/// The command of a request that waits to be completed: to be put in the submission queue.
+#[must_use = "a command that is not submitted times out"]
+pub struct Started {
+    command: Command,
+}
+
+impl Started {
+    /// The command.
+    #[inline]
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+}
+
+/// A started request whose time is up.
+///
+/// # Invariants
+///
+/// `rq` is valid, of a tag set of a `Controller<T>`, and its tag is not reused while this lives;
+/// it may be completed at any time.
+pub struct InFlight<'a, T: Transport> {
+    rq: *mut bindings::request,
+    _t: PhantomData<&'a Controller<T>>,
+}
+
+impl<T: Transport> InFlight<'_, T> {
+    /// # Safety
+    ///
+    /// The type invariants hold.
+    pub(super) unsafe fn new(rq: *mut bindings::request) -> Self {
+        // INVARIANT: By the contract of this function.
+        Self {
+            rq,
+            _t: PhantomData,
+        }
+    }
+
+    /// The request's tag.
+    pub fn tag(&self) -> u32 {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.rq).tag }.unsigned_abs()
+    }
+
+    /// The command identifier.
+    pub fn command_id(&self) -> u16 {
+        // SAFETY: By the type invariant.
+        let genctr = unsafe { (*Pdu::<T>::nvme_request(self.rq)).genctr };
+        u16::from(genctr & 0xf) << 12 | (self.tag() & 0xfff) as u16
+    }
+
+    /// The command's opcode.
+    pub fn opcode(&self) -> u8 {
+        // SAFETY: By the type invariant; a started command does not change.
+        unsafe { (*Pdu::<T>::of(self.rq)).command }.opcode()
+    }
+
+    /// Whether the request is still not completed.
+    pub fn is_in_flight(&self) -> bool {
+        // SAFETY: By the type invariant.
+        let state = unsafe { (&raw const (*self.rq).state).read_volatile() };
+        state == bindings::mq_rq_state_MQ_RQ_IN_FLIGHT
+    }
+
+    /// Notes that an Abort is sent for the command. Returns whether one was already.
+    pub fn set_aborted(&self) -> bool {
+        // SAFETY: By the type invariant; the flag is atomic.
+        unsafe { (*Pdu::<T>::of(self.rq)).aborted.xchg(true, Full) }
+    }
+
+    /// Has the submitter told `EINTR` when the request is cancelled.
+    pub fn set_cancelled(&self) {
+        // SAFETY: By the type invariant; only the timeout handler, which runs once at a time for
+        // a request, and cancelling write the flags of a started request.
+        unsafe {
+            let flags = &raw mut (*Pdu::<T>::nvme_request(self.rq)).flags;
+            flags.write_volatile(flags.read_volatile() | bindings::NVME_REQ_CANCELLED as u8);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a completion queue entry to the request that it completes.
+
+use super::{
+    queue,
+    request::Pdu,
+    Completion,
+    Controller,
+    Transport, //
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ptr::null_mut, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        rcu, //
+    }, //
+};
+
+/// Mark of hidden tags, in a bit that is 0 in the address of any tags.
+const HIDDEN: usize = 1;
+
+/// The tags of each queue, as the block layer has them now.
+///
+/// # Invariants
+///
+/// `tags`, unless null or marked as hidden, is valid until an RCU grace period after it was marked.
+pub(super) struct TagTable {
+    entries: KVec<Entry>,
+}
+
+struct Entry {
+    tags: Atomic<*mut bindings::blk_mq_tags>,
+    /// Whether a [`QueueTags`] for this queue exists.
+    taken: Atomic<bool>,
+}
+
+impl TagTable {
+    /// For queues 0 to `queues` - 1.
+    pub(super) fn new(queues: u16) -> Result<Self> {
+        let mut entries = KVec::with_capacity(usize::from(queues), GFP_KERNEL)?;
+        for _ in 0..queues {
+            entries.push(
+                Entry {
+                    tags: Atomic::new(null_mut()),
+                    taken: Atomic::new(false),
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Self { entries })
+    }
+
+    /// Notes the tags of queue `qid`.
+    ///
+    /// # Safety
+    ///
+    /// `tags` is valid until after [`TagTable::hide`] was called for it.
+    pub(super) unsafe fn set(&self, qid: usize, tags: *mut bindings::blk_mq_tags) {
+        if let Some(entry) = self.entries.get(qid) {
+            entry.tags.store(tags, Release);
+        }
+    }
+
+    /// Makes the requests of the queues from `first` on to `last` impossible to find, and waits
+    /// until nobody holds one that was found. Sleeps for a grace period.
+    pub(super) fn hide(&self, first: usize, last: usize) {
+        for entry in self.range(first, last) {
+            let tags = entry.tags.load(Relaxed);
+            entry.tags.store(tags.map_addr(|a| a | HIDDEN), Release);
+        }
+        rcu::synchronize_rcu();
+    }
+
+    /// Undoes [`TagTable::hide`].
+    ///
+    /// # Safety
+    ///
+    /// The tags are the same as when they were hidden.
+    pub(super) unsafe fn show(&self, first: usize, last: usize) {
+        for entry in self.range(first, last) {
+            let tags = entry.tags.load(Relaxed);
+            entry.tags.store(tags.map_addr(|a| a & !HIDDEN), Release);
+        }
+    }
+
+    fn range(&self, first: usize, last: usize) -> impl Iterator<Item = &Entry> {
+        let count = last.saturating_sub(first).saturating_add(1);
+        self.entries.iter().skip(first).take(count)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// The right to complete the requests of one queue; there is one for each queue.
+///
+/// Whoever owns the completion queue owns this.
+pub struct QueueTags<T: Transport> {
+    ctrl: ARef<Controller<T>>,
+    qid: u16,
+}
+
+impl<T: Transport> QueueTags<T> {
+    /// Takes the tags of queue `qid`: `EBUSY` if somebody has them, `EINVAL` if there is no such
+    /// queue.
+    pub fn take(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
+        let entry = ctrl
+            .tags
+            .entries
+            .get(usize::from(qid))
+            .ok_or(EINVAL)?;
+        if entry.taken.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        Ok(Self {
+            ctrl: ctrl.into(),
+            qid,
+        })
+    }
+
+    /// The controller that the queue is of.
+    pub fn controller(&self) -> &Controller<T> {
+        &self.ctrl
+    }
+
+    /// The number of the queue.
+    pub fn qid(&self) -> u16 {
+        self.qid
+    }
+
+    /// Completes the request that `cqe` is for: by itself, or with `batch`.
+    ///
+    /// `ENOENT` if no command with this identifier is under way in this queue; a device that
+    /// completes what was never sent, or completes it twice, is found out here.
+    #[inline]
+    pub fn complete(
+        &mut self,
+        cqe: &Completion,
+        batch: &mut CompletionBatch<T>,
+        _rcu: &rcu::Guard,
+    ) -> Result {
+        let entry = self
+            .ctrl
+            .tags
+            .entries
+            .get(usize::from(self.qid))
+            .ok_or(ENOENT)?;
+        let tags = entry.tags.load(Acquire);
+        if tags.is_null() || tags.addr() & HIDDEN != 0 {
+            return Err(ENOENT);
+        }
+
+        let command_id = u16::from_le(cqe.command_id);
+        let tag = command_id & 0xfff;
+        // SAFETY: Tags that are not hidden are valid during the RCU read-side section that `_rcu` stands for.
+        // `rqs` has `nr_tags` entries; requests are not freed while the tags are valid.
+        let rq = unsafe {
+            if u32::from(tag) >= (*tags).nr_tags {
+                return Err(ENOENT);
+            }
+            (*tags).rqs.add(usize::from(tag)).read_volatile()
+        };
+        // SAFETY: As above, `rq` is null or valid.
+        if rq.is_null()
+            || unsafe { (&raw const (*rq).state).read_volatile() }
+                != bindings::mq_rq_state_MQ_RQ_IN_FLIGHT
+        {
+            return Err(ENOENT);
+        }
+        // SAFETY: The request is in flight and of this controller, so it has a `Pdu<T>` whose
+        // `nvme_request` is ours until it is completed, and only the owner of `self` does that:
+        // cancelling first hides the tags.
+        let req = unsafe { Pdu::<T>::nvme_request(rq) };
+        // SAFETY: As above.
+        if unsafe { (*req).genctr } & 0xf != (command_id >> 12) as u8 {
+            return Err(ENOENT);
+        }
+
+        // SAFETY: `rq` is in flight and the device is done with it, as far as the device can be
+        // believed.
+        unsafe {
+            if bindings::ext_nvme_try_complete_req(rq, u16::from_le(cqe.status), u64::from_le(cqe.result)) {
+                // The CPU that submitted it completes it.
+                return Ok(());
+            }
+            let failed = (*req).status != 0;
+            let complete = Some(queue::complete_batch_callback::<T> as _);
+            if !bindings::ext_blk_mq_add_to_batch(rq, &mut batch.iob, failed, complete) {
+                queue::complete_callback::<T>(rq);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transport> Drop for QueueTags<T> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.ctrl.tags.entries.get(usize::from(self.qid)) {
+            entry.taken.store(false, Relaxed);
+        }
+    }
+}
+
+/// Requests that are completed together, when the value is dropped.
+pub struct CompletionBatch<T: Transport> {
+    iob: bindings::io_comp_batch,
+    _t: PhantomData<T>,
+}
+
+impl<T: Transport> CompletionBatch<T> {
+    /// An empty batch.
+    #[inline]
+    pub fn new() -> Self {
+        Self {
+            iob: bindings::io_comp_batch::default(),
+            _t: PhantomData,
+        }
+    }
+}
+
+impl<T: Transport> Default for CompletionBatch<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Transport> Drop for CompletionBatch<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.iob.req_list.head.is_null() {
+            // SAFETY: The list holds completed requests of transport `T`.
+            unsafe { queue::complete_batch_callback::<T>(&mut self.iob) };
+        }
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a transport does for nvme-core.
+
+use super::{
+    Controller,
+    InFlight,
+    Request, //
+};
+use crate::block::mq::{
+    Status,
+    TimerAction, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A way to a controller.
+///
+/// `Self` is the transport's data of one controller, see [`Controller::data`]; it lives as long as
+/// anybody holds the controller, which may be longer than the device is bound.
+#[vtable]
+pub trait Transport: Sized + Send + Sync + 'static {
+    /// What `/sys/class/nvme/nvmeX/transport` reads.
+    const NAME: &'static CStr;
+
+    /// A submission and completion queue pair, as the submission path needs it.
+    type Queue: Send + Sync + 'static;
+
+    /// What the transport keeps in each request.
+    type RequestData: Default + Send + 'static;
+
+    /// Reads the 32-bit register at `offset` (base specification, section 3.1.4).
+    fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32>;
+
+    /// Writes the 32-bit register at `offset`.
+    fn write32(ctrl: &Controller<Self>, offset: u32, value: u32) -> Result;
+
+    /// Reads the 64-bit register at `offset`.
+    fn read64(ctrl: &Controller<Self>, offset: u32) -> Result<u64>;
+
+    /// Submits one Asynchronous Event Request, with [`Controller::async_event_id`].
+    fn submit_async_event(ctrl: &Controller<Self>);
+
+    /// Resets the controller: it is in state `Resetting`, and is to become `Live` again, or `Dead`.
+    /// Runs in nvme-core's reset workqueue.
+    fn reset(ctrl: &Controller<Self>);
+
+    /// The queue pair `qid`; 0 is the admin queue. `None` if there is no such.
+    fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Self::Queue>>;
+
+    /// The interrupt vector of I/O queue 1, if the I/O queues have one each, in order, spread
+    /// over the CPUs; else queues are shared out without regard to interrupts.
+    fn first_io_vector(ctrl: &Controller<Self>) -> Option<u32>;
+
+    /// Sends `rq` on `queue`. The doorbell may be left for later unless `last`. May not sleep.
+    fn queue_rq(
+        ctrl: &Controller<Self>,
+        queue: &Self::Queue,
+        rq: Request<'_, Self>,
+        last: bool,
+    ) -> Result<(), Status>;
+
+    /// Rings the doorbell for what was queued without `last`.
+    fn commit_rqs(queue: &Self::Queue);
+
+    /// The device is done with a request's data: gives back what `data` holds. Any context.
+    fn release(queue: &Self::Queue, data: &mut Self::RequestData);
+
+    /// The time of `rq` is up. Sleeps if it likes.
+    fn timeout(
+        ctrl: &Controller<Self>,
+        queue: &Self::Queue,
+        rq: &InFlight<'_, Self>,
+    ) -> TimerAction;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PCI: driver callbacks beyond probe and unbind, SR-IOV, interrupts, bus notifications, BARs.
+//!
+//! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
+
+use crate::bindings;
+use kernel::{
+    device::DeviceContext,
+    pci::Device, //
+};
+
+mod bar;
+mod bound;
+mod driver;
+pub mod irq;
+mod notifier;
+mod power;
+pub mod sriov;
+
+pub use self::{
+    bar::{
+        BarMapping,
+        Doorbell,
+        Regions, //
+    },
+    bound::{
+        BoundGuard,
+        BoundLock, //
+    },
+    driver::{
+        Adapter,
+        Driver, //
+    },
+    notifier::BusNotifier,
+    power::{
+        DeviceEnabled,
+        DeviceExt, //
+    }, //
+};
+
+/// Returns the C structure behind `dev`.
+fn as_raw<Ctx: DeviceContext>(dev: &Device<Ctx>) -> *mut bindings::pci_dev {
+    // CAST: `Device` is `repr(transparent)` over `Opaque<pci_dev>`.
+    core::ptr::from_ref(dev).cast_mut().cast()
+}

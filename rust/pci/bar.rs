@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory BARs whose mapping may outlive the driver's hold on the device.
+
+use super::as_raw;
+use crate::bindings;
+use kernel::{
+    device::Bound,
+    error::to_result,
+    io::{
+        Io,
+        IoBase,
+        Mmio,
+        MmioBackend,
+        MmioRaw,
+        Region, //
+    },
+    pci::Device,
+    prelude::*,
+    str::CStr,
+    sync::Arc, //
+};
+
+/// The claim of a device's memory BARs; released when dropped.
+pub struct Regions<'bound> {
+    dev: &'bound Device<Bound>,
+    bars: i32,
+}
+
+impl<'bound> Regions<'bound> {
+    /// Claims all memory BARs of `dev` in `/proc/iomem` under `name`.
+    ///
+    /// `EBUSY` if a BAR is claimed already.
+    pub fn request(dev: &'bound Device<Bound>, name: &'static CStr) -> Result<Self> {
+        // SAFETY: `as_raw` is valid.
+        let bars =
+            unsafe { bindings::pci_select_bars(as_raw(dev), bindings::IORESOURCE_MEM as c_ulong) };
+        // SAFETY: `as_raw` is valid; `name` lives forever, as resources keep the pointer.
+        to_result(unsafe {
+            bindings::pci_request_selected_regions(as_raw(dev), bars, name.as_char_ptr())
+        })?;
+        Ok(Self { dev, bars })
+    }
+
+    /// Maps BAR `bar`, which must be at least `SIZE` bytes long.
+    ///
+    /// `ENODEV` if the BAR is missing or shorter, `ENOMEM` if it cannot be mapped.
+    pub fn map<const SIZE: usize>(&self, bar: u32) -> Result<Arc<BarMapping<SIZE>>> {
+        let start = self.dev.resource_start(bar)?;
+        let len = usize::try_from(self.dev.resource_len(bar)?)?;
+        if start == 0 || len < SIZE {
+            return Err(ENODEV);
+        }
+        // SAFETY: The range is the device's BAR, claimed by `self`.
+        let addr = unsafe { bindings::ioremap(start, len) };
+        if addr.is_null() {
+            return Err(ENOMEM);
+        }
+        let raw = MmioRaw::new_region(addr as usize, len).inspect_err(|_| {
+            // SAFETY: `addr` was mapped above and nobody has seen it.
+            unsafe { bindings::iounmap(addr) }
+        })?;
+        // INVARIANT: `raw` is the range mapped above.
+        let mapping = BarMapping { raw };
+        Ok(Arc::new(mapping, GFP_KERNEL)?)
+    }
+}
+
+impl Drop for Regions<'_> {
+    fn drop(&mut self) {
+        // SAFETY: These are the BARs that `request` claimed.
+        unsafe { bindings::pci_release_selected_regions(as_raw(self.dev), self.bars) }
+    }
+}
+
+/// A mapped memory BAR, unmapped when dropped.
+///
+/// Unlike `kernel::pci::Bar` it is not tied to the time that the device is bound: objects that
+/// user space can hold open past it, such as a controller's character device, may own one. An
+/// access after the device is gone reads all ones, as any access to a missing PCI device.
+///
+/// # Invariants
+///
+/// `raw` is mapped until the value is dropped.
+pub struct BarMapping<const SIZE: usize> {
+    raw: MmioRaw<Region<SIZE>>,
+}
+
+impl<const SIZE: usize> BarMapping<SIZE> {
+    /// The length of the BAR in bytes.
+    pub fn len(&self) -> usize {
+        self.as_view().size()
+    }
+
+    /// Whether the BAR has no bytes; never, as [`Regions::map`] refuses such.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads 64 bits at `offset` as two 32-bit reads, the lower first, for devices that know no
+    /// wider access.
+    pub fn read64_lo_hi(&self, offset: usize) -> Result<u64> {
+        let lo = self.try_read32(offset)?;
+        let hi = self.try_read32(offset.checked_add(4).ok_or(EINVAL)?)?;
+        Ok(u64::from(hi) << 32 | u64::from(lo))
+    }
+
+    /// Writes 64 bits at `offset` as two 32-bit writes, the lower first.
+    pub fn write64_lo_hi(&self, value: u64, offset: usize) -> Result {
+        let high = offset.checked_add(4).ok_or(EINVAL)?;
+        self.try_write32(value as u32, offset)?;
+        self.try_write32((value >> 32) as u32, high)
+    }
+
+    /// A register of 32 bits at `offset` that is written often: the bounds are checked once, here.
+    pub fn doorbell(self: &Arc<Self>, offset: usize) -> Result<Doorbell<SIZE>> {
+        let end = offset.checked_add(4).ok_or(EINVAL)?;
+        if end > self.len() || offset % 4 != 0 {
+            return Err(EINVAL);
+        }
+        // INVARIANT: Checked above.
+        Ok(Doorbell {
+            mapping: self.clone(),
+            addr: self.raw.addr() + offset,
+        })
+    }
+}
+
+impl<const SIZE: usize> Drop for BarMapping<SIZE> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; nobody borrows the mapping any more.
+        unsafe { bindings::iounmap(self.raw.addr() as *mut c_void) }
+    }
+}
+
+impl<'a, const SIZE: usize> IoBase<'a> for &'a BarMapping<SIZE> {
+    type Backend = MmioBackend;
+    type Target = Region<SIZE>;
+
+    fn as_view(self) -> Mmio<'a, Region<SIZE>> {
+        // SAFETY: By the type invariant the range stays mapped while `self` is borrowed.
+        unsafe { Mmio::from_raw(self.raw) }
+    }
+}
+
+/// A 32-bit register whose bounds have been checked.
+///
+/// # Invariants
+///
+/// `addr` is the aligned address of four bytes within `mapping`.
+pub struct Doorbell<const SIZE: usize> {
+    mapping: Arc<BarMapping<SIZE>>,
+    addr: usize,
+}
+
+impl<const SIZE: usize> Doorbell<SIZE> {
+    /// Writes `value`, after all earlier writes to memory (`writel`).
+    #[inline]
+    pub fn ring(&self, value: u32) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::writel(value, self.addr as *mut c_void) }
+    }
+
+    /// The BAR that the register is in.
+    pub fn mapping(&self) -> &Arc<BarMapping<SIZE>> {
+        &self.mapping
+    }
+}

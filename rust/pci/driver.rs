@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PCI driver registration with the callbacks that `kernel::pci::Driver` lacks.
+//!
+//! [`Adapter`] plugs into [`kernel::driver::Registration`] as the kernel crate's own adapter does,
+//! so the private data's life cycle is the driver core's.
+
+use super::{
+    sriov,
+    BoundLock, //
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    mem::offset_of,
+    pin::Pin, //
+};
+use kernel::{
+    device,
+    device_id::RawDeviceIdIndex,
+    dma::{
+        Device as _,
+        DmaMask, //
+    },
+    driver,
+    error::{
+        from_result,
+        to_result, //
+    },
+    pci::{
+        Device,
+        DeviceId,
+        IdTable, //
+    },
+    prelude::*,
+    str::CStr,
+    sync::Arc,
+    types::Opaque,
+    ThisModule, //
+};
+
+/// A PCI driver.
+///
+/// All callbacks run with the device's lock held, between the start of `probe` and the end of
+/// `unbind`.
+#[vtable]
+pub trait Driver: 'static {
+    /// The type of the extra data in the ID table.
+    type IdInfo: 'static;
+
+    /// The driver's private data of a bound device. Callbacks share it, hence `Sync`.
+    type Data<'bound>: Send + Sync + 'bound;
+
+    /// What the driver keeps in the device's [`BoundLock`]; dropped before the device is unbound.
+    type State: Send + Default + Unpin + 'static;
+
+    /// How many bits of address the devices reach.
+    const DMA_MASK: DmaMask;
+
+    /// The low bits of an address that mapping must not change, as a mask.
+    const DMA_MIN_ALIGN_MASK: u32;
+
+    /// The devices that the driver is for.
+    const ID_TABLE: IdTable<Self::IdInfo>;
+
+    /// Starts `dev`. `bound` gives the device to contexts that no callback covers, such as work
+    /// items; it is revoked when the device is unbound, or when this fails.
+    fn probe<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        bound: Arc<BoundLock<Self::State>>,
+        info: Option<&'bound Self::IdInfo>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
+
+    /// Stops `dev`: after this no part of the driver may need the device. Then the
+    /// [`BoundLock`]'s contents and the private data are dropped, in this order.
+    fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+
+    /// Quiesces `dev` for power-off, reboot or kexec.
+    fn shutdown<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+
+    /// The administrator wrote `num_vfs` to `sriov_numvfs`. Returns how many VFs are enabled now.
+    ///
+    /// The PCI core has checked `num_vfs` against TotalVFs, and calls with a number above zero
+    /// only while no VF is enabled.
+    fn sriov_configure<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        num_vfs: u16,
+        lock: &sriov::RescanLocked,
+    ) -> Result<u16>;
+
+    /// A function reset is about to happen: stop using the device.
+    fn reset_prepare<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+
+    /// The function reset is over: start the device again.
+    fn reset_done<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+}
+
+/// The driver core's private data: the driver's own, and the lock that outlives it.
+#[pin_data]
+pub struct Private<'bound, T: Driver> {
+    bound: Arc<BoundLock<T::State>>,
+    #[pin]
+    data: T::Data<'bound>,
+}
+
+/// Makes a [`Driver`] known to the PCI core.
+pub struct Adapter<T: Driver>(PhantomData<T>);
+
+// SAFETY:
+// - `bindings::pci_driver` is `repr(C)` and embeds a `struct device_driver` in field `driver`.
+// - `Private<T>` is what `probe_callback` stores as the device's private data.
+unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
+    type DriverType = bindings::pci_driver;
+    type DriverData<'bound> = Private<'bound, T>;
+    const DEVICE_DRIVER_OFFSET: usize = offset_of!(bindings::pci_driver, driver);
+}
+
+// SAFETY: `unregister` undoes exactly what a successful `register` did.
+unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
+    unsafe fn register(
+        reg: &Opaque<Self::DriverType>,
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> Result {
+        let pdrv = reg.get();
+
+        // SAFETY: By the contract of `register`, `pdrv` is a default `struct pci_driver` that
+        // nobody else uses yet.
+        unsafe {
+            (*pdrv).name = name.as_char_ptr();
+            (*pdrv).id_table = T::ID_TABLE.as_ptr();
+            (*pdrv).probe = Some(Self::probe_callback);
+            (*pdrv).remove = Some(Self::remove_callback);
+            if T::HAS_SHUTDOWN {
+                (*pdrv).shutdown = Some(Self::shutdown_callback);
+            }
+            if T::HAS_SRIOV_CONFIGURE {
+                (*pdrv).sriov_configure = Some(Self::sriov_configure_callback);
+            }
+            (*pdrv).err_handler = &Self::ERROR_HANDLERS;
+            (*pdrv).driver.probe_type = bindings::probe_type_PROBE_PREFER_ASYNCHRONOUS;
+        }
+
+        // SAFETY: `pdrv` is filled in, and stays pinned until `unregister`.
+        to_result(unsafe {
+            bindings::__pci_register_driver(pdrv, module.as_ptr(), name.as_char_ptr())
+        })
+    }
+
+    unsafe fn unregister(reg: &Opaque<Self::DriverType>) {
+        // SAFETY: By the contract of `unregister`, `reg` is registered.
+        unsafe { bindings::pci_unregister_driver(reg.get()) }
+    }
+}
+
+impl<T: Driver> Adapter<T> {
+    const ERROR_HANDLERS: bindings::pci_error_handlers = bindings::pci_error_handlers {
+        reset_prepare: if T::HAS_RESET_PREPARE {
+            Some(Self::reset_prepare_callback)
+        } else {
+            None
+        },
+        reset_done: if T::HAS_RESET_DONE {
+            Some(Self::reset_done_callback)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// Calls `f` with the device behind `pdev` and the driver's data of it.
+    ///
+    /// # Safety
+    ///
+    /// `pdev` is valid and bound to this driver, `probe_callback` has succeeded for it and its
+    /// private data is not dropped yet; all of this stays so during the call.
+    unsafe fn with_data<R>(
+        pdev: *mut bindings::pci_dev,
+        f: impl for<'a> FnOnce(
+            &'a Device<device::Core<'a>>,
+            &'a BoundLock<T::State>,
+            Pin<&'a T::Data<'a>>,
+        ) -> R,
+    ) -> R {
+        // SAFETY: `Device` is transparent over `struct pci_dev`; the caller promises validity,
+        // and callbacks run in the context that `CoreInternal` stands for.
+        let dev = unsafe { &*pdev.cast::<Device<device::CoreInternal<'_>>>() };
+        // SAFETY: The private data is a `Private<T>` by `probe_callback`.
+        let private = unsafe { dev.as_ref().drvdata_borrow::<Private<'_, T>>() };
+        let bound = &private.get_ref().bound;
+        // SAFETY: `data` is structurally pinned in `Private`.
+        let data = unsafe { private.map_unchecked(|p| &p.data) };
+        f(dev, bound, data)
+    }
+
+    extern "C" fn probe_callback(
+        pdev: *mut bindings::pci_dev,
+        id: *const bindings::pci_device_id,
+    ) -> c_int {
+        // SAFETY: The PCI core probes valid devices only, in the context of `CoreInternal`.
+        let dev = unsafe { &*pdev.cast::<Device<device::CoreInternal<'_>>>() };
+        // SAFETY: `DeviceId` is transparent over `struct pci_device_id`.
+        let id = unsafe { &*id.cast::<DeviceId>() };
+        // SAFETY: `id` is an entry of `T::ID_TABLE`, the catch-all of the PCI core without data,
+        // or a dynamic ID, whose data the PCI core checks against the table.
+        let info = unsafe { id.info_unchecked_opt::<T::IdInfo>() };
+
+        from_result(|| {
+            let core: &Device<device::Core<'_>> = dev;
+            // SAFETY: The driver has not seen the device yet, so it does no DMA.
+            unsafe {
+                core.dma_set_mask_and_coherent(T::DMA_MASK)?;
+                core.dma_set_max_seg_size(u32::MAX);
+                bindings::ext_dma_set_min_align_mask(
+                    &raw mut (*pdev).dev,
+                    T::DMA_MIN_ALIGN_MASK,
+                );
+            }
+
+            let bound = BoundLock::<T::State>::new(core)?;
+            let held = bound.clone();
+            let private = try_pin_init!(Private::<'_, T> {
+                bound: held.clone(),
+                data <- T::probe(core, held, info),
+            });
+
+            dev.as_ref()
+                .set_drvdata(private)
+                .inspect_err(|_| bound.revoke())?;
+            Ok(0)
+        })
+    }
+
+    extern "C" fn remove_callback(pdev: *mut bindings::pci_dev) {
+        // SAFETY: The PCI core removes only what it has probed, once.
+        unsafe {
+            Self::with_data(pdev, |dev, bound, data| {
+                T::unbind(dev, data);
+                bound.revoke();
+            })
+        }
+    }
+
+    extern "C" fn shutdown_callback(pdev: *mut bindings::pci_dev) {
+        // SAFETY: The PCI core shuts down bound devices only, with the device lock held.
+        unsafe { Self::with_data(pdev, |dev, _, data| T::shutdown(dev, data)) }
+    }
+
+    extern "C" fn sriov_configure_callback(pdev: *mut bindings::pci_dev, num_vfs: c_int) -> c_int {
+        from_result(|| {
+            let num_vfs = u16::try_from(num_vfs)?;
+            // SAFETY: The PCI core calls this for bound devices only, with the device lock and
+            // the rescan lock held.
+            let enabled = unsafe {
+                Self::with_data(pdev, |dev, _, data| {
+                    let lock = sriov::RescanLocked::assume();
+                    T::sriov_configure(dev, data, num_vfs, &lock)
+                })
+            }?;
+            Ok(c_int::from(enabled))
+        })
+    }
+
+    extern "C" fn reset_prepare_callback(pdev: *mut bindings::pci_dev) {
+        // SAFETY: The PCI core calls this for bound devices only, with the device lock held.
+        unsafe { Self::with_data(pdev, |dev, _, data| T::reset_prepare(dev, data)) }
+    }
+
+    extern "C" fn reset_done_callback(pdev: *mut bindings::pci_dev) {
+        // SAFETY: As for `reset_prepare_callback`.
+        unsafe { Self::with_data(pdev, |dev, _, data| T::reset_done(dev, data)) }
+    }
+}

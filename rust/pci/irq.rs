@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupt vectors spread over the CPUs, and state that belongs to an interrupt handler.
+
+use super::as_raw;
+use crate::bindings;
+use core::{
+    cell::UnsafeCell,
+    pin::Pin, //
+};
+use kernel::{
+    device::Bound,
+    error::to_result,
+    irq::IrqReturn,
+    new_mutex,
+    pci::Device,
+    prelude::*,
+    str::CStr,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// A device's interrupt vectors; freed when the last reference is dropped.
+///
+/// Keep it in the device's [`BoundLock`](super::BoundLock): the vectors must be freed before the
+/// device is unbound.
+pub struct Vectors {
+    dev: ARef<Device>,
+    len: u32,
+}
+
+impl Vectors {
+    /// Allocates between `min` and `max` vectors, MSI-X before MSI before INTx. All but the first
+    /// `pre_vectors` are spread over the CPUs, and their affinity is the kernel's to manage.
+    ///
+    /// `ENOSPC` if the device has fewer than `min`.
+    pub fn alloc(
+        dev: &Device<Bound>,
+        min: u32,
+        max: u32,
+        pre_vectors: u32,
+    ) -> Result<Arc<Vectors>> {
+        let mut affinity = bindings::irq_affinity {
+            pre_vectors,
+            ..Default::default()
+        };
+        let flags = bindings::PCI_IRQ_ALL_TYPES | bindings::PCI_IRQ_AFFINITY;
+        // SAFETY: `as_raw` is valid; `affinity` is only read and written during the call.
+        let ret = unsafe {
+            bindings::pci_alloc_irq_vectors_affinity(as_raw(dev), min, max, flags, &mut affinity)
+        };
+        to_result(ret)?;
+        let vectors = Vectors {
+            dev: dev.into(),
+            len: u32::try_from(ret)?,
+        };
+        Ok(Arc::new(vectors, GFP_KERNEL)?)
+    }
+
+    /// How many vectors there are; at least one.
+    pub fn count(&self) -> u32 {
+        self.len
+    }
+}
+
+impl Drop for Vectors {
+    fn drop(&mut self) {
+        // SAFETY: `alloc` allocated them. Every handler holds a reference while it is registered,
+        // so none is.
+        unsafe { bindings::pci_free_irq_vectors(as_raw(&self.dev)) }
+    }
+}
+
+/// What an interrupt does.
+pub trait Handler: Send + 'static {
+    /// Handles the interrupt, in hard interrupt context. Never runs beside itself, nor beside
+    /// [`IrqCell::with`].
+    fn handle(&mut self) -> IrqReturn;
+}
+
+/// State that an interrupt handler owns: `&mut` in the handler without any lock, and `&mut`
+/// elsewhere with the interrupt kept away.
+pub struct IrqCell<H: Handler> {
+    inner: Pin<KBox<Inner<H>>>,
+}
+
+#[pin_data]
+struct Inner<H: Handler> {
+    /// Accessed by the handler, or by whoever holds `line` with the interrupt disabled or free.
+    handler: UnsafeCell<H>,
+    /// `Some` while the handler is registered. Taken before any lock of the handler's own.
+    #[pin]
+    line: Mutex<Option<Line>>,
+}
+
+/// A registered interrupt.
+struct Line {
+    vectors: Arc<Vectors>,
+    index: u32,
+    irq: u32,
+}
+
+// SAFETY: `handler` is reached by one context at a time, see `Inner::handler`, and is `Send`.
+unsafe impl<H: Handler> Sync for IrqCell<H> {}
+
+impl<H: Handler> IrqCell<H> {
+    /// Creates the cell, with no interrupt yet.
+    pub fn new(handler: H) -> Result<Self> {
+        let inner = KBox::pin_init(
+            pin_init!(Inner {
+                handler: UnsafeCell::new(handler),
+                line <- new_mutex!(None, "IrqCell::line"),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok(Self { inner })
+    }
+
+    /// Registers the handler for vector `index`, as `name` in `/proc/interrupts`.
+    ///
+    /// `EBUSY` if it is registered already, `EINVAL` if there is no such vector.
+    pub fn request(&self, vectors: &Arc<Vectors>, index: u32, name: &CStr) -> Result {
+        let mut line = self.inner.line.lock();
+        if line.is_some() {
+            return Err(EBUSY);
+        }
+        let dev = as_raw(&vectors.dev);
+        // SAFETY: `dev` is valid and has its vectors, as `vectors` is alive.
+        let irq = unsafe { bindings::pci_irq_vector(dev, index) };
+        let irq = u32::try_from(irq).map_err(|_| EINVAL)?;
+        // SAFETY: `inner` is pinned on the heap and freed only after `free`, see `drop`; if the
+        // cell is leaked, it stays. `name` is copied by the callee.
+        to_result(unsafe {
+            bindings::pci_request_irq(
+                dev,
+                index,
+                Some(handle_callback::<H>),
+                None,
+                self.dev_id(),
+                c"%s".as_char_ptr(),
+                name.as_char_ptr(),
+            )
+        })?;
+        *line = Some(Line {
+            vectors: vectors.clone(),
+            index,
+            irq,
+        });
+        Ok(())
+    }
+
+    /// Takes the handler off its interrupt, waiting for a running one. Sleeps.
+    pub fn free(&self) {
+        let mut line = self.inner.line.lock();
+        if let Some(l) = &*line {
+            // SAFETY: `request` registered exactly this.
+            unsafe { bindings::pci_free_irq(as_raw(&l.vectors.dev), l.index, self.dev_id()) };
+        }
+        *line = None;
+    }
+
+    /// Runs `f` on the state with the interrupt kept away. Sleeps; not for interrupt context.
+    pub fn with<R>(&self, f: impl FnOnce(&mut H) -> R) -> R {
+        let line = self.inner.line.lock();
+        if let Some(l) = &*line {
+            // SAFETY: The interrupt is ours while `line` is `Some`. Waits for a running handler.
+            unsafe { bindings::disable_irq(l.irq) };
+        }
+        // SAFETY: The handler does not run: its interrupt is disabled or it has none. Other
+        // callers of this wait for `line`.
+        let ret = f(unsafe { &mut *self.inner.handler.get() });
+        if let Some(l) = &*line {
+            // SAFETY: Balances the call above.
+            unsafe { bindings::enable_irq(l.irq) };
+        }
+        ret
+    }
+
+    fn dev_id(&self) -> *mut c_void {
+        core::ptr::from_ref(&*self.inner).cast_mut().cast()
+    }
+}
+
+impl<H: Handler> Drop for IrqCell<H> {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+extern "C" fn handle_callback<H: Handler>(
+    _irq: c_int,
+    dev_id: *mut c_void,
+) -> bindings::irqreturn_t {
+    // SAFETY: `dev_id` is the `Inner<H>` that `request` passed, alive until `free`. Only the cell
+    // of `handler` is touched here.
+    let handler = unsafe { (*dev_id.cast::<Inner<H>>().cast_const()).handler.get() };
+    // SAFETY: One handler of a line runs at a time, `with` disables the line first, and `request`
+    // and `free` hold the lock that `with` needs.
+    let handler = unsafe { &mut *handler };
+    bindings::irqreturn(handler.handle() as c_uint)
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Enabling a PCI function, and what can be asked of one.
+
+use super::as_raw;
+use crate::bindings;
+use kernel::{
+    device::{
+        Bound,
+        DeviceContext, //
+    },
+    error::to_result,
+    pci::Device,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// A PCI function with its memory space and bus mastering on; disabled when dropped.
+pub struct DeviceEnabled {
+    dev: ARef<Device>,
+}
+
+impl DeviceEnabled {
+    /// Enables `dev`'s memory space (waking it up if it sleeps) and lets it master the bus.
+    pub fn new(dev: &Device<Bound>) -> Result<Self> {
+        // SAFETY: `as_raw` is valid.
+        to_result(unsafe { bindings::pci_enable_device_mem(as_raw(dev)) })?;
+        // SAFETY: As above.
+        unsafe { bindings::pci_set_master(as_raw(dev)) };
+        Ok(Self { dev: dev.into() })
+    }
+
+    /// Saves the configuration space, to be restored by the PCI core after a reset.
+    pub fn save_state(&self) {
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::pci_save_state(as_raw(&self.dev)) };
+    }
+}
+
+impl Drop for DeviceEnabled {
+    fn drop(&mut self) {
+        // SAFETY: Undoes the enable count that `new` took.
+        unsafe { bindings::pci_disable_device(as_raw(&self.dev)) }
+    }
+}
+
+/// What the kernel crate does not tell about a PCI function.
+pub trait DeviceExt {
+    /// Whether the function answers configuration reads. Sleeps not, but costs a bus cycle.
+    fn is_present(&self) -> bool;
+
+    /// Whether the function was unplugged or its link is lost for good.
+    fn is_disconnected(&self) -> bool;
+
+    /// Whether error recovery has frozen the channel to the function.
+    fn is_channel_offline(&self) -> bool;
+
+    /// Whether the function is an SR-IOV physical function.
+    fn is_physfn(&self) -> bool;
+
+    /// Whether the function is an SR-IOV virtual function.
+    fn is_virtfn(&self) -> bool;
+}
+
+impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
+    fn is_present(&self) -> bool {
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::pci_device_is_present(as_raw(self)) }
+    }
+
+    fn is_disconnected(&self) -> bool {
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::ext_pci_dev_is_disconnected(as_raw(self)) }
+    }
+
+    fn is_channel_offline(&self) -> bool {
+        // SAFETY: `as_raw` is valid; the field is written once at a time by error recovery.
+        let state = unsafe { core::ptr::read_volatile(&raw const (*as_raw(self)).error_state) };
+        state != bindings::pci_channel_io_normal
+    }
+
+    fn is_physfn(&self) -> bool {
+        // SAFETY: `as_raw` is valid; the bit does not change after enumeration.
+        unsafe { (*as_raw(self)).is_physfn() != 0 }
+    }
+
+    fn is_virtfn(&self) -> bool {
+        // SAFETY: As above.
+        unsafe { (*as_raw(self)).is_virtfn() != 0 }
+    }
+}

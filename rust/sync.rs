@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Completions that can be waited for with a limit.
+//!
+//! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
+
+use crate::bindings;
+use kernel::{
+    prelude::*,
+    time::Jiffies,
+    types::Opaque, //
+};
+
+/// A counter of events that one side signals and the other waits for.
+#[pin_data]
+pub struct Completion {
+    #[pin]
+    inner: Opaque<bindings::completion>,
+}
+
+// SAFETY: The C completion has its own lock.
+unsafe impl Send for Completion {}
+// SAFETY: As above.
+unsafe impl Sync for Completion {}
+
+impl Completion {
+    /// Creates a completion that nothing was signalled on.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- Opaque::ffi_init(|slot| {
+                // SAFETY: `slot` is memory for a completion, and stays where it is.
+                unsafe { bindings::init_completion(slot) }
+            }),
+        })
+    }
+
+    /// Signals one event. Any context.
+    pub fn complete(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::complete(self.inner.get()) };
+    }
+
+    /// Waits for one event, counted as I/O wait, for at most `limit` jiffies. Returns what is
+    /// left of `limit`, at least 1, or `None` if nothing was signalled.
+    pub fn wait_io_timeout(&self, limit: Jiffies) -> Option<Jiffies> {
+        // SAFETY: Initialised by `new`.
+        match unsafe { bindings::wait_for_completion_io_timeout(self.inner.get(), limit) } {
+            0 => None,
+            left => Some(left),
+        }
+    }
+}
