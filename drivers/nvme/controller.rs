@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The controller as nvme-core sees it: registers, requests, events.
+
+use crate::{
+    lifecycle,
+    prp::{
+        self,
+        ListPool,
+        Lists, //
+    },
+    queue::Queue,
+    regs::Bar0,
+    spec::admin,
+    sriov::Vfs, //
+};
+use kernel::{
+    device::Bound,
+    io::Io,
+    new_mutex,
+    pci,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    }, //
+};
+use kernel_ext::{
+    block::mq::{
+        Status,
+        TimerAction,
+        MAX_SEGMENTS, //
+    },
+    nvme::{
+        Controller,
+        InFlight,
+        Limits,
+        Request,
+        Transport, //
+    },
+    pci::{
+        irq::Vectors,
+        BoundLock,
+        DeviceEnabled, //
+    },
+};
+
+/// What exists only while the device is bound. All that starts or stops the controller holds its
+/// lock.
+///
+/// Fields are dropped in this order: the interrupts, then the device that sends them.
+#[derive(Default)]
+pub(crate) struct Hardware {
+    /// The interrupt vectors.
+    pub(crate) vectors: Option<Arc<Vectors>>,
+    /// `Some` from start to stop.
+    pub(crate) enabled: Option<DeviceEnabled>,
+    /// The pool of PRP lists, made at the first start.
+    pub(crate) lists: Option<Arc<ListPool>>,
+}
+
+/// The transport's data of one controller.
+///
+/// Lock order: `vfs`, then `bound`, then `queues`.
+#[pin_data]
+pub(crate) struct Nvme {
+    pub(crate) pdev: ARef<pci::Device>,
+    pub(crate) bound: Arc<BoundLock<Hardware>>,
+    pub(crate) bar: Arc<Bar0>,
+    /// How many I/O queues there can be at most.
+    pub(crate) max_io_queues: u16,
+    /// The vector of I/O queue 1, if each I/O queue has its own; else 0.
+    pub(crate) first_io_vector: Atomic<u32>,
+    /// The queue pairs by id. Filled in order, and emptied when the device is unbound: they hold
+    /// the controller.
+    #[pin]
+    pub(crate) queues: Mutex<KVec<Arc<Queue>>>,
+    /// The enabled virtual functions.
+    #[pin]
+    pub(crate) vfs: Mutex<Option<Vfs>>,
+}
+
+impl Nvme {
+    /// Makes the controller of `pdev`, as yet without queues.
+    pub(crate) fn controller(
+        pdev: &pci::Device<Bound>,
+        bound: Arc<BoundLock<Hardware>>,
+        bar: Arc<Bar0>,
+    ) -> Result<ARef<Controller<Self>>> {
+        let max_io_queues = u16::try_from(kernel::cpu::nr_cpu_ids())?;
+        let limits = Limits {
+            max_bytes: prp::MAX_BYTES,
+            max_segments: u32::try_from(MAX_SEGMENTS)?,
+        };
+        let function: &pci::Device = pdev;
+        Controller::new(
+            pdev.as_ref(),
+            max_io_queues.checked_add(1).ok_or(EINVAL)?,
+            limits,
+            try_pin_init!(Self {
+                pdev: function.into(),
+                bound,
+                bar,
+                max_io_queues,
+                first_io_vector: Atomic::new(0),
+                queues <- new_mutex!(KVec::new(), "Nvme::queues"),
+                vfs <- new_mutex!(None, "Nvme::vfs"),
+            }),
+        )
+    }
+
+    /// Queue pair `qid`, if it exists.
+    pub(crate) fn queue_pair(&self, qid: u16) -> Option<Arc<Queue>> {
+        self.queues.lock().get(usize::from(qid)).cloned()
+    }
+}
+
+#[vtable]
+impl Transport for Nvme {
+    const NAME: &'static CStr = c"pcie";
+
+    type Queue = Queue;
+    type RequestData = Lists;
+
+    fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
+        ctrl.data().bar.try_read32(offset as usize)
+    }
+
+    fn write32(ctrl: &Controller<Self>, offset: u32, value: u32) -> Result {
+        ctrl.data().bar.try_write32(value, offset as usize)
+    }
+
+    fn read64(ctrl: &Controller<Self>, offset: u32) -> Result<u64> {
+        ctrl.data().bar.read64_lo_hi(offset as usize)
+    }
+
+    fn submit_async_event(ctrl: &Controller<Self>) {
+        if let Some(queue) = ctrl.data().queue_pair(0) {
+            queue.submit(admin::async_event(Controller::<Self>::async_event_id()), true);
+        }
+    }
+
+    fn reset(ctrl: &Controller<Self>) {
+        lifecycle::reset(ctrl);
+    }
+
+    fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {
+        ctrl.data().queue_pair(qid)
+    }
+
+    fn first_io_vector(ctrl: &Controller<Self>) -> Option<u32> {
+        match ctrl.data().first_io_vector.load(Relaxed) {
+            0 => None,
+            vector => Some(vector),
+        }
+    }
+
+    #[inline]
+    fn queue_rq(
+        _ctrl: &Controller<Self>,
+        queue: &Queue,
+        rq: Request<'_, Self>,
+        last: bool,
+    ) -> Result<(), Status> {
+        // A queue that is being taken away still drains what the block layer has for it.
+        if !queue.is_enabled() {
+            return Err(Status::IOERR);
+        }
+        if !rq.is_ready() {
+            return rq.fail_not_ready();
+        }
+        let mut rq = rq.setup()?;
+        if rq.has_data() {
+            let mut prps = prp::Builder::new(queue.lists());
+            rq.map_data(|lists, segment| prps.push(lists, segment))?;
+            let (prp1, prp2) = prps.finish();
+            rq.command_mut().set_prps(prp1, prp2);
+        }
+        queue.submit(rq.start().into_command(), last);
+        Ok(())
+    }
+
+    #[inline]
+    fn commit_rqs(queue: &Queue) {
+        queue.commit();
+    }
+
+    #[inline]
+    fn release(queue: &Queue, lists: &mut Lists) {
+        lists.free(queue.lists());
+    }
+
+    fn timeout(ctrl: &Controller<Self>, queue: &Queue, rq: &InFlight<'_, Self>) -> TimerAction {
+        lifecycle::timeout(ctrl, queue, rq)
+    }
+}

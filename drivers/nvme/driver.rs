@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the PCI core calls.
+
+use crate::{
+    controller::{
+        Hardware,
+        Nvme, //
+    },
+    lifecycle,
+    regs::MIN_SIZE,
+    sriov, //
+};
+use core::pin::Pin;
+use kernel::{
+    device::Core,
+    dma::DmaMask,
+    pci::{
+        Device,
+        DeviceId,
+        IdTable, //
+    },
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
+};
+use kernel_ext::{
+    nvme::Controller,
+    pci::{
+        sriov::RescanLocked,
+        BoundLock,
+        DeviceExt,
+        Driver,
+        Regions, //
+    },
+};
+
+/// Mass storage, non-volatile memory, NVM Express I/O controller (PCI Code and ID Assignment
+/// Specification).
+const CLASS_NVME: u32 = 0x01_08_02;
+
+kernel::pci_device_table!(
+    PCI_TABLE,
+    <NvmeDriver as Driver>::IdInfo,
+    [(DeviceId::from_class(CLASS_NVME, 0xff_ff_ff), ())]
+);
+
+/// The driver.
+pub(crate) struct NvmeDriver;
+
+/// A bound function.
+///
+/// Fields are dropped in this order: the controller's reference, then the claim to its registers.
+#[pin_data]
+pub(crate) struct Function<'bound> {
+    ctrl: ARef<Controller<Nvme>>,
+    _regions: Regions<'bound>,
+}
+
+#[vtable]
+impl Driver for NvmeDriver {
+    type IdInfo = ();
+    type Data<'bound> = Function<'bound>;
+    type State = Hardware;
+
+    const DMA_MASK: DmaMask = DmaMask::new::<64>();
+    const DMA_MIN_ALIGN_MASK: u32 = crate::prp::PAGE_SIZE - 1;
+    const ID_TABLE: IdTable<Self::IdInfo> = &PCI_TABLE;
+
+    fn probe<'bound>(
+        dev: &'bound Device<Core<'_>>,
+        bound: Arc<BoundLock<Hardware>>,
+        _info: Option<&'bound Self::IdInfo>,
+    ) -> impl PinInit<Function<'bound>, Error> + 'bound {
+        pin_init::pin_init_scope(move || {
+            let regions = Regions::request(dev, c"nvme_rs").inspect_err(|e| {
+                dev_err!(dev, "cannot claim the registers: error {}\n", e.to_errno());
+            })?;
+            let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
+                dev_err!(dev, "cannot map the registers in BAR 0: error {}\n", e.to_errno());
+            })?;
+            let ctrl = Nvme::controller(dev, bound, bar)?;
+            ctrl.add()?;
+            dev_info!(ctrl.device(), "pci function {}\n", dev.as_ref().name());
+
+            if let Err(e) = lifecycle::start(&ctrl) {
+                dev_err!(dev, "the controller cannot be started: error {}\n", e.to_errno());
+                lifecycle::end(&ctrl);
+                return Err(e);
+            }
+            ctrl.flush_scan();
+            enable_vfs(&ctrl, dev);
+            Ok(try_pin_init!(Function {
+                ctrl,
+                _regions: regions,
+            }))
+        })
+    }
+
+    fn unbind<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
+        let lock = RescanLocked::for_unbind(dev);
+        sriov::disable(&data.ctrl, &lock);
+        drop(lock);
+        lifecycle::end(&data.ctrl);
+    }
+
+    fn shutdown<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
+        lifecycle::stop_for_reset(&data.ctrl, true);
+    }
+
+    fn sriov_configure<'bound>(
+        dev: &'bound Device<Core<'_>>,
+        data: Pin<&Function<'bound>>,
+        num_vfs: u16,
+        lock: &RescanLocked,
+    ) -> Result<u16> {
+        sriov::configure(&data.ctrl, dev, num_vfs, lock)
+    }
+
+    fn reset_prepare<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
+        lifecycle::stop_for_reset(&data.ctrl, false);
+        data.ctrl.sync_queues();
+    }
+
+    fn reset_done<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
+        if data.ctrl.schedule_reset_now().is_ok() {
+            data.ctrl.flush_reset();
+        }
+    }
+}
+
+/// Enables the VFs that the module parameter asks for. That they cannot be does not stop the PF.
+fn enable_vfs(ctrl: &Controller<Nvme>, dev: &Device<Core<'_>>) {
+    let want = crate::module_parameters::sriov_vfs.value();
+    let total = dev.sriov_get_totalvfs().map_or(0, |total| total.get());
+    let num = want.min(total);
+    if num == 0 || !dev.is_physfn() {
+        return;
+    }
+    // Probing is asynchronous, so nobody who holds this lock waits for us.
+    let lock = RescanLocked::lock();
+    if let Err(e) = sriov::configure(ctrl, dev, num, &lock) {
+        dev_warn!(ctrl.device(), "sriov_vfs={want} was not met: error {}\n", e.to_errno());
+    }
+}

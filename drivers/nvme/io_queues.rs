@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The I/O queues of a controller: how many, on which interrupts, created and deleted.
+
+use crate::{
+    controller::{
+        Hardware,
+        Nvme, //
+    },
+    queue::Queue,
+    regs,
+    spec::admin, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+    time::Jiffies, //
+};
+use kernel_ext::{
+    nvme::{
+        AdminDone,
+        Command,
+        CommandStatus,
+        Controller, //
+    },
+    pci::{
+        irq::Vectors,
+        BoundGuard, //
+    },
+    sync::Completion,
+};
+
+/// The depth of the I/O queues, unless the controller has less.
+const DEPTH: u16 = 1024;
+
+/// How many entries the I/O queues of a controller with these capabilities have.
+pub(crate) fn depth(cap: regs::CAP) -> Result<u16> {
+    Ok(u16::try_from(cap.queue_entries().min(DEPTH.into()))?)
+}
+
+/// Creates the I/O queues: one for each CPU, as far as controller and interrupts allow. Returns
+/// how many there are; none if the controller refuses to have any.
+///
+/// The admin queue works. It changes its interrupt on the way.
+pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<u16> {
+    let mut want = ctrl.request_io_queues(ctrl.data().max_io_queues)?;
+    while want > 0 {
+        let count = spread_interrupts(ctrl, want)?;
+        let created = create_count(ctrl, count)?;
+        if created == count {
+            return Ok(count);
+        }
+        // The controller has less than it said: spread the interrupts over what there is.
+        dev_warn!(ctrl.device(), "only {created} of {count} I/O queues could be created\n");
+        let queues = crate::lifecycle::snapshot(ctrl);
+        delete(ctrl, &queues);
+        for queue in queues.iter().skip(1) {
+            queue.disable();
+        }
+        want = created;
+    }
+    ctrl.set_queue_count(1);
+    Ok(0)
+}
+
+/// Allocates interrupt vectors for the admin queue and `want` I/O queues. Returns for how many I/O
+/// queues they are.
+fn spread_interrupts(ctrl: &Controller<Nvme>, want: u16) -> Result<u16> {
+    let data = ctrl.data();
+    let mut hw = lock_unless_stopping(ctrl)?;
+    let admin = data.queue_pair(0).ok_or(ENODEV)?;
+    let (pdev, hw) = hw.split();
+
+    // The vectors can only be freed when nobody uses them.
+    if !admin.disable() {
+        // The controller was stopped in between.
+        return Err(ENODEV);
+    }
+    hw.vectors = None;
+    let vectors = hw
+        .vectors
+        .insert(Vectors::alloc(pdev, 1, u32::from(want).wrapping_add(1), 1)?);
+    let count = match u16::try_from(vectors.count())? {
+        // All queues share the one vector; more than one I/O queue would gain nothing.
+        1 => {
+            data.first_io_vector.store(0, Relaxed);
+            1
+        }
+        n => {
+            data.first_io_vector.store(1, Relaxed);
+            n.wrapping_sub(1).min(want)
+        }
+    };
+    admin.enable(ctrl, vectors, 0)?;
+    Ok(count)
+}
+
+/// The hardware, unless it is being stopped: whoever stops it waits for commands that are ours.
+fn lock_unless_stopping(ctrl: &Controller<Nvme>) -> Result<BoundGuard<'_, Hardware>> {
+    let hw = ctrl.data().bound.try_lock()?;
+    if hw.enabled.is_none() || ctrl.state().is_terminal() {
+        return Err(ENODEV);
+    }
+    Ok(hw)
+}
+
+/// Creates I/O queues 1 to `count`. Returns how many the controller accepted.
+fn create_count(ctrl: &Controller<Nvme>, count: u16) -> Result<u16> {
+    let mut created = 0;
+    for qid in 1..=count {
+        let queue = allocate(ctrl, qid)?;
+        queue.clear()?;
+        let vector = match ctrl.data().first_io_vector.load(Relaxed) {
+            0 => 0,
+            first => u16::try_from(first)?.wrapping_add(qid).wrapping_sub(1),
+        };
+        if let Err(status) = create_pair(ctrl, &queue, vector)? {
+            dev_warn!(
+                ctrl.device(),
+                "I/O queue {qid} was refused, status {:#x}\n",
+                status.code()
+            );
+            break;
+        }
+        let hw = lock_unless_stopping(ctrl)?;
+        let vectors = hw.vectors.as_ref().ok_or(ENODEV)?;
+        queue.enable(ctrl, vectors, vector.into())?;
+        created = qid;
+    }
+    ctrl.set_queue_count(created.wrapping_add(1));
+    Ok(created)
+}
+
+/// Queue pair `qid`, allocated if it does not exist; those before it do.
+fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
+    let data = ctrl.data();
+    if let Some(queue) = data.queue_pair(qid) {
+        return Ok(queue);
+    }
+    let mut hw = lock_unless_stopping(ctrl)?;
+    let (pdev, hw) = hw.split();
+    let lists = hw.lists.as_ref().ok_or(ENODEV)?;
+    let cap = regs::CAP::from(data.bar.read64_lo_hi(0)?);
+    let stride = cap.doorbell_stride();
+    let queue = Queue::new(pdev, ctrl, &data.bar, lists, qid, depth(cap)?, stride)?;
+    data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
+    Ok(queue)
+}
+
+/// Has the controller create both queues of a pair. The inner result is its answer.
+fn create_pair(
+    ctrl: &Controller<Nvme>,
+    queue: &Queue,
+    vector: u16,
+) -> Result<Result<(), CommandStatus>> {
+    let (qid, entries) = (queue.qid(), queue.entries());
+    let cq = admin::create_cq(qid, entries, queue.cq_address(), vector);
+    if let Err(status) = ctrl.admin_command(cq, None)? {
+        return Ok(Err(status));
+    }
+    let sq = admin::create_sq(qid, entries, queue.sq_address());
+    match ctrl.admin_command(sq, None) {
+        Ok(Ok(_)) => Ok(Ok(())),
+        failed => {
+            // The completion queue is of no use alone.
+            let _ = ctrl.admin_command(admin::delete_cq(qid), None);
+            failed.map(|answer| answer.map(drop))
+        }
+    }
+}
+
+/// Signals that a command is complete, whatever came of it.
+#[pin_data]
+struct Waiter {
+    #[pin]
+    completion: Completion,
+}
+
+impl AdminDone for Waiter {
+    fn done(&self, _status: Result<(), CommandStatus>) {
+        self.completion.complete();
+    }
+}
+
+/// Deletes those of `queues` that are enabled I/O queues. Gives up when the time of one admin
+/// command is over: the controller is disabled next anyway, which takes its queues too.
+pub(crate) fn delete(ctrl: &Controller<Nvme>, queues: &[Arc<Queue>]) {
+    let mut left = Some(ctrl.admin_timeout());
+    for command in [admin::delete_sq, admin::delete_cq] {
+        for queue in queues.iter().skip(1).rev().filter(|q| q.is_enabled()) {
+            left = left.and_then(|limit| execute(ctrl, command(queue.qid()), limit));
+        }
+    }
+}
+
+/// Sends `command` and waits for it for `limit`; returns what is left of it.
+fn execute(ctrl: &Controller<Nvme>, command: Command, limit: Jiffies) -> Option<Jiffies> {
+    let waiter = Arc::pin_init(
+        pin_init!(Waiter { completion <- Completion::new() }),
+        GFP_KERNEL,
+    )
+    .ok()?;
+    ctrl.admin_command_nowait(command, waiter.clone()).ok()?;
+    waiter.completion.wait_io_timeout(limit)
+}
+
+/// Fits the block layer's idea of the I/O queues to `count`, after a reset.
+pub(crate) fn update(ctrl: &Controller<Nvme>, count: u16) -> Result {
+    let _hw = lock_unless_stopping(ctrl)?;
+    ctrl.update_io_queues(count)
+}

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a controller is started, stopped and recovered (base specification, sections 3.5 and 3.6).
+//!
+//! Everything that turns the controller on or off holds the [`BoundLock`] of its function, except
+//! while commands are waited for: their timeouts need the lock to stop the controller.
+//!
+//! [`BoundLock`]: kernel_ext::pci::BoundLock
+
+use crate::{
+    controller::{
+        Hardware,
+        Nvme, //
+    },
+    io_queues,
+    prp::ListPool,
+    queue::Queue,
+    regs::{
+        self,
+        Bar0, //
+    },
+    spec::admin,
+    sriov, //
+};
+use kernel::{
+    io::Io,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
+};
+use kernel_ext::{
+    block::mq::TimerAction,
+    nvme::{
+        AdminDone,
+        CommandStatus,
+        Controller,
+        InFlight,
+        State, //
+    },
+    pci::{
+        irq::Vectors,
+        BoundGuard,
+        DeviceEnabled,
+        DeviceExt, //
+    },
+};
+
+/// Enables the function and the controller on it, with just the admin queue and one interrupt.
+///
+/// What fails is undone when `hw`'s fields are dropped, or by [`stop`].
+fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result {
+    let data = ctrl.data();
+    let (pdev, hw) = hw.split();
+
+    let enabled = hw.enabled.insert(DeviceEnabled::new(pdev)?);
+    if data.bar.read(regs::CSTS).into_raw() == regs::GONE {
+        dev_err!(ctrl.device(), "the registers read as all ones: is the device gone?\n");
+        return Err(ENODEV);
+    }
+    let vectors = hw.vectors.insert(Vectors::alloc(pdev, 1, 1, 0)?);
+
+    let cap = regs::CAP::from(data.bar.read64_lo_hi(0)?);
+    let io_depth = io_queues::depth(cap)?;
+    if io_depth < 2 {
+        dev_err!(ctrl.device(), "CAP.MQES is 0: queues of one entry cannot be used\n");
+        return Err(EINVAL);
+    }
+    ctrl.set_capabilities(cap.into_raw(), io_depth);
+    enabled.save_state();
+
+    // The controller may run still, from a boot loader or a kernel before this one.
+    ctrl.disable(false)?;
+
+    if hw.lists.is_none() {
+        hw.lists = Some(ListPool::new(pdev.as_ref(), c"nvme PRP list")?);
+    }
+    let lists = hw.lists.as_ref().ok_or(ENOMEM)?;
+    let queue = match data.queue_pair(0) {
+        Some(queue) => queue,
+        None => {
+            let depth = Controller::<Nvme>::admin_queue_depth();
+            let stride = cap.doorbell_stride();
+            let queue = Queue::new(pdev, ctrl, &data.bar, lists, 0, depth, stride)?;
+            data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
+            queue
+        }
+    };
+    queue.clear()?;
+
+    let size = u32::from(queue.entries().wrapping_sub(1));
+    data.bar.write_reg(
+        regs::AQA::zeroed()
+            .try_with_acqs(size)?
+            .try_with_asqs(size)?,
+    );
+    data.bar.write64_lo_hi(queue.sq_address(), regs::ASQ)?;
+    data.bar.write64_lo_hi(queue.cq_address(), regs::ACQ)?;
+    ctrl.enable()?;
+
+    queue.enable(ctrl, vectors, 0)?;
+    ctrl.set_queue_count(1);
+    Ok(())
+}
+
+/// Whether the controller cannot be talked to any more.
+fn is_dead(ctrl: &Controller<Nvme>, hw: &Hardware) -> bool {
+    let data = ctrl.data();
+    if hw.enabled.is_none() || !data.pdev.is_present() || data.pdev.is_channel_offline() {
+        return true;
+    }
+    let csts = data.bar.read(regs::CSTS);
+    csts.cfs() || !csts.rdy()
+}
+
+/// Stops the controller and completes everything that is in flight. With `shutdown` it is told to
+/// save its state, and requests that come later fail; else they wait for the next start.
+pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
+    let data = ctrl.data();
+    let Ok(mut hw) = data.bound.lock() else {
+        return;
+    };
+    let state = ctrl.state();
+    let dead = is_dead(ctrl, &hw);
+
+    if matches!(state, State::Live | State::Resetting) {
+        if hw.enabled.is_some() {
+            ctrl.start_freeze();
+        }
+        if !dead && shutdown {
+            // Give the controller a chance to complete what has been entered.
+            ctrl.wait_freeze_timeout();
+        }
+    }
+    ctrl.quiesce_io();
+
+    let queues = snapshot(ctrl);
+    if let (false, Some(admin)) = (dead, queues.first()) {
+        io_queues::delete(ctrl, &queues);
+        if ctrl.disable(shutdown).is_err() {
+            dev_warn!(ctrl.device(), "the controller does not stop\n");
+        }
+        admin.poll();
+    }
+    for queue in queues.iter().rev() {
+        if queue.qid() == 0 && queue.is_enabled() {
+            ctrl.quiesce_admin();
+        }
+        queue.disable();
+    }
+    hw.vectors = None;
+    hw.enabled = None;
+
+    // What was completed, but not seen, before the rest is called off.
+    for queue in &queues {
+        queue.poll();
+    }
+    ctrl.cancel_all();
+
+    if shutdown {
+        // The queues will not run again: let what waits in them fail.
+        ctrl.unquiesce_io();
+        ctrl.unquiesce_admin();
+    }
+}
+
+/// The queue pairs as they are now; none if there is no memory to note them.
+pub(crate) fn snapshot(ctrl: &Controller<Nvme>) -> KVec<Arc<Queue>> {
+    let queues = ctrl.data().queues.lock();
+    let mut copy = KVec::new();
+    for queue in queues.iter() {
+        if copy.push(queue.clone(), GFP_KERNEL).is_err() {
+            break;
+        }
+    }
+    copy
+}
+
+/// Starts a new controller, up to the point where nvme-core looks for namespaces.
+pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
+    enable(ctrl, &mut ctrl.data().bound.lock()?)?;
+    ctrl.alloc_admin_tag_set()?;
+    // The timeouts of the commands that follow do the right thing in this state.
+    if !ctrl.change_state(State::Connecting) {
+        return Err(EBUSY);
+    }
+    ctrl.init_finish(false)?;
+    match io_queues::create(ctrl)? {
+        0 => dev_warn!(ctrl.device(), "no I/O queues: only administration is possible\n"),
+        count => {
+            ctrl.alloc_io_tag_set()?;
+            dev_info!(ctrl.device(), "{count} I/O queues\n");
+        }
+    }
+    if !ctrl.change_state(State::Live) {
+        return Err(ENODEV);
+    }
+    ctrl.start();
+    Ok(())
+}
+
+/// Undoes [`start`], however far it came; the device may be gone.
+pub(crate) fn end(ctrl: &Controller<Nvme>) {
+    ctrl.change_state(State::Deleting);
+    if !ctrl.data().pdev.is_present() {
+        ctrl.change_state(State::Dead);
+        stop(ctrl, true);
+    }
+    ctrl.flush_reset();
+    ctrl.stop();
+    ctrl.remove_namespaces();
+    stop(ctrl, true);
+    ctrl.remove_admin_tag_set();
+    let queues = core::mem::take(&mut *ctrl.data().queues.lock());
+    drop(queues);
+    ctrl.uninit();
+}
+
+/// Resets the controller, from state `Resetting` to `Live`, or to `Dead` where that fails.
+pub(crate) fn reset(ctrl: &Controller<Nvme>) {
+    if let Err(e) = try_reset(ctrl) {
+        dev_err!(ctrl.device(), "reset failed ({}); the controller is given up\n", e.to_errno());
+        // Terminal at once: somebody may wait for the reset with the device lock held.
+        ctrl.change_state(State::Deleting);
+        stop(ctrl, true);
+        ctrl.sync_queues();
+        ctrl.mark_namespaces_dead();
+        ctrl.unquiesce_io();
+        ctrl.change_state(State::Dead);
+    }
+}
+
+fn try_reset(ctrl: &Controller<Nvme>) -> Result {
+    if ctrl.state() != State::Resetting {
+        return Err(ENODEV);
+    }
+    let was_suspended = ctrl.config() & regs::cc::SHN_NORMAL != 0;
+    if ctrl.config() & regs::cc::EN != 0 {
+        stop(ctrl, false);
+    }
+    ctrl.sync_queues();
+
+    {
+        let mut hw = ctrl.data().bound.lock()?;
+        enable(ctrl, &mut hw)?;
+        ctrl.unquiesce_admin();
+    }
+    if !ctrl.change_state(State::Connecting) {
+        return Err(EBUSY);
+    }
+    ctrl.init_finish(was_suspended)?;
+
+    let count = io_queues::create(ctrl)?;
+    if count > 0 && ctrl.has_io_tag_set() {
+        ctrl.unquiesce_io();
+        ctrl.wait_freeze();
+        io_queues::update(ctrl, count)?;
+        ctrl.unfreeze();
+    } else if count > 0 {
+        ctrl.alloc_io_tag_set()?;
+    } else {
+        dev_warn!(ctrl.device(), "the I/O queues are lost; the namespaces are removed\n");
+        ctrl.mark_namespaces_dead();
+        ctrl.unquiesce_io();
+        ctrl.remove_namespaces();
+        ctrl.unfreeze();
+    }
+    if !ctrl.change_state(State::Live) {
+        return Err(ENODEV);
+    }
+    ctrl.start();
+    sriov::provision_again(ctrl);
+    Ok(())
+}
+
+/// Stops the controller before the function is reset or powered down from outside.
+pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
+    if ctrl.wait_reset() {
+        stop(ctrl, shutdown);
+    }
+}
+
+/// A request's time is up: find out why, and help it.
+pub(crate) fn timeout(
+    ctrl: &Controller<Nvme>,
+    queue: &Queue,
+    rq: &InFlight<'_, Nvme>,
+) -> TimerAction {
+    let data = ctrl.data();
+    if data.pdev.is_disconnected() {
+        // Nobody else may notice while error recovery waits for us.
+        ctrl.change_state(State::Deleting);
+    }
+    if ctrl.state().is_terminal() {
+        return recover(ctrl);
+    }
+    if data.pdev.is_channel_offline() {
+        // Error recovery will reset the function.
+        return TimerAction::Restart;
+    }
+    if failed(ctrl, &data.bar) {
+        return recover(ctrl);
+    }
+
+    // Is it complete, and only its interrupt was missed?
+    queue.poll();
+    if !rq.is_in_flight() {
+        dev_warn!(
+            ctrl.device(),
+            "queue {} command {:#06x}: complete, but no interrupt came\n",
+            queue.qid(),
+            rq.command_id()
+        );
+        return TimerAction::Done;
+    }
+
+    match ctrl.state() {
+        state @ (State::Connecting | State::Deleting) => {
+            if state == State::Connecting {
+                ctrl.change_state(State::Deleting);
+            }
+            dev_warn!(
+                ctrl.device(),
+                "queue {} command {:#06x}: no answer while starting or stopping; giving up\n",
+                queue.qid(),
+                rq.command_id(),
+            );
+            rq.set_cancelled();
+            stop(ctrl, true);
+            return TimerAction::Done;
+        }
+        // The reset completes it.
+        State::Resetting => return TimerAction::Restart,
+        _ => {}
+    }
+
+    if queue.qid() == 0 || rq.set_aborted() {
+        dev_warn!(
+            ctrl.device(),
+            "queue {} command {:#06x} (opcode {:#04x}): no answer; resetting the controller\n",
+            queue.qid(),
+            rq.command_id(),
+            rq.opcode(),
+        );
+        rq.set_cancelled();
+        return recover(ctrl);
+    }
+    dev_warn!(
+        ctrl.device(),
+        "queue {} command {:#06x} (opcode {:#04x}): no answer; aborting it\n",
+        queue.qid(),
+        rq.command_id(),
+        rq.opcode(),
+    );
+    if abort(ctrl, queue.qid(), rq.command_id()).is_err() {
+        // Nothing was sent: the next time out tries to reset, which needs no tag.
+        dev_warn!(ctrl.device(), "no Abort command could be sent\n");
+    }
+    TimerAction::Restart
+}
+
+/// Whether the controller says that it has failed, and nobody is resetting it yet.
+fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
+    if matches!(ctrl.state(), State::Resetting | State::Connecting) {
+        return false;
+    }
+    let csts = bar.read(regs::CSTS);
+    if csts.cfs() {
+        dev_warn!(
+            ctrl.device(),
+            "the controller has failed (CSTS={:#x}); resetting it\n",
+            csts.into_raw()
+        );
+    }
+    csts.cfs()
+}
+
+/// Stops the controller, and resets it unless it is being removed.
+fn recover(ctrl: &Controller<Nvme>) -> TimerAction {
+    if ctrl.change_state(State::Resetting) {
+        stop(ctrl, false);
+        if ctrl.schedule_reset_now().is_err() {
+            ctrl.unquiesce_io();
+        }
+    } else if ctrl.state().is_terminal() {
+        stop(ctrl, true);
+    }
+    TimerAction::Done
+}
+
+/// Gives the right to one Abort back when the command is complete.
+struct AbortDone(ARef<Controller<Nvme>>);
+
+impl AdminDone for AbortDone {
+    fn done(&self, status: Result<(), CommandStatus>) {
+        if let Err(status) = status {
+            dev_warn!(self.0.device(), "Abort failed, status {:#x}\n", status.code());
+        }
+        self.0.give_abort();
+    }
+}
+
+/// Sends an Abort for command `cid` of queue `qid`, if the controller admits one more.
+fn abort(ctrl: &Controller<Nvme>, qid: u16, cid: u16) -> Result {
+    let done = Arc::new(AbortDone(ctrl.into()), GFP_ATOMIC)?;
+    if !ctrl.take_abort() {
+        return Err(EBUSY);
+    }
+    ctrl.admin_command_nowait(admin::abort(qid, cid), done)
+        .inspect_err(|_| ctrl.give_abort())
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! NVMe over PCIe: a transport of the kernel's nvme-core, and the owner of SR-IOV on it.
+//!
+//! - [`driver`]: what the PCI core calls: probe, unbind, shutdown, resets, `sriov_numvfs`.
+//! - [`controller`]: the controller as nvme-core sees it.
+//! - [`lifecycle`]: how a controller is started, stopped and recovered.
+//! - [`queue`]: a submission and completion queue pair; [`prp`]: where a command's data is.
+//! - [`sriov`]: virtual functions, from the plan to the last one online.
+//! - [`regs`], [`spec`]: registers and data structures of the NVM Express specifications.
+//!
+//! "Base specification" is the NVM Express Base Specification, revision 2.1.
+
+mod controller;
+mod driver;
+mod io_queues;
+mod lifecycle;
+mod prp;
+mod queue;
+mod regs;
+mod spec;
+mod sriov;
+
+use kernel::{
+    driver::Registration,
+    prelude::*,
+    InPlaceModule,
+    ModuleMetadata,
+    ThisModule, //
+};
+use kernel_ext::pci::Adapter;
+
+/// The module: its driver, for as long as it is loaded.
+#[pin_data]
+struct NvmeModule {
+    #[pin]
+    _driver: Registration<Adapter<driver::NvmeDriver>>,
+}
+
+impl InPlaceModule for NvmeModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _driver <- Registration::new(<Self as ModuleMetadata>::NAME, module),
+        })
+    }
+}
+
+module! {
+    type: NvmeModule,
+    name: "nvme_rs",
+    authors: ["The nvme-rs authors"],
+    description: "NVM Express over PCIe, with SR-IOV",
+    license: "GPL",
+    params: {
+        sriov_vfs: u16 {
+            default: 0,
+            description: "Number of virtual functions to enable when a physical function is probed",
+        },
+    },
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A queue pair: commands go out through [`submission`], and come back through [`completion`].
+
+mod completion;
+mod submission;
+
+use self::{
+    completion::CompletionQueue,
+    submission::SubmissionQueue, //
+};
+use crate::{
+    controller::Nvme,
+    prp::ListPool,
+    regs::{
+        self,
+        Bar0, //
+    },
+};
+use kernel::{
+    device,
+    dma::DmaAddress,
+    new_spinlock,
+    pci,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        SpinLock, //
+    }, //
+};
+use kernel_ext::{
+    nvme::{
+        Command,
+        Controller,
+        QueueTags, //
+    },
+    pci::irq::{
+        IrqCell,
+        Vectors, //
+    },
+};
+
+/// A submission queue and the completion queue of the same id.
+///
+/// The memory is the queue's for as long as the device is bound; the controller knows of it from
+/// [`Queue::enable`] to the next time that it is disabled.
+#[pin_data]
+pub(crate) struct Queue {
+    qid: u16,
+    entries: u16,
+    sq_address: DmaAddress,
+    cq_address: DmaAddress,
+    /// Whether commands may be submitted. Set while the controller has the queue.
+    enabled: Atomic<bool>,
+    /// Where the PRP lists of the queue's commands come from.
+    lists: Arc<ListPool>,
+    /// Taken with nothing else held but the block layer's own locks.
+    #[pin]
+    sq: SpinLock<SubmissionQueue>,
+    cq: IrqCell<CompletionQueue>,
+}
+
+impl Queue {
+    /// Allocates queue pair `qid` of `entries` entries each, whose doorbells are `stride` bytes
+    /// apart.
+    ///
+    /// `ENOMEM` without memory, `EINVAL` if the doorbells are beyond the end of the BAR, `EBUSY`
+    /// if the controller has a queue of this id.
+    pub(crate) fn new(
+        dev: &pci::Device<device::Bound>,
+        ctrl: &Controller<Nvme>,
+        bar: &Arc<Bar0>,
+        lists: &Arc<ListPool>,
+        qid: u16,
+        entries: u16,
+        stride: usize,
+    ) -> Result<Arc<Self>> {
+        let (tail, head) = regs::doorbells(qid, stride);
+        let tags = QueueTags::take(ctrl, qid)?;
+        let sq = SubmissionQueue::new(dev, bar.doorbell(tail)?, entries)?;
+        let cq = CompletionQueue::new(dev, bar.doorbell(head)?, entries, tags)?;
+
+        Arc::pin_init(
+            try_pin_init!(Self {
+                qid,
+                entries,
+                sq_address: sq.address(),
+                cq_address: cq.address(),
+                enabled: Atomic::new(false),
+                lists: lists.clone(),
+                sq <- new_spinlock!(sq, "Queue::sq"),
+                cq: IrqCell::new(cq)?,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The queue's id; 0 is the admin queue.
+    pub(crate) fn qid(&self) -> u16 {
+        self.qid
+    }
+
+    /// How many entries each of the two queues has.
+    pub(crate) fn entries(&self) -> u16 {
+        self.entries
+    }
+
+    /// Where the device finds the submission queue.
+    pub(crate) fn sq_address(&self) -> DmaAddress {
+        self.sq_address
+    }
+
+    /// Where the device finds the completion queue.
+    pub(crate) fn cq_address(&self) -> DmaAddress {
+        self.cq_address
+    }
+
+    /// The pool of the queue's PRP lists.
+    #[inline]
+    pub(crate) fn lists(&self) -> &Arc<ListPool> {
+        &self.lists
+    }
+
+    /// Empties both queues, as a controller that has just got them sees them.
+    pub(crate) fn clear(&self) -> Result {
+        self.sq.lock().clear();
+        self.cq.with(CompletionQueue::clear)
+    }
+
+    /// Takes commands and interrupts from now on; the controller has the queue, or is about to.
+    pub(crate) fn enable(
+        &self,
+        ctrl: &Controller<Nvme>,
+        vectors: &Arc<Vectors>,
+        vector: u32,
+    ) -> Result {
+        let name = CString::try_from_fmt(fmt!("nvme{}q{}", ctrl.instance(), self.qid))?;
+        self.cq.request(vectors, vector, &name)?;
+        self.enabled.store(true, Release);
+        Ok(())
+    }
+
+    /// Takes no more commands, and no more interrupts. Returns whether it did before. Sleeps.
+    ///
+    /// The block layer must have been quiesced, so that no submission is under way when the
+    /// memory goes.
+    pub(crate) fn disable(&self) -> bool {
+        let was = self.enabled.xchg(false, Full);
+        self.cq.free();
+        was
+    }
+
+    /// Whether commands may be submitted.
+    #[inline]
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Relaxed)
+    }
+
+    /// Puts `command` in the submission queue. Tells the controller now if `last`, or if the
+    /// queue is full.
+    #[inline]
+    pub(crate) fn submit(&self, command: Command, last: bool) {
+        self.sq.lock().submit(command, last);
+    }
+
+    /// Tells the controller of the commands that it has not been told of.
+    #[inline]
+    pub(crate) fn commit(&self) {
+        self.sq.lock().commit();
+    }
+
+    /// Completes what the controller has completed, without its interrupt. Sleeps.
+    pub(crate) fn poll(&self) -> bool {
+        self.cq.with(CompletionQueue::process)
+    }
+}

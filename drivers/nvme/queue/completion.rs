@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A completion queue: a ring that the controller fills and the host empties (base specification,
+//! section 3.3.1). The phase tag of an entry tells whether it is new.
+
+use crate::{
+    controller::Nvme,
+    regs::MIN_SIZE, //
+};
+use kernel::{
+    device::Bound,
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
+    io::{
+        io_project,
+        io_read,
+        Io, //
+    },
+    irq::IrqReturn,
+    pci::Device,
+    prelude::*,
+    sync::{
+        barrier::{
+            dma_mb,
+            Read, //
+        },
+        rcu, //
+    },
+};
+use kernel_ext::{
+    nvme::{
+        Completion,
+        CompletionBatch,
+        Controller,
+        QueueTags, //
+    },
+    pci::{
+        irq::Handler,
+        Doorbell, //
+    },
+};
+
+/// How many completions of unknown commands a queue reports, before it only drops them.
+const MAX_STRAYS: u32 = 8;
+
+/// The host's side of a completion queue. Its interrupt handler owns it.
+pub(super) struct CompletionQueue {
+    ring: Coherent<[Completion]>,
+    entries: u16,
+    /// Where the next completion comes.
+    head: u16,
+    /// What the phase tag of a new entry is in this round.
+    phase: bool,
+    doorbell: Doorbell<MIN_SIZE>,
+    tags: QueueTags<Nvme>,
+    /// How many entries were for no command that is under way.
+    strays: u32,
+}
+
+impl CompletionQueue {
+    pub(super) fn new(
+        dev: &Device<Bound>,
+        doorbell: Doorbell<MIN_SIZE>,
+        entries: u16,
+        tags: QueueTags<Nvme>,
+    ) -> Result<Self> {
+        Ok(Self {
+            ring: Coherent::zeroed_slice(dev.as_ref(), usize::from(entries), GFP_KERNEL)?,
+            entries,
+            head: 0,
+            phase: true,
+            doorbell,
+            tags,
+            strays: 0,
+        })
+    }
+
+    pub(super) fn address(&self) -> DmaAddress {
+        self.ring.dma_address()
+    }
+
+    /// Forgets all completions: with every phase tag 0, entries of the first round are new.
+    pub(super) fn clear(&mut self) -> Result {
+        for i in 0..usize::from(self.entries) {
+            io_project!(self.ring, [try: i]).copy_write(Completion::default());
+        }
+        self.head = 0;
+        self.phase = true;
+        Ok(())
+    }
+
+    /// Completes every command that the controller has completed. Returns whether there was any.
+    #[inline]
+    pub(super) fn process(&mut self) -> bool {
+        let mut batch = CompletionBatch::new();
+        let mut found = false;
+
+        let rcu = rcu::read_lock();
+        while let Some(cqe) = self.next() {
+            found = true;
+            self.complete(&cqe, &mut batch, &rcu);
+        }
+        if found {
+            self.doorbell.ring(u32::from(self.head));
+        }
+        found
+    }
+
+    /// Takes the next new entry out of the queue.
+    #[inline]
+    fn next(&mut self) -> Option<Completion> {
+        let cqe = self.peek().ok()??;
+        self.head = self.head.wrapping_add(1);
+        if self.head == self.entries {
+            self.head = 0;
+            self.phase = !self.phase;
+        }
+        Some(cqe)
+    }
+
+    /// The next entry, if it is new.
+    #[inline]
+    fn peek(&self) -> Result<Option<Completion>> {
+        let head = usize::from(self.head);
+        let status = u16::from_le(io_read!(self.ring, [try: head].status));
+        if (status & 1 != 0) != self.phase {
+            return Ok(None);
+        }
+        // The phase tag is written last: the rest of the entry is read after it.
+        dma_mb(Read);
+        Ok(Some(io_project!(self.ring, [try: head]).copy_read()))
+    }
+
+    #[inline]
+    fn complete(
+        &mut self,
+        cqe: &Completion,
+        batch: &mut CompletionBatch<Nvme>,
+        rcu: &rcu::Guard,
+    ) {
+        let qid = self.tags.qid();
+        if qid == 0 && u16::from_le(cqe.command_id) == Controller::<Nvme>::async_event_id() {
+            self.tags.controller().complete_async_event(cqe);
+        } else if self.tags.complete(cqe, batch, rcu).is_err() {
+            self.stray(cqe);
+        }
+    }
+
+    /// The controller completed something that it was not sent.
+    #[cold]
+    fn stray(&mut self, cqe: &Completion) {
+        if self.strays < MAX_STRAYS {
+            let last = match MAX_STRAYS - self.strays {
+                1 => "; no more of these are reported",
+                _ => "",
+            };
+            dev_warn!(
+                self.tags.controller().device(),
+                "queue {}: completion of command {:#06x}, which is not under way, dropped{}\n",
+                self.tags.qid(),
+                u16::from_le(cqe.command_id),
+                last
+            );
+        }
+        self.strays = self.strays.saturating_add(1);
+    }
+}
+
+impl Handler for CompletionQueue {
+    #[inline]
+    fn handle(&mut self) -> IrqReturn {
+        if self.process() {
+            IrqReturn::Handled
+        } else {
+            IrqReturn::None
+        }
+    }
+}

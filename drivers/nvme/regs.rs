@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Controller registers in BAR 0 (base specification, section 3.1.4; NVMe over PCIe Transport
+//! Specification 1.1, section 3.1.2).
+
+use kernel::io::register;
+use kernel_ext::pci::BarMapping;
+
+/// Where the doorbells begin.
+pub(crate) const DOORBELLS: usize = 0x1000;
+
+/// The least that BAR 0 must hold: the properties and the admin queue's doorbells.
+pub(crate) const MIN_SIZE: usize = DOORBELLS + 8;
+
+/// BAR 0.
+pub(crate) type Bar0 = BarMapping<MIN_SIZE>;
+
+register! {
+    /// Controller Capabilities.
+    pub(crate) CAP(u64) @ 0x00 {
+        /// Doorbell Stride: doorbells are 2^(2 + DSTRD) bytes apart.
+        35:32 dstrd;
+        /// Maximum Queue Entries Supported, 0's based.
+        15:0 mqes;
+    }
+
+    /// Controller Status.
+    pub(crate) CSTS(u32) @ 0x1c {
+        /// NVM Subsystem Reset Occurred.
+        4:4 nssro => bool;
+        /// Controller Fatal Status.
+        1:1 cfs => bool;
+        /// Ready.
+        0:0 rdy => bool;
+    }
+
+    /// Admin Queue Attributes.
+    pub(crate) AQA(u32) @ 0x24 {
+        /// Admin Completion Queue Size, 0's based.
+        27:16 acqs;
+        /// Admin Submission Queue Size, 0's based.
+        11:0 asqs;
+    }
+}
+
+impl CAP {
+    /// How many entries a queue can have at most.
+    pub(crate) fn queue_entries(self) -> u32 {
+        u32::from(u16::from(self.mqes())).wrapping_add(1)
+    }
+
+    /// How far doorbells are apart, in bytes.
+    pub(crate) fn doorbell_stride(self) -> usize {
+        4 << u8::from(self.dstrd())
+    }
+}
+
+/// Admin Submission Queue Base Address, 64 bits.
+pub(crate) const ASQ: usize = 0x28;
+
+/// Admin Completion Queue Base Address, 64 bits.
+pub(crate) const ACQ: usize = 0x30;
+
+/// Bits of Controller Configuration, which nvme-core writes.
+pub(crate) mod cc {
+    /// Enable.
+    pub(crate) const EN: u32 = 1;
+    /// Shutdown Notification: normal.
+    pub(crate) const SHN_NORMAL: u32 = 1 << 14;
+}
+
+/// What every register of a device that is gone reads as.
+pub(crate) const GONE: u32 = u32::MAX;
+
+/// Where the doorbells of queue pair `qid` are (NVMe over PCIe Transport Specification, section
+/// 3.1.2.1), which are `stride` bytes apart: the submission queue's tail, the completion queue's head.
+pub(crate) fn doorbells(qid: u16, stride: usize) -> (usize, usize) {
+    let tail = DOORBELLS + 2 * usize::from(qid) * stride;
+    (tail, tail + stride)
+}

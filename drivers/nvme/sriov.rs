@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The physical function owns its virtual functions: they get their resources before they exist,
+//! and are online before any driver sees them.
+//!
+//! In order: [`resources`] are divided by the [`plan`] and assigned; the PCI core enables the VFs;
+//! as each one joins the bus, it is brought online. Whatever fails, what was done is undone in
+//! reverse by the values that stand for it.
+//!
+//! Locks: the device lock of the PF and the PCI rescan lock are held by the callers of
+//! [`configure`] and [`disable`]; `Nvme::vfs` comes next, and is held while the VFs' drivers are
+//! probed. A reset of the PF that comes in between does not wait for it, see [`provision_again`].
+
+mod plan;
+mod resources;
+
+use self::resources::Secondaries;
+use crate::controller::Nvme;
+use kernel::{
+    device::Bound,
+    pci,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    }, //
+};
+use kernel_ext::{
+    nvme::{
+        Controller,
+        State, //
+    },
+    pci::{
+        sriov::{
+            RescanLocked,
+            VfsEnabled,
+            VirtualFunction, //
+        },
+        BusNotifier,
+    },
+};
+
+/// The enabled VFs of a PF.
+///
+/// Fields are dropped in this order: the functions go, then their resources return.
+pub(crate) struct Vfs {
+    functions: VfsEnabled,
+    /// `None` if the controller has no resources to share out.
+    secondaries: Option<Secondaries>,
+}
+
+/// Makes `num` the number of enabled VFs, as `sriov_numvfs` wants it. Returns that number.
+///
+/// `EBUSY` if VFs are enabled and `num` is not 0, `ENODEV` if the controller is not live,
+/// `ENOSPC` if its resources are short, and the PCI core's errors.
+pub(crate) fn configure(
+    ctrl: &Controller<Nvme>,
+    pdev: &pci::Device<Bound>,
+    num: u16,
+    lock: &RescanLocked,
+) -> Result<u16> {
+    if num == 0 {
+        disable(ctrl, lock);
+        return Ok(0);
+    }
+    let mut vfs = ctrl.data().vfs.lock();
+    if vfs.is_some() {
+        return Err(EBUSY);
+    }
+    if ctrl.state() != State::Live {
+        dev_err!(ctrl.device(), "cannot enable VFs: the controller is not live\n");
+        return Err(ENODEV);
+    }
+
+    let secondaries = Secondaries::assign(ctrl, num)?;
+    let functions = enable_functions(ctrl, pdev, num, secondaries.as_ref(), lock)?;
+    match &secondaries {
+        Some(secondaries) => dev_info!(
+            ctrl.device(),
+            "enabled {num} VFs: {} queues and {} interrupts each\n",
+            secondaries.share().queues,
+            secondaries.share().interrupts
+        ),
+        None => dev_info!(ctrl.device(), "enabled {num} VFs with resources of their own\n"),
+    }
+    *vfs = Some(Vfs {
+        functions,
+        secondaries,
+    });
+    Ok(num)
+}
+
+/// Has the PCI core enable `num` VFs, and brings each online when it joins the bus.
+fn enable_functions(
+    ctrl: &Controller<Nvme>,
+    pdev: &pci::Device<Bound>,
+    num: u16,
+    secondaries: Option<&Secondaries>,
+    lock: &RescanLocked,
+) -> Result<VfsEnabled> {
+    // The errno of the first VF that could not be brought online; 0 if all could.
+    let failure = Atomic::new(0);
+    let added = |dev: &pci::Device| {
+        let (Some(secondaries), Some(vf)) = (secondaries, dev.index_in(pdev)) else {
+            return;
+        };
+        if let Err(e) = secondaries.bring_online(vf) {
+            let _ = failure.cmpxchg(0, e.to_errno(), Full);
+        }
+    };
+    let functions = BusNotifier::listen(&added, || VfsEnabled::new(pdev, num, lock))?
+        .inspect_err(|e| {
+            dev_err!(
+                ctrl.device(),
+                "cannot enable {num} VFs: the PCI core says error {}; for ENOMEM, the bridge above \
+                 lacks memory window or bus numbers: try pci=realloc or fewer VFs\n",
+                e.to_errno()
+            );
+        })?;
+    match failure.load(Relaxed) {
+        0 => Ok(functions),
+        errno => {
+            functions.disable(lock);
+            Err(Error::from_errno(errno))
+        }
+    }
+}
+
+/// Disables all VFs, if any are enabled, and takes their resources back.
+pub(crate) fn disable(ctrl: &Controller<Nvme>, lock: &RescanLocked) {
+    let vfs = ctrl.data().vfs.lock().take();
+    if let Some(Vfs {
+        functions,
+        secondaries,
+    }) = vfs
+    {
+        let count = functions.count();
+        functions.disable(lock);
+        drop(secondaries);
+        dev_info!(ctrl.device(), "disabled {count} VFs\n");
+    }
+}
+
+/// Gives the VFs back what they lost by a reset of the PF: resources, and being online.
+///
+/// VFs that are being enabled at this moment are left to fail: their enabling waits for commands
+/// that this very reset has interrupted.
+pub(crate) fn provision_again(ctrl: &Controller<Nvme>) {
+    let Some(vfs) = ctrl.data().vfs.try_lock() else {
+        return;
+    };
+    let Some(Vfs {
+        functions,
+        secondaries: Some(secondaries),
+    }) = &*vfs
+    else {
+        return;
+    };
+    let result = secondaries
+        .assign_all()
+        .and_then(|()| (0..functions.count()).try_for_each(|vf| secondaries.bring_online(vf)));
+    if result.is_ok() {
+        dev_info!(ctrl.device(), "provisioned {} VFs again\n", functions.count());
+    }
+}
