@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a person types. The module itself is described by Kbuild, which is all
+# that `make -C /path/to/kernel M=$PWD` reads.
+
+toolchain := scripts/toolchain
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+ifndef KDIR
+# Debian's stock kernel, in the Debian root.
+setup := toolchain
+# The shell asks for paths: $(shell) does not see variables of the command line.
+kbuild = $(toolchain) exec make --no-print-directory \
+	-C $$($(toolchain) path kdir) M=$(CURDIR) \
+	CC=x86_64-linux-gnu-gcc-14 $(jobs)
+else ifdef TOOLCHAIN
+# A kernel of one's own, built with the Debian root's compilers.
+setup := toolchain
+kbuild = NVME_RS_BIND=$(realpath $(KDIR)):$(realpath $(KDIR)/source) \
+	$(toolchain) exec make --no-print-directory -C $(realpath $(KDIR)) \
+	M=$(CURDIR) $(jobs)
+else
+# A kernel of one's own, with this machine's compilers.
+setup :=
+kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(jobs)
+endif
+
+.PHONY: all modules
+all modules: $(setup)
+	+@$(kbuild) modules
+
+.PHONY: toolchain
+toolchain:
+	@$(toolchain) setup --quiet
+
+# Without a toolchain nothing was built, so do not set one up.
+.PHONY: clean
+clean:
+	@rm -f rust-project.json
+	+@[ -n "$(KDIR)" ] || $(toolchain) path kdir > /dev/null 2>&1 || exit 0; \
+	$(kbuild) clean
+
+# The paths are the Debian root's; an editor runs outside it.
+.PHONY: rust-analyzer
+rust-analyzer: $(setup)
+	+@$(kbuild) rust-analyzer
+ifneq ($(setup),)
+	@sed -i 's|"/usr\([/"]\)|"'$$($(toolchain) path root)'/usr\1|' rust-project.json
+endif
+
+.PHONY: check
+check:
+	@$(toolchain) setup --quiet
+	@scripts/check $(CHECKS)
+
+.PHONY: run
+run: modules
+	@qemu/run $(RUN)
+
+.PHONY: test
+test: modules
+	@qemu/test $(TESTS)
+
+.PHONY: help
+help:
+	@echo 'make                 build nvme_rs.ko for the stock kernel'
+	@echo 'make run             boot a guest, use four VFs; RUN="arguments of qemu/run"'
+	@echo 'make test            all tests; TESTS="-k sriov" for some'
+	@echo 'make check           format, lint, documentation; CHECKS="clippy unsafe" for some'
+	@echo 'make rust-analyzer   rust-project.json for editors'
+	@echo 'make clean           remove what was built here'
+	@echo
+	@echo 'KDIR=/path/to/kernel   build for that kernel with this machine'"'"'s compilers'
+	@echo 'TOOLCHAIN=1            ... with those of the Debian root'
+	@echo 'FLAVOUR=cloud-amd64    the other stock kernel'
+	@echo
+	@$(toolchain) help
