@@ -12,29 +12,12 @@
 //! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings.
 //! - [`sync`]: completions with a time limit.
 
+mod bindings;
 pub mod block;
 pub mod dma;
 pub mod nvme;
 pub mod pci;
 pub mod sync;
-
-/// Kernel interfaces that the `kernel` crate's own bindings leave out, on top of those.
-#[allow(
-    clippy::all,
-    clippy::undocumented_unsafe_blocks,
-    dead_code,
-    improper_ctypes,
-    missing_docs,
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals,
-    rustdoc::all,
-    unreachable_pub,
-    unsafe_op_in_unsafe_fn
-)]
-pub(crate) mod bindings {
-    include!(env!("KERNEL_EXT_BINDINGS"));
-}
 
 /// Prefix of this crate's `pr_*!` lines: they appear as the module's own.
 const __LOG_PREFIX: &[u8] = b"nvme_rs\0";

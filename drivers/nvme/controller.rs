@@ -141,7 +141,10 @@ impl Transport for Nvme {
 
     fn submit_async_event(ctrl: &Controller<Self>) {
         if let Some(queue) = ctrl.data().queue_pair(0) {
-            queue.submit(admin::async_event(Controller::<Self>::async_event_id()), true);
+            queue.submit(
+                admin::async_event(Controller::<Self>::async_event_id()),
+                true,
+            );
         }
     }
 

@@ -79,14 +79,22 @@ impl Driver for NvmeDriver {
                 dev_err!(dev, "cannot claim the registers: error {}\n", e.to_errno());
             })?;
             let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
-                dev_err!(dev, "cannot map the registers in BAR 0: error {}\n", e.to_errno());
+                dev_err!(
+                    dev,
+                    "cannot map the registers in BAR 0: error {}\n",
+                    e.to_errno()
+                );
             })?;
             let ctrl = Nvme::controller(dev, bound, bar)?;
             ctrl.add()?;
             dev_info!(ctrl.device(), "pci function {}\n", dev.as_ref().name());
 
             if let Err(e) = lifecycle::start(&ctrl) {
-                dev_err!(dev, "the controller cannot be started: error {}\n", e.to_errno());
+                dev_err!(
+                    dev,
+                    "the controller cannot be started: error {}\n",
+                    e.to_errno()
+                );
                 lifecycle::end(&ctrl);
                 return Err(e);
             }
@@ -142,6 +150,10 @@ fn enable_vfs(ctrl: &Controller<Nvme>, dev: &Device<Core<'_>>) {
     // Probing is asynchronous, so nobody who holds this lock waits for us.
     let lock = RescanLocked::lock();
     if let Err(e) = sriov::configure(ctrl, dev, num, &lock) {
-        dev_warn!(ctrl.device(), "sriov_vfs={want} was not met: error {}\n", e.to_errno());
+        dev_warn!(
+            ctrl.device(),
+            "sriov_vfs={want} was not met: error {}\n",
+            e.to_errno()
+        );
     }
 }

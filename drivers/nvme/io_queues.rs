@@ -54,7 +54,10 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<u16> {
             return Ok(count);
         }
         // The controller has less than it said: spread the interrupts over what there is.
-        dev_warn!(ctrl.device(), "only {created} of {count} I/O queues could be created\n");
+        dev_warn!(
+            ctrl.device(),
+            "only {created} of {count} I/O queues could be created\n"
+        );
         let queues = crate::lifecycle::snapshot(ctrl);
         delete(ctrl, &queues);
         for queue in queues.iter().skip(1) {

@@ -56,7 +56,10 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
 
     let enabled = hw.enabled.insert(DeviceEnabled::new(pdev)?);
     if data.bar.read(regs::CSTS).into_raw() == regs::GONE {
-        dev_err!(ctrl.device(), "the registers read as all ones: is the device gone?\n");
+        dev_err!(
+            ctrl.device(),
+            "the registers read as all ones: is the device gone?\n"
+        );
         return Err(ENODEV);
     }
     let vectors = hw.vectors.insert(Vectors::alloc(pdev, 1, 1, 0)?);
@@ -64,7 +67,10 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let cap = regs::CAP::from(data.bar.read64_lo_hi(0)?);
     let io_depth = io_queues::depth(cap)?;
     if io_depth < 2 {
-        dev_err!(ctrl.device(), "CAP.MQES is 0: queues of one entry cannot be used\n");
+        dev_err!(
+            ctrl.device(),
+            "CAP.MQES is 0: queues of one entry cannot be used\n"
+        );
         return Err(EINVAL);
     }
     ctrl.set_capabilities(cap.into_raw(), io_depth);
@@ -187,7 +193,10 @@ pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
     }
     ctrl.init_finish(false)?;
     match io_queues::create(ctrl)? {
-        0 => dev_warn!(ctrl.device(), "no I/O queues: only administration is possible\n"),
+        0 => dev_warn!(
+            ctrl.device(),
+            "no I/O queues: only administration is possible\n"
+        ),
         count => {
             ctrl.alloc_io_tag_set()?;
             dev_info!(ctrl.device(), "{count} I/O queues\n");
@@ -220,7 +229,11 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
 /// Resets the controller, from state `Resetting` to `Live`, or to `Dead` where that fails.
 pub(crate) fn reset(ctrl: &Controller<Nvme>) {
     if let Err(e) = try_reset(ctrl) {
-        dev_err!(ctrl.device(), "reset failed ({}); the controller is given up\n", e.to_errno());
+        dev_err!(
+            ctrl.device(),
+            "reset failed ({}); the controller is given up\n",
+            e.to_errno()
+        );
         // Terminal at once: somebody may wait for the reset with the device lock held.
         ctrl.change_state(State::Deleting);
         stop(ctrl, true);
@@ -260,7 +273,10 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     } else if count > 0 {
         ctrl.alloc_io_tag_set()?;
     } else {
-        dev_warn!(ctrl.device(), "the I/O queues are lost; the namespaces are removed\n");
+        dev_warn!(
+            ctrl.device(),
+            "the I/O queues are lost; the namespaces are removed\n"
+        );
         ctrl.mark_namespaces_dead();
         ctrl.unquiesce_io();
         ctrl.remove_namespaces();
@@ -395,7 +411,11 @@ struct AbortDone(ARef<Controller<Nvme>>);
 impl AdminDone for AbortDone {
     fn done(&self, status: Result<(), CommandStatus>) {
         if let Err(status) = status {
-            dev_warn!(self.0.device(), "Abort failed, status {:#x}\n", status.code());
+            dev_warn!(
+                self.0.device(),
+                "Abort failed, status {:#x}\n",
+                status.code()
+            );
         }
         self.0.give_abort();
     }

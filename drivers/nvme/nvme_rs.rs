@@ -2,12 +2,12 @@
 
 //! NVMe over PCIe: a transport of the kernel's nvme-core, and the owner of SR-IOV on it.
 //!
-//! - [`driver`]: what the PCI core calls: probe, unbind, shutdown, resets, `sriov_numvfs`.
-//! - [`controller`]: the controller as nvme-core sees it.
-//! - [`lifecycle`]: how a controller is started, stopped and recovered.
-//! - [`queue`]: a submission and completion queue pair; [`prp`]: where a command's data is.
-//! - [`sriov`]: virtual functions, from the plan to the last one online.
-//! - [`regs`], [`spec`]: registers and data structures of the NVM Express specifications.
+//! - `driver`: what the PCI core calls: probe, unbind, shutdown, resets, `sriov_numvfs`.
+//! - `controller`: the controller as nvme-core sees it.
+//! - `lifecycle`: how a controller is started, stopped and recovered.
+//! - `queue`: a submission and completion queue pair; `prp`: where a command's data is.
+//! - `sriov`: virtual functions, from the plan to the last one online.
+//! - `regs`, `spec`: registers and data structures of the NVM Express specifications.
 //!
 //! "Base specification" is the NVM Express Base Specification, revision 2.1.
 

@@ -69,7 +69,10 @@ pub(crate) fn configure(
         return Err(EBUSY);
     }
     if ctrl.state() != State::Live {
-        dev_err!(ctrl.device(), "cannot enable VFs: the controller is not live\n");
+        dev_err!(
+            ctrl.device(),
+            "cannot enable VFs: the controller is not live\n"
+        );
         return Err(ENODEV);
     }
 
@@ -82,7 +85,10 @@ pub(crate) fn configure(
             secondaries.share().queues,
             secondaries.share().interrupts
         ),
-        None => dev_info!(ctrl.device(), "enabled {num} VFs with resources of their own\n"),
+        None => dev_info!(
+            ctrl.device(),
+            "enabled {num} VFs with resources of their own\n"
+        ),
     }
     *vfs = Some(Vfs {
         functions,
@@ -109,8 +115,8 @@ fn enable_functions(
             let _ = failure.cmpxchg(0, e.to_errno(), Full);
         }
     };
-    let functions = BusNotifier::listen(&added, || VfsEnabled::new(pdev, num, lock))?
-        .inspect_err(|e| {
+    let functions =
+        BusNotifier::listen(&added, || VfsEnabled::new(pdev, num, lock))?.inspect_err(|e| {
             dev_err!(
                 ctrl.device(),
                 "cannot enable {num} VFs: the PCI core says error {}; for ENOMEM, the bridge above \
@@ -161,6 +167,10 @@ pub(crate) fn provision_again(ctrl: &Controller<Nvme>) {
         .assign_all()
         .and_then(|()| (0..functions.count()).try_for_each(|vf| secondaries.bring_online(vf)));
     if result.is_ok() {
-        dev_info!(ctrl.device(), "provisioned {} VFs again\n", functions.count());
+        dev_info!(
+            ctrl.device(),
+            "provisioned {} VFs again\n",
+            functions.count()
+        );
     }
 }

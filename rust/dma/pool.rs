@@ -62,9 +62,8 @@ impl<const WORDS: usize> Pool<WORDS> {
     pub fn alloc(&self) -> Result<Block<WORDS>> {
         let mut dma = 0;
         // SAFETY: The pool lives while `self` is borrowed.
-        let cpu = unsafe {
-            bindings::dma_pool_alloc(self.pool.as_ptr(), bindings::GFP_ATOMIC, &mut dma)
-        };
+        let cpu =
+            unsafe { bindings::dma_pool_alloc(self.pool.as_ptr(), bindings::GFP_ATOMIC, &mut dma) };
         // INVARIANT: A block of this pool, of `SIZE` bytes.
         Ok(Block {
             cpu: NonNull::new(cpu.cast()).ok_or(ENOMEM)?,

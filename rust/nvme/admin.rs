@@ -65,11 +65,7 @@ impl<T: Transport> Controller<T> {
 
     /// Sends an admin command that transfers no data, and has `done` told when it is complete.
     /// Does not sleep: `EWOULDBLOCK` if no tag is free.
-    pub fn admin_command_nowait<D: AdminDone>(
-        &self,
-        mut command: Command,
-        done: Arc<D>,
-    ) -> Result {
+    pub fn admin_command_nowait<D: AdminDone>(&self, mut command: Command, done: Arc<D>) -> Result {
         let queue = self.admin_queue().ok_or(ENODEV)?;
         // Bit 0 of an opcode tells that data goes to the controller (section 3.3.3.1).
         let op = if command.opcode() & 1 != 0 {

@@ -111,9 +111,6 @@ unsafe extern "C" fn address_callback<T: Transport>(
 }
 
 /// PRP lists cannot have gaps within a page (base specification, section 4.1.1).
-unsafe extern "C" fn virt_boundary_callback(
-    _ctrl: *mut bindings::nvme_ctrl,
-    _is_admin: bool,
-) -> c_ulong {
+extern "C" fn virt_boundary_callback(_ctrl: *mut bindings::nvme_ctrl, _is_admin: bool) -> c_ulong {
     (bindings::NVME_CTRL_PAGE_SIZE - 1) as c_ulong
 }

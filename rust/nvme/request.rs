@@ -158,9 +158,7 @@ impl<'a, T: Transport> Request<'a, T> {
     pub fn setup(self) -> Result<Prepared<'a, T>, Status> {
         // SAFETY: By the type invariants; `queuedata` is the namespace, or null for the admin
         // queue, by nvme-core.
-        let raw = unsafe {
-            bindings::nvme_setup_cmd((*(*self.rq).q).queuedata.cast(), self.rq)
-        };
+        let raw = unsafe { bindings::nvme_setup_cmd((*(*self.rq).q).queuedata.cast(), self.rq) };
         if let Some(status) = Status::from_raw(raw) {
             return Err(status);
         }

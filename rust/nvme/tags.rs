@@ -118,11 +118,7 @@ impl<T: Transport> QueueTags<T> {
     /// Takes the tags of queue `qid`: `EBUSY` if somebody has them, `EINVAL` if there is no such
     /// queue.
     pub fn take(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
-        let entry = ctrl
-            .tags
-            .entries
-            .get(usize::from(qid))
-            .ok_or(EINVAL)?;
+        let entry = ctrl.tags.entries.get(usize::from(qid)).ok_or(EINVAL)?;
         if entry.taken.xchg(true, Full) {
             return Err(EBUSY);
         }
@@ -174,11 +170,12 @@ impl<T: Transport> QueueTags<T> {
             }
             (*tags).rqs.add(usize::from(tag)).read_volatile()
         };
-        // SAFETY: As above, `rq` is null or valid.
-        if rq.is_null()
-            || unsafe { (&raw const (*rq).state).read_volatile() }
-                != bindings::mq_rq_state_MQ_RQ_IN_FLIGHT
-        {
+        if rq.is_null() {
+            return Err(ENOENT);
+        }
+        // SAFETY: As above, `rq` is valid.
+        let state = unsafe { (&raw const (*rq).state).read_volatile() };
+        if state != bindings::mq_rq_state_MQ_RQ_IN_FLIGHT {
             return Err(ENOENT);
         }
         // SAFETY: The request is in flight and of this controller, so it has a `Pdu<T>` whose
@@ -193,13 +190,21 @@ impl<T: Transport> QueueTags<T> {
         // SAFETY: `rq` is in flight and the device is done with it, as far as the device can be
         // believed.
         unsafe {
-            if bindings::ext_nvme_try_complete_req(rq, u16::from_le(cqe.status), u64::from_le(cqe.result)) {
+            if bindings::ext_nvme_try_complete_req(
+                rq,
+                u16::from_le(cqe.status),
+                u64::from_le(cqe.result),
+            ) {
                 // The CPU that submitted it completes it.
                 return Ok(());
             }
             let failed = (*req).status != 0;
-            let complete = Some(queue::complete_batch_callback::<T> as _);
-            if !bindings::ext_blk_mq_add_to_batch(rq, &mut batch.iob, failed, complete) {
+            if !bindings::ext_blk_mq_add_to_batch(
+                rq,
+                &mut batch.iob,
+                failed,
+                Some(queue::complete_batch_callback::<T>),
+            ) {
                 queue::complete_callback::<T>(rq);
             }
         }

@@ -212,10 +212,7 @@ impl<T: Driver> Adapter<T> {
             unsafe {
                 core.dma_set_mask_and_coherent(T::DMA_MASK)?;
                 core.dma_set_max_seg_size(u32::MAX);
-                bindings::ext_dma_set_min_align_mask(
-                    &raw mut (*pdev).dev,
-                    T::DMA_MIN_ALIGN_MASK,
-                );
+                bindings::ext_dma_set_min_align_mask(&raw mut (*pdev).dev, T::DMA_MIN_ALIGN_MASK);
             }
 
             let bound = BoundLock::<T::State>::new(core)?;

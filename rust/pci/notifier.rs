@@ -56,9 +56,10 @@ extern "C" fn added_callback(
     if action == bindings::bus_notifier_event_BUS_NOTIFY_ADD_DEVICE as c_ulong {
         // SAFETY: `nb` is the first field of a `Block` that `listen` keeps alive.
         let block = unsafe { &*nb.cast::<Block<'_>>() };
-        // SAFETY: The PCI bus tells of valid devices only; every device on it is a PCI device.
-        if let Ok(dev) = <&Device>::try_from(unsafe { kernel::device::Device::from_raw(data.cast()) })
-        {
+        // SAFETY: The bus tells of valid devices only.
+        let dev = unsafe { kernel::device::Device::from_raw(data.cast()) };
+        // Every device on the PCI bus is a PCI device.
+        if let Ok(dev) = <&Device>::try_from(dev) {
             (block.added)(dev);
         }
     }

@@ -134,12 +134,7 @@ impl CompletionQueue {
     }
 
     #[inline]
-    fn complete(
-        &mut self,
-        cqe: &Completion,
-        batch: &mut CompletionBatch<Nvme>,
-        rcu: &rcu::Guard,
-    ) {
+    fn complete(&mut self, cqe: &Completion, batch: &mut CompletionBatch<Nvme>, rcu: &rcu::Guard) {
         let qid = self.tags.qid();
         if qid == 0 && u16::from_le(cqe.command_id) == Controller::<Nvme>::async_event_id() {
             self.tags.controller().complete_async_event(cqe);

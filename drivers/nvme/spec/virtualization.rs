@@ -44,9 +44,9 @@ pub(crate) enum Resource {
 /// What to do with a secondary controller (dword 10, bits 3:0, of Virtualization Management).
 #[derive(Clone, Copy, Debug)]
 enum Action {
-    SecondaryOffline = 7,
-    SecondaryAssign = 8,
-    SecondaryOnline = 9,
+    Offline = 7,
+    Assign = 8,
+    Online = 9,
 }
 
 fn manage(cntlid: u16, resource: Resource, action: Action, count: u16) -> Command {
@@ -58,18 +58,18 @@ fn manage(cntlid: u16, resource: Resource, action: Action, count: u16) -> Comman
 
 /// Takes secondary controller `scid` offline.
 pub(crate) fn offline(scid: u16) -> Command {
-    manage(scid, Resource::Queue, Action::SecondaryOffline, 0)
+    manage(scid, Resource::Queue, Action::Offline, 0)
 }
 
 /// Brings secondary controller `scid` online.
 pub(crate) fn online(scid: u16) -> Command {
-    manage(scid, Resource::Queue, Action::SecondaryOnline, 0)
+    manage(scid, Resource::Queue, Action::Online, 0)
 }
 
 /// Makes `count` the number of flexible resources that secondary controller `scid` has; it must be
 /// offline.
 pub(crate) fn assign(scid: u16, resource: Resource, count: u16) -> Command {
-    manage(scid, resource, Action::SecondaryAssign, count)
+    manage(scid, resource, Action::Assign, count)
 }
 
 /// Primary Controller Capabilities (figure 320). The structure goes on with reserved bytes.
@@ -161,9 +161,7 @@ impl SecondaryController {
 
 /// The entries of a Secondary Controller List (figure 321): a count, then from byte 32 on the
 /// entries, at most 127. A count beyond that is not believed.
-pub(crate) fn secondary_controllers(
-    list: &[u8],
-) -> impl Iterator<Item = SecondaryController> + '_ {
+pub(crate) fn secondary_controllers(list: &[u8]) -> impl Iterator<Item = SecondaryController> + '_ {
     let count = list.first().copied().unwrap_or(0).min(127);
     list.get(32..)
         .unwrap_or(&[])

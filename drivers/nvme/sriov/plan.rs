@@ -40,7 +40,11 @@ impl Pool {
         let each = u16::try_from(each).unwrap_or(u16::MAX).min(limit);
         let rounded = each - each % granularity;
         // The granularity is a preference: a limit or a minimum that does not fit it goes first.
-        let share = if rounded < self.minimum { each } else { rounded };
+        let share = if rounded < self.minimum {
+            each
+        } else {
+            rounded
+        };
         if share < self.minimum || share == 0 {
             return Err(Short {
                 needed: u32::from(vfs) * u32::from(self.minimum),
@@ -88,10 +92,22 @@ mod tests {
 
     #[test]
     fn tells_both_numbers_when_short() {
-        assert_eq!(pool(15, 8, 1, 2).share(8), Err(Short { needed: 16, free: 15 }));
+        assert_eq!(
+            pool(15, 8, 1, 2).share(8),
+            Err(Short {
+                needed: 16,
+                free: 15
+            })
+        );
         assert_eq!(pool(0, 8, 1, 1).share(1), Err(Short { needed: 1, free: 0 }));
         // No VF can have its minimum, however large the pool.
-        assert_eq!(pool(99, 1, 1, 2).share(2), Err(Short { needed: 4, free: 99 }));
+        assert_eq!(
+            pool(99, 1, 1, 2).share(2),
+            Err(Short {
+                needed: 4,
+                free: 99
+            })
+        );
     }
 
     #[test]
@@ -110,14 +126,24 @@ mod tests {
     }
 
     fn check(pool: Pool, vfs: u16) {
-        let limit = if pool.per_vf_max == 0 { u16::MAX } else { pool.per_vf_max };
+        let limit = if pool.per_vf_max == 0 {
+            u16::MAX
+        } else {
+            pool.per_vf_max
+        };
         match pool.share(vfs) {
             Ok(share) => {
                 assert!(share >= pool.minimum && share <= limit, "{pool:?} {vfs}");
-                assert!(u32::from(share) * u32::from(vfs) <= pool.free, "{pool:?} {vfs}");
+                assert!(
+                    u32::from(share) * u32::from(vfs) <= pool.free,
+                    "{pool:?} {vfs}"
+                );
             }
             Err(short) => {
-                assert!(short.free < short.needed || limit < pool.minimum, "{pool:?} {vfs}");
+                assert!(
+                    short.free < short.needed || limit < pool.minimum,
+                    "{pool:?} {vfs}"
+                );
             }
         }
     }

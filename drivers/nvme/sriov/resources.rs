@@ -74,7 +74,11 @@ fn manage(ctrl: &Controller<Nvme>, command: Command, vf: u16, what: &str) -> Res
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(status)) => status,
         Err(e) => {
-            dev_err!(ctrl.device(), "VF {vf}: cannot {what}: error {}\n", e.to_errno());
+            dev_err!(
+                ctrl.device(),
+                "VF {vf}: cannot {what}: error {}\n",
+                e.to_errno()
+            );
             return Err(e);
         }
     };
@@ -104,7 +108,11 @@ fn read(ctrl: &Controller<Nvme>, cns: u8) -> Result<KVec<u8>> {
     match ctrl.admin_command(identify(cns, 0), Some(&mut data))? {
         Ok(_) => Ok(data),
         Err(status) => {
-            dev_err!(ctrl.device(), "Identify {cns:#x} failed, status {:#x}\n", status.code());
+            dev_err!(
+                ctrl.device(),
+                "Identify {cns:#x} failed, status {:#x}\n",
+                status.code()
+            );
             Err(status.into())
         }
     }
@@ -205,7 +213,12 @@ impl Secondaries {
     /// Brings VF `vf` online; its function must be enabled.
     pub(super) fn bring_online(&self, vf: u16) -> Result {
         let scid = *self.scids.get(usize::from(vf)).ok_or(ENXIO)?;
-        manage(&self.ctrl, virtualization::online(scid), vf, "bring it online")
+        manage(
+            &self.ctrl,
+            virtualization::online(scid),
+            vf,
+            "bring it online",
+        )
     }
 
     /// Takes VF `vf` offline and its resources back, as far as the controller lets us.
@@ -213,7 +226,14 @@ impl Secondaries {
         let Some(&scid) = self.scids.get(usize::from(vf)) else {
             return;
         };
-        if manage(&self.ctrl, virtualization::offline(scid), vf, "take it offline").is_err() {
+        if manage(
+            &self.ctrl,
+            virtualization::offline(scid),
+            vf,
+            "take it offline",
+        )
+        .is_err()
+        {
             return;
         }
         for kind in KINDS {

@@ -63,9 +63,8 @@ impl SegmentPool {
 
     fn alloc(&self) -> Option<NonNull<Segment>> {
         // SAFETY: The pool lives while `self` is borrowed.
-        let table = unsafe {
-            bindings::mempool_alloc_noprof(self.pool.as_ptr(), bindings::GFP_ATOMIC)
-        };
+        let table =
+            unsafe { bindings::mempool_alloc_noprof(self.pool.as_ptr(), bindings::GFP_ATOMIC) };
         NonNull::new(table.cast())
     }
 
@@ -186,7 +185,8 @@ impl DataMapping {
         // SAFETY: `state` was set by the start above, `dev` is valid.
         let by_segment = unsafe {
             !bindings::ext_dma_use_iova(&mut self.state) && bindings::ext_dma_need_unmap(dev)
-        } && iter.p2pdma.map != bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR;
+        } && iter.p2pdma.map
+            != bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR;
         if by_segment {
             let Some(table) = pool.alloc() else {
                 let segment = Segment {
@@ -253,9 +253,7 @@ impl DataMapping {
             Kind::Range(map) => {
                 // SAFETY: The range was mapped for this request and device by `map_iter`; by its
                 // choice of `kind` there are no segments to unmap one by one.
-                unsafe {
-                    bindings::ext_blk_rq_dma_unmap(rq, dev, &mut self.state, self.len, map)
-                };
+                unsafe { bindings::ext_blk_rq_dma_unmap(rq, dev, &mut self.state, self.len, map) };
             }
             Kind::Table(table, count) => {
                 for i in 0..count {
@@ -276,11 +274,7 @@ impl DataMapping {
 ///
 /// `segment` is mapped for `rq` and `dev`, both valid.
 #[inline]
-unsafe fn unmap_segment(
-    rq: *mut bindings::request,
-    dev: *mut bindings::device,
-    segment: Segment,
-) {
+unsafe fn unmap_segment(rq: *mut bindings::request, dev: *mut bindings::device, segment: Segment) {
     // SAFETY: By the contract of this function.
     unsafe {
         bindings::dma_unmap_phys(
