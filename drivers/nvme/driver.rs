@@ -108,9 +108,11 @@ impl Driver for NvmeDriver {
     }
 
     fn unbind<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
-        let lock = RescanLocked::for_unbind(dev);
-        sriov::disable(&data.ctrl, &lock);
-        drop(lock);
+        // Only for a PF with VFs: a VF whose driver is taken away while its PF disables the VFs
+        // would wait for the PF's lock, and the PF for the VF's.
+        if sriov::is_enabled(&data.ctrl) {
+            sriov::disable(&data.ctrl, &RescanLocked::for_unbind(dev));
+        }
         lifecycle::end(&data.ctrl);
     }
 

@@ -133,6 +133,11 @@ fn enable_functions(
     }
 }
 
+/// Whether VFs are enabled.
+pub(crate) fn is_enabled(ctrl: &Controller<Nvme>) -> bool {
+    ctrl.data().vfs.lock().is_some()
+}
+
 /// Disables all VFs, if any are enabled, and takes their resources back.
 pub(crate) fn disable(ctrl: &Controller<Nvme>, lock: &RescanLocked) {
     let vfs = ctrl.data().vfs.lock().take();

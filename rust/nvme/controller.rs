@@ -484,10 +484,10 @@ impl<T: Transport> Controller<T> {
 
     /// Gives nvme-core the Controller Capabilities register, and the depth of the I/O queues.
     pub fn set_capabilities(&self, cap: u64, io_queue_depth: u16) {
-        // SAFETY: Initialised by `new`; written while the controller is not enabled.
+        // SAFETY: Initialised by `new`; each is written as one word.
         unsafe {
-            (*self.as_raw()).cap = cap;
-            (*self.as_raw()).sqsize = io_queue_depth.saturating_sub(1);
+            (&raw mut (*self.as_raw()).cap).write_volatile(cap);
+            (&raw mut (*self.as_raw()).sqsize).write_volatile(io_queue_depth.saturating_sub(1));
         }
     }
 
