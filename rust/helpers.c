@@ -3,6 +3,7 @@
  * C inline functions and macros under names that Rust can call. See helpers.h.
  */
 #include <linux/blk-mq.h>
+#include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/pci.h>
 #include <linux/workqueue.h>
@@ -12,6 +13,16 @@
 void ext_init_work(struct work_struct *work, work_func_t func)
 {
 	INIT_WORK(work, func);
+}
+
+void ext_device_lock(struct device *dev)
+{
+	device_lock(dev);
+}
+
+void ext_device_unlock(struct device *dev)
+{
+	device_unlock(dev);
 }
 
 struct pci_dev *ext_pci_physfn(struct pci_dev *dev)

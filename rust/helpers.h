@@ -14,6 +14,10 @@
 /* linux/workqueue.h */
 void ext_init_work(struct work_struct *work, work_func_t func);
 
+/* linux/device.h */
+void ext_device_lock(struct device *dev);
+void ext_device_unlock(struct device *dev);
+
 /* linux/pci.h */
 struct pci_dev *ext_pci_physfn(struct pci_dev *dev);
 bool ext_pci_dev_is_disconnected(const struct pci_dev *dev);

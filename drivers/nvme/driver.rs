@@ -59,6 +59,14 @@ pub(crate) struct Function<'bound> {
     _regions: Regions<'bound>,
 }
 
+impl Function<'_> {
+    /// Recovers the controller of a VF after a reset of its PF.
+    pub(crate) fn wake(&self) {
+        // In a state that allows no reset, the controller is being reset or removed already.
+        let _ = self.ctrl.schedule_reset();
+    }
+}
+
 #[vtable]
 impl Driver for NvmeDriver {
     type IdInfo = ();

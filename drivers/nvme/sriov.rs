@@ -15,7 +15,10 @@ mod plan;
 mod resources;
 
 use self::resources::Secondaries;
-use crate::controller::Nvme;
+use crate::{
+    controller::Nvme,
+    driver::NvmeDriver, //
+};
 use kernel::{
     device::Bound,
     pci,
@@ -37,7 +40,8 @@ use kernel_ext::{
             VfsEnabled,
             VirtualFunction, //
         },
-        BusNotifier,
+        Adapter,
+        BusNotifier, //
     },
 };
 
@@ -178,4 +182,6 @@ pub(crate) fn provision_again(ctrl: &Controller<Nvme>) {
             functions.count()
         );
     }
+    // What the VFs had in flight is lost. Drivers other than ours find out by a timeout.
+    Adapter::<NvmeDriver>::for_each_vf(&ctrl.data().pdev, |vf| vf.wake());
 }

@@ -6,6 +6,7 @@
 //! so the private data's life cycle is the driver core's.
 
 use super::{
+    as_raw,
     sriov,
     BoundLock, //
 };
@@ -155,6 +156,33 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
 }
 
 impl<T: Driver> Adapter<T> {
+    /// Calls `f` with the driver's data of each VF of `pf` that this driver is bound to.
+    ///
+    /// Takes each VF's device lock in turn: no VF may be waiting for the caller with its device
+    /// lock held.
+    pub fn for_each_vf(pf: &Device, mut f: impl FnMut(Pin<&T::Data<'_>>)) {
+        sriov::for_each_vf(pf, |vf| {
+            let vf = as_raw(vf);
+            // SAFETY: `vf` is valid. The lock keeps its driver as it is.
+            unsafe { bindings::ext_device_lock(&raw mut (*vf).dev) };
+            // SAFETY: As above. The probe function tells the driver, and with it the type of the
+            // private data, which is there once probing has succeeded.
+            unsafe {
+                let driver = (*vf).driver;
+                let ours = !driver.is_null()
+                    && (*driver)
+                        .probe
+                        .is_some_and(|p| p as usize == Self::probe_callback as usize)
+                    && !bindings::dev_get_drvdata(&raw const (*vf).dev).is_null();
+                if ours {
+                    Self::with_data(vf, |_, _, data| f(data));
+                }
+            }
+            // SAFETY: Balances the call above.
+            unsafe { bindings::ext_device_unlock(&raw mut (*vf).dev) };
+        });
+    }
+
     const ERROR_HANDLERS: bindings::pci_error_handlers = bindings::pci_error_handlers {
         reset_prepare: if T::HAS_RESET_PREPARE {
             Some(Self::reset_prepare_callback)

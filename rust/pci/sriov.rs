@@ -124,6 +124,25 @@ impl Drop for VfsEnabled {
     }
 }
 
+/// Calls `f` for every VF of `pf` that is on the bus now.
+pub(super) fn for_each_vf(pf: &Device, mut f: impl FnMut(&Device)) {
+    const ANY: u32 = bindings::PCI_ANY_ID as u32;
+    let mut from = core::ptr::null_mut();
+    loop {
+        // SAFETY: `from` is null or the last result; its reference passes to the callee.
+        from = unsafe { bindings::pci_get_device(ANY, ANY, from) };
+        if from.is_null() {
+            return;
+        }
+        // SAFETY: `Device` is transparent over `struct pci_dev`, and the reference that
+        // `pci_get_device` took lasts until the next call.
+        let dev = unsafe { &*from.cast::<Device>() };
+        if dev.index_in(pf).is_some() {
+            f(dev);
+        }
+    }
+}
+
 /// A VF's place among those of its physical function.
 pub trait VirtualFunction {
     /// The number of this VF, from 0, if it is a VF of `pf`.
