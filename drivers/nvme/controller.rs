@@ -12,7 +12,8 @@ use crate::{
     queue::Queue,
     regs::Bar0,
     spec::admin,
-    sriov::Vfs, //
+    sriov::Vfs,
+    timeout, //
 };
 use kernel::{
     device::Bound,
@@ -199,6 +200,6 @@ impl Transport for Nvme {
     }
 
     fn timeout(ctrl: &Controller<Self>, queue: &Queue, rq: &InFlight<'_, Self>) -> TimerAction {
-        lifecycle::timeout(ctrl, queue, rq)
+        timeout::timeout(ctrl, queue, rq)
     }
 }

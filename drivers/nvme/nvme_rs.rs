@@ -4,7 +4,8 @@
 //!
 //! - `driver`: what the PCI core calls: probe, unbind, shutdown, resets, `sriov_numvfs`.
 //! - `controller`: the controller as nvme-core sees it.
-//! - `lifecycle`: how a controller is started, stopped and recovered.
+//! - `lifecycle`: how a controller is started, stopped and reset; `timeout`: what is done for a
+//!   command that does not come back.
 //! - `queue`: a submission and completion queue pair; `prp`: where a command's data is.
 //! - `sriov`: virtual functions, from the plan to the last one online.
 //! - `regs`, `spec`: registers and data structures of the NVM Express specifications.
@@ -20,6 +21,7 @@ mod queue;
 mod regs;
 mod spec;
 mod sriov;
+mod timeout;
 
 use kernel::{
     driver::Registration,

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A command that does not come back: its interrupt was missed, it is aborted, or the controller
+//! is reset.
+
+use crate::{
+    controller::Nvme,
+    lifecycle::stop,
+    queue::Queue,
+    regs::{
+        self,
+        Bar0, //
+    },
+    spec::admin, //
+};
+use kernel::{
+    io::Io,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
+};
+use kernel_ext::{
+    block::mq::TimerAction,
+    nvme::{
+        AdminDone,
+        CommandStatus,
+        Controller,
+        InFlight,
+        State, //
+    },
+    pci::DeviceExt, //
+};
+
+/// A request's time is up: find out why, and help it.
+pub(crate) fn timeout(
+    ctrl: &Controller<Nvme>,
+    queue: &Queue,
+    rq: &InFlight<'_, Nvme>,
+) -> TimerAction {
+    let data = ctrl.data();
+    if data.pdev.is_disconnected() {
+        // Nobody else may notice while error recovery waits for us.
+        ctrl.change_state(State::Deleting);
+    }
+    if ctrl.state().is_terminal() {
+        return recover(ctrl);
+    }
+    if data.pdev.is_channel_offline() {
+        // Error recovery will reset the function.
+        return TimerAction::Restart;
+    }
+    if failed(ctrl, &data.bar) {
+        return recover(ctrl);
+    }
+
+    // Is it complete, and only its interrupt was missed?
+    queue.poll();
+    if !rq.is_in_flight() {
+        dev_warn!(
+            ctrl.device(),
+            "queue {} command {:#06x}: complete, but no interrupt came\n",
+            queue.qid(),
+            rq.command_id()
+        );
+        return TimerAction::Done;
+    }
+
+    match ctrl.state() {
+        state @ (State::Connecting | State::Deleting) => {
+            if state == State::Connecting {
+                ctrl.change_state(State::Deleting);
+            }
+            dev_warn!(
+                ctrl.device(),
+                "queue {} command {:#06x}: no answer while starting or stopping; giving up\n",
+                queue.qid(),
+                rq.command_id(),
+            );
+            rq.set_cancelled();
+            stop(ctrl, true);
+            return TimerAction::Done;
+        }
+        // The reset completes it.
+        State::Resetting => return TimerAction::Restart,
+        _ => {}
+    }
+
+    if queue.qid() == 0 || rq.set_aborted() {
+        dev_warn!(
+            ctrl.device(),
+            "queue {} command {:#06x} (opcode {:#04x}): no answer; resetting the controller\n",
+            queue.qid(),
+            rq.command_id(),
+            rq.opcode(),
+        );
+        rq.set_cancelled();
+        return recover(ctrl);
+    }
+    dev_warn!(
+        ctrl.device(),
+        "queue {} command {:#06x} (opcode {:#04x}): no answer; aborting it\n",
+        queue.qid(),
+        rq.command_id(),
+        rq.opcode(),
+    );
+    if abort(ctrl, queue.qid(), rq.command_id()).is_err() {
+        // Nothing was sent: the next time out tries to reset, which needs no tag.
+        dev_warn!(ctrl.device(), "no Abort command could be sent\n");
+    }
+    TimerAction::Restart
+}
+
+/// Whether the controller says that it has failed, and nobody is resetting it yet.
+fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
+    if matches!(ctrl.state(), State::Resetting | State::Connecting) {
+        return false;
+    }
+    let csts = bar.read(regs::CSTS);
+    if csts.cfs() {
+        dev_warn!(
+            ctrl.device(),
+            "the controller has failed (CSTS={:#x}); resetting it\n",
+            csts.into_raw()
+        );
+    }
+    csts.cfs()
+}
+
+/// Stops the controller, and resets it unless it is being removed.
+fn recover(ctrl: &Controller<Nvme>) -> TimerAction {
+    if ctrl.change_state(State::Resetting) {
+        stop(ctrl, false);
+        if ctrl.schedule_reset_now().is_err() {
+            ctrl.unquiesce_io();
+        }
+    } else if ctrl.state().is_terminal() {
+        stop(ctrl, true);
+    }
+    TimerAction::Done
+}
+
+/// Gives the right to one Abort back when the command is complete.
+struct AbortDone(ARef<Controller<Nvme>>);
+
+impl AdminDone for AbortDone {
+    fn done(&self, status: Result<(), CommandStatus>) {
+        if let Err(status) = status {
+            dev_warn!(
+                self.0.device(),
+                "Abort failed, status {:#x}\n",
+                status.code()
+            );
+        }
+        self.0.give_abort();
+    }
+}
+
+/// Sends an Abort for command `cid` of queue `qid`, if the controller admits one more.
+fn abort(ctrl: &Controller<Nvme>, qid: u16, cid: u16) -> Result {
+    let done = Arc::new(AbortDone(ctrl.into()), GFP_ATOMIC)?;
+    if !ctrl.take_abort() {
+        return Err(EBUSY);
+    }
+    ctrl.admin_command_nowait(admin::abort(qid, cid), done)
+        .inspect_err(|_| ctrl.give_abort())
+}

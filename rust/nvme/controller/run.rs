@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Starting, stopping and resetting a controller, as far as nvme-core does it.
+
+use super::Controller;
+use crate::{
+    bindings,
+    nvme::Transport, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+impl<T: Transport> Controller<T> {
+    /// Enables the controller (CC.EN) and waits until it is ready, for at most CAP.TO.
+    pub fn enable(&self) -> Result {
+        // SAFETY: Initialised by `new`.
+        to_result(unsafe { bindings::nvme_enable_ctrl(self.as_raw()) })
+    }
+
+    /// Shuts the controller down (CC.SHN), or just disables it (CC.EN), and waits for it.
+    pub fn disable(&self, shutdown: bool) -> Result {
+        // SAFETY: Initialised by `new`.
+        to_result(unsafe { bindings::nvme_disable_ctrl(self.as_raw(), shutdown) })
+    }
+
+    /// The Controller Configuration register as it was last written.
+    pub fn config(&self) -> u32 {
+        // SAFETY: Initialised by `new`; written as one word.
+        unsafe { (&raw const (*self.as_raw()).ctrl_config).read_volatile() }
+    }
+
+    /// Gives nvme-core the Controller Capabilities register, and the depth of the I/O queues.
+    pub fn set_capabilities(&self, cap: u64, io_queue_depth: u16) {
+        // SAFETY: Initialised by `new`; each is written as one word.
+        unsafe {
+            (&raw mut (*self.as_raw()).cap).write_volatile(cap);
+            (&raw mut (*self.as_raw()).sqsize).write_volatile(io_queue_depth.saturating_sub(1));
+        }
+    }
+
+    /// Tells nvme-core how many queues there are, the admin queue included.
+    pub fn set_queue_count(&self, count: u16) {
+        // SAFETY: Initialised by `new`; written as one word.
+        unsafe {
+            (&raw mut (*self.as_raw()).queue_count).write_volatile(u32::from(count));
+        }
+    }
+
+    /// Asks the controller for `count` I/O queues; returns how many it grants (Set Features,
+    /// Number of Queues, section 5.1.25.2.1). 0 if it refuses: it is usable for administration.
+    pub fn request_io_queues(&self, count: u16) -> Result<u16> {
+        let mut granted = c_int::from(count);
+        // SAFETY: Initialised by `new`.
+        to_result(unsafe { bindings::nvme_set_queue_count(self.as_raw(), &mut granted) })?;
+        Ok(u16::try_from(granted)?.min(count))
+    }
+
+    /// Identifies the controller and configures its features. The admin queue must work.
+    pub fn init_finish(&self, was_suspended: bool) -> Result {
+        // SAFETY: Initialised by `new`. A positive result is an NVMe status.
+        match unsafe { bindings::nvme_init_ctrl_finish(self.as_raw(), was_suspended) } {
+            ret if ret > 0 => Err(EIO),
+            ret => to_result(ret),
+        }
+    }
+
+    /// Starts what nvme-core does with a live controller: keep alive, events, namespaces.
+    pub fn start(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::nvme_start_ctrl(self.as_raw()) };
+    }
+
+    /// Stops what [`Controller::start`] started, but for namespaces.
+    pub fn stop(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::nvme_stop_ctrl(self.as_raw()) };
+    }
+
+    /// Waits until a scan for namespaces that is under way is over.
+    pub fn flush_scan(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::flush_work(&raw mut (*self.as_raw()).scan_work) };
+    }
+
+    /// Removes all namespaces; fails their I/O if the controller is dead.
+    pub fn remove_namespaces(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::nvme_remove_namespaces(self.as_raw()) };
+    }
+
+    /// Marks the namespaces' disks dead: nothing new is queued to them.
+    pub fn mark_namespaces_dead(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::nvme_mark_namespaces_dead(self.as_raw()) };
+    }
+
+    /// Has the controller reset by [`Transport::reset`] in a work item. `EBUSY` if its state does
+    /// not allow it.
+    pub fn schedule_reset(&self) -> Result {
+        // SAFETY: Initialised by `new`.
+        to_result(unsafe { bindings::nvme_reset_ctrl(self.as_raw()) })
+    }
+
+    /// As [`Controller::schedule_reset`], for a controller in state `Resetting` already. `ENODEV`
+    /// if it is in another.
+    pub fn schedule_reset_now(&self) -> Result {
+        // SAFETY: Initialised by `new`.
+        to_result(unsafe { bindings::nvme_try_sched_reset(self.as_raw()) })
+    }
+
+    /// Waits for a reset that is under way and takes its place: the controller is in state
+    /// `Resetting` then. `false` if it is in a state that does not allow it.
+    pub fn wait_reset(&self) -> bool {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::nvme_wait_reset(self.as_raw()) }
+    }
+
+    /// Waits until the reset work is idle. Not from [`Transport::reset`].
+    pub fn flush_reset(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::flush_work(&raw mut (*self.as_raw()).reset_work) };
+    }
+}

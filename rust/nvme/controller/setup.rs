@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making and unmaking what nvme-core has of a controller: its character device and its tag sets.
+
+use super::Controller;
+use crate::{
+    bindings,
+    nvme::{
+        queue::Operations,
+        request::Pdu,
+        Transport, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+impl<T: Transport> Controller<T> {
+    /// Makes `/dev/nvmeX`. Undone by [`Controller::uninit`].
+    pub fn add(&self) -> Result {
+        let mut made = self.made.lock();
+        if made.added {
+            return Err(EEXIST);
+        }
+        // SAFETY: Initialised by `new`.
+        to_result(unsafe { bindings::nvme_add_ctrl(self.as_raw()) })?;
+        made.added = true;
+        Ok(())
+    }
+
+    /// Takes `/dev/nvmeX` away, if [`Controller::add`] made it.
+    pub fn uninit(&self) {
+        if core::mem::take(&mut self.made.lock().added) {
+            // SAFETY: `add` succeeded, once.
+            unsafe { bindings::nvme_uninit_ctrl(self.as_raw()) };
+        }
+    }
+
+    /// Makes the admin queue's tags and request queue. `EEXIST` the second time.
+    pub fn alloc_admin_tag_set(&self) -> Result {
+        let mut made = self.made.lock();
+        if made.admin_set || self.admin_queue().is_some() {
+            return Err(EEXIST);
+        }
+        // SAFETY: Nobody uses the tag set yet; the operations are static, and the PDU is what
+        // they take it for.
+        to_result(unsafe {
+            bindings::nvme_alloc_admin_tag_set(
+                self.as_raw(),
+                self.admin_set.get(),
+                &Operations::<T, true>::VTABLE,
+                size_of::<Pdu<T>>() as c_uint,
+            )
+        })?;
+        made.admin_set = true;
+        Ok(())
+    }
+
+    /// Fails what waits in the admin queue and takes its tags away.
+    pub fn remove_admin_tag_set(&self) {
+        if !core::mem::take(&mut self.made.lock().admin_set) {
+            return;
+        }
+        self.tags.hide(0, 0);
+        // SAFETY: The tag set was made, and `made` says so no more. No tag can be looked up.
+        unsafe {
+            bindings::nvme_unquiesce_admin_queue(self.as_raw());
+            bindings::nvme_remove_admin_tag_set(self.as_raw());
+            (*self.as_raw()).admin_tagset = core::ptr::null_mut();
+        }
+    }
+
+    /// Makes the I/O queues' tags, for as many queues as [`Controller::set_queue_count`] said.
+    pub fn alloc_io_tag_set(&self) -> Result {
+        let mut made = self.made.lock();
+        if made.io_set {
+            return Err(EEXIST);
+        }
+        // SAFETY: As in `alloc_admin_tag_set`.
+        to_result(unsafe {
+            bindings::nvme_alloc_io_tag_set(
+                self.as_raw(),
+                self.io_set.get(),
+                &Operations::<T, false>::VTABLE,
+                1,
+                size_of::<Pdu<T>>() as c_uint,
+            )
+        })?;
+        made.io_set = true;
+        Ok(())
+    }
+
+    /// Whether the I/O queues' tags are made.
+    pub fn has_io_tag_set(&self) -> bool {
+        self.made.lock().io_set
+    }
+
+    /// Takes the I/O queues' tags away. Only when no namespace is left: the last reference.
+    pub(super) fn remove_io_tag_set(&self) {
+        if core::mem::take(&mut self.made.lock().io_set) {
+            // SAFETY: The tag set was made; namespaces hold the controller, so none is left, and
+            // so do the owners of `QueueTags`, so nobody looks a tag up.
+            unsafe { bindings::nvme_remove_io_tag_set(self.as_raw()) };
+        }
+    }
+
+    /// Adapts the I/O queues' tags to `queues` I/O queues. The queues must be frozen; sleeps.
+    pub fn update_io_queues(&self, queues: u16) -> Result {
+        if queues == 0 || usize::from(queues) >= self.tags.len() {
+            return Err(EINVAL);
+        }
+        let made = self.made.lock();
+        if !made.io_set {
+            return Err(ENODEV);
+        }
+        // SAFETY: The tag set is made.
+        if unsafe { (*self.io_set.get()).nr_hw_queues } == c_uint::from(queues) {
+            return Ok(());
+        }
+        self.tags.hide(1, self.tags.len());
+        // SAFETY: As above; no tag can be looked up, and `init_hctx` shows the new ones.
+        unsafe { bindings::blk_mq_update_nr_hw_queues(self.io_set.get(), c_int::from(queues)) };
+        drop(made);
+        Ok(())
+    }
+}
