@@ -30,7 +30,9 @@ pub use self::{
     },
     driver::{
         Adapter,
-        Driver, //
+        ChannelState,
+        Driver,
+        Recovery, //
     },
     notifier::BusNotifier,
     power::{

@@ -27,12 +27,17 @@ use kernel::{
     }, //
 };
 use kernel_ext::{
-    nvme::Controller,
+    nvme::{
+        Controller,
+        State, //
+    },
     pci::{
         sriov::RescanLocked,
         BoundLock,
+        ChannelState,
         DeviceExt,
         Driver,
+        Recovery,
         Regions, //
     },
 };
@@ -65,6 +70,16 @@ impl Function<'_> {
         // In a state that allows no reset, the controller is being reset or removed already.
         let _ = self.ctrl.schedule_reset();
     }
+
+    /// Starts the stopped controller again. That of a PF with VFs is ready when this returns, as
+    /// theirs are started next, and are offline before.
+    fn restart(&self) -> Result {
+        self.ctrl.schedule_reset_now()?;
+        if sriov::is_enabled(&self.ctrl) {
+            self.ctrl.flush_reset();
+        }
+        Ok(())
+    }
 }
 
 #[vtable]
@@ -84,25 +99,17 @@ impl Driver for NvmeDriver {
     ) -> impl PinInit<Function<'bound>, Error> + 'bound {
         pin_init::pin_init_scope(move || {
             let regions = Regions::request(dev, c"nvme_rs").inspect_err(|e| {
-                dev_err!(dev, "cannot claim the registers: error {}\n", e.to_errno());
+                dev_err!(dev, "cannot claim the registers: {e:?}\n");
             })?;
             let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
-                dev_err!(
-                    dev,
-                    "cannot map the registers in BAR 0: error {}\n",
-                    e.to_errno()
-                );
+                dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
             let ctrl = Nvme::controller(dev, bound, bar)?;
             ctrl.add()?;
             dev_info!(ctrl.device(), "pci function {}\n", dev.as_ref().name());
 
             if let Err(e) = lifecycle::start(&ctrl) {
-                dev_err!(
-                    dev,
-                    "the controller cannot be started: error {}\n",
-                    e.to_errno()
-                );
+                dev_err!(dev, "the controller cannot be started: {e:?}\n");
                 lifecycle::end(&ctrl);
                 return Err(e);
             }
@@ -147,6 +154,53 @@ impl Driver for NvmeDriver {
             data.ctrl.flush_reset();
         }
     }
+
+    fn suspend<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
+        lifecycle::stop_for_reset(&data.ctrl, true);
+        Ok(())
+    }
+
+    fn resume<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
+        data.restart()
+    }
+
+    fn error_detected<'bound>(
+        _dev: &'bound Device<Core<'_>>,
+        data: Pin<&Function<'bound>>,
+        state: ChannelState,
+    ) -> Recovery {
+        match state {
+            ChannelState::Normal => Recovery::CanRecover,
+            ChannelState::Frozen => {
+                dev_warn!(data.ctrl.device(), "PCIe error, I/O is frozen; stopping\n");
+                if data.ctrl.change_state(State::Resetting) {
+                    lifecycle::stop(&data.ctrl, false);
+                    Recovery::NeedReset
+                } else {
+                    lifecycle::stop(&data.ctrl, true);
+                    Recovery::Disconnect
+                }
+            }
+            ChannelState::Failed => {
+                dev_warn!(data.ctrl.device(), "PCIe error, the device is lost\n");
+                Recovery::Disconnect
+            }
+        }
+    }
+
+    fn slot_reset<'bound>(
+        _dev: &'bound Device<Core<'_>>,
+        data: Pin<&Function<'bound>>,
+    ) -> Recovery {
+        if data.restart().is_err() {
+            data.ctrl.unquiesce_io();
+        }
+        Recovery::Recovered
+    }
+
+    fn error_resume<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
+        data.ctrl.flush_reset();
+    }
 }
 
 /// Enables the VFs that the module parameter asks for. That they cannot be does not stop the PF.
@@ -160,10 +214,6 @@ fn enable_vfs(ctrl: &Controller<Nvme>, dev: &Device<Core<'_>>) {
     // Probing is asynchronous, so nobody who holds this lock waits for us.
     let lock = RescanLocked::lock();
     if let Err(e) = sriov::configure(ctrl, dev, num, &lock) {
-        dev_warn!(
-            ctrl.device(),
-            "sriov_vfs={want} was not met: error {}\n",
-            e.to_errno()
-        );
+        dev_warn!(ctrl.device(), "sriov_vfs={want} was not met: {e:?}\n");
     }
 }

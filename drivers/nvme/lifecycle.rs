@@ -54,6 +54,13 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let vectors = hw.vectors.insert(Vectors::alloc(pdev, 1, 1, 0)?);
 
     let cap = regs::CAP::from(data.bar.read64_lo_hi(0)?);
+    if cap.into_raw() == 0 && pdev.is_virtfn() {
+        dev_err!(
+            ctrl.device(),
+            "the VF is offline: have its PF bring it online (nvme virt-mgmt -a 9)\n"
+        );
+        return Err(ENODEV);
+    }
     let io_depth = io_queues::depth(cap)?;
     if io_depth < 2 {
         dev_err!(
@@ -220,8 +227,7 @@ pub(crate) fn reset(ctrl: &Controller<Nvme>) {
     if let Err(e) = try_reset(ctrl) {
         dev_err!(
             ctrl.device(),
-            "reset failed ({}); the controller is given up\n",
-            e.to_errno()
+            "reset failed ({e:?}); the controller is given up\n"
         );
         // Terminal at once: somebody may wait for the reset with the device lock held.
         ctrl.change_state(State::Deleting);

@@ -101,7 +101,8 @@ pub(crate) fn configure(
     Ok(num)
 }
 
-/// Has the PCI core enable `num` VFs, and brings each online when it joins the bus.
+/// Has the PCI core enable `num` VFs. When each joins the bus, it is brought online, and put in
+/// its place in the order of system sleep.
 fn enable_functions(
     ctrl: &Controller<Nvme>,
     pdev: &pci::Device<Bound>,
@@ -112,10 +113,11 @@ fn enable_functions(
     // The errno of the first VF that could not be brought online; 0 if all could.
     let failure = Atomic::new(0);
     let added = |dev: &pci::Device| {
-        let (Some(secondaries), Some(vf)) = (secondaries, dev.index_in(pdev)) else {
+        let Some(vf) = dev.index_in(pdev) else {
             return;
         };
-        if let Err(e) = secondaries.bring_online(vf) {
+        let online = secondaries.map_or(Ok(()), |secondaries| secondaries.bring_online(vf));
+        if let Err(e) = online.and_then(|()| dev.sleep_before(pdev)) {
             let _ = failure.cmpxchg(0, e.to_errno(), Full);
         }
     };
@@ -123,9 +125,8 @@ fn enable_functions(
         BusNotifier::listen(&added, || VfsEnabled::new(pdev, num, lock))?.inspect_err(|e| {
             dev_err!(
                 ctrl.device(),
-                "cannot enable {num} VFs: the PCI core says error {}; for ENOMEM, the bridge above \
-                 lacks memory window or bus numbers: try pci=realloc or fewer VFs\n",
-                e.to_errno()
+                "cannot enable {num} VFs: the PCI core says {e:?}; for ENOMEM, the bridge above \
+                 lacks memory window or bus numbers: try pci=realloc or fewer VFs\n"
             );
         })?;
     match failure.load(Relaxed) {

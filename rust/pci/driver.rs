@@ -95,6 +95,70 @@ pub trait Driver: 'static {
 
     /// The function reset is over: start the device again.
     fn reset_done<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+
+    /// The system is going to sleep, or an image of it is made or restored: stop the device.
+    fn suspend<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> Result;
+
+    /// The system is awake: start the device again.
+    fn resume<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> Result;
+
+    /// An error was reported, by the device or by something between it and the CPU.
+    fn error_detected<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        state: ChannelState,
+    ) -> Recovery;
+
+    /// The device has been reset as [`Recovery::NeedReset`] asked, and its configuration space is
+    /// restored.
+    fn slot_reset<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> Recovery;
+
+    /// Error recovery is over.
+    fn error_resume<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+}
+
+/// What error recovery has done to the channel to a device that reported an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelState {
+    /// I/O works as before.
+    Normal,
+    /// I/O is blocked until the device is reset.
+    Frozen,
+    /// The device is lost.
+    Failed,
+}
+
+/// What a driver wants of error recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing is lost: go on without a reset.
+    CanRecover,
+    /// The device must be reset.
+    NeedReset,
+    /// The device cannot be helped.
+    Disconnect,
+    /// The device works again.
+    Recovered,
+}
+
+impl Recovery {
+    fn to_raw(self) -> bindings::pci_ers_result_t {
+        match self {
+            Self::CanRecover => bindings::pci_ers_result_PCI_ERS_RESULT_CAN_RECOVER,
+            Self::NeedReset => bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET,
+            Self::Disconnect => bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
+            Self::Recovered => bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED,
+        }
+    }
 }
 
 /// The driver core's private data: the driver's own, and the lock that outlives it.
@@ -140,6 +204,9 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
                 (*pdrv).sriov_configure = Some(Self::sriov_configure_callback);
             }
             (*pdrv).err_handler = &Self::ERROR_HANDLERS;
+            if T::HAS_SUSPEND && T::HAS_RESUME {
+                (*pdrv).driver.pm = &Self::PM_OPS;
+            }
             (*pdrv).driver.probe_type = bindings::probe_type_PROBE_PREFER_ASYNCHRONOUS;
         }
 
@@ -194,6 +261,32 @@ impl<T: Driver> Adapter<T> {
         } else {
             None
         },
+        error_detected: if T::HAS_ERROR_DETECTED {
+            Some(Self::error_detected_callback)
+        } else {
+            None
+        },
+        slot_reset: if T::HAS_SLOT_RESET {
+            Some(Self::slot_reset_callback)
+        } else {
+            None
+        },
+        resume: if T::HAS_ERROR_RESUME {
+            Some(Self::error_resume_callback)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// System sleep and hibernation. Either way the device is stopped and started again.
+    const PM_OPS: bindings::dev_pm_ops = bindings::dev_pm_ops {
+        suspend: Some(Self::suspend_callback),
+        resume: Some(Self::resume_callback),
+        freeze: Some(Self::suspend_callback),
+        thaw: Some(Self::resume_callback),
+        poweroff: Some(Self::suspend_callback),
+        restore: Some(Self::resume_callback),
         ..pin_init::zeroed()
     };
 
@@ -295,5 +388,55 @@ impl<T: Driver> Adapter<T> {
     extern "C" fn reset_done_callback(pdev: *mut bindings::pci_dev) {
         // SAFETY: As for `reset_prepare_callback`.
         unsafe { Self::with_data(pdev, |dev, _, data| T::reset_done(dev, data)) }
+    }
+
+    /// The PCI device that `dev` is part of.
+    ///
+    /// # Safety
+    ///
+    /// `dev` is the device of a `struct pci_dev`.
+    unsafe fn pci_dev(dev: *mut bindings::device) -> *mut bindings::pci_dev {
+        // SAFETY: By the contract of this function.
+        unsafe { dev.byte_sub(offset_of!(bindings::pci_dev, dev)).cast() }
+    }
+
+    extern "C" fn suspend_callback(dev: *mut bindings::device) -> c_int {
+        // SAFETY: The PCI bus passes its own devices, bound ones, with the device lock held.
+        let ret =
+            unsafe { Self::with_data(Self::pci_dev(dev), |dev, _, data| T::suspend(dev, data)) };
+        from_result(|| ret.map(|()| 0))
+    }
+
+    extern "C" fn resume_callback(dev: *mut bindings::device) -> c_int {
+        // SAFETY: As for `suspend_callback`.
+        let ret =
+            unsafe { Self::with_data(Self::pci_dev(dev), |dev, _, data| T::resume(dev, data)) };
+        from_result(|| ret.map(|()| 0))
+    }
+
+    extern "C" fn error_detected_callback(
+        pdev: *mut bindings::pci_dev,
+        state: bindings::pci_channel_state_t,
+    ) -> bindings::pci_ers_result_t {
+        let state = match state {
+            bindings::pci_channel_io_normal => ChannelState::Normal,
+            bindings::pci_channel_io_frozen => ChannelState::Frozen,
+            _ => ChannelState::Failed,
+        };
+        // SAFETY: The PCI core calls this for bound devices only, with the device lock held.
+        unsafe { Self::with_data(pdev, |dev, _, data| T::error_detected(dev, data, state)) }
+            .to_raw()
+    }
+
+    extern "C" fn slot_reset_callback(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
+        // SAFETY: `pdev` is valid.
+        unsafe { bindings::pci_restore_state(pdev) };
+        // SAFETY: As for `error_detected_callback`.
+        unsafe { Self::with_data(pdev, |dev, _, data| T::slot_reset(dev, data)) }.to_raw()
+    }
+
+    extern "C" fn error_resume_callback(pdev: *mut bindings::pci_dev) {
+        // SAFETY: As for `error_detected_callback`.
+        unsafe { Self::with_data(pdev, |dev, _, data| T::error_resume(dev, data)) }
     }
 }

@@ -147,6 +147,10 @@ pub(super) fn for_each_vf(pf: &Device, mut f: impl FnMut(&Device)) {
 pub trait VirtualFunction {
     /// The number of this VF, from 0, if it is a VF of `pf`.
     fn index_in(&self, pf: &Device) -> Option<u16>;
+
+    /// Has the system put this VF to sleep before `pf`, and wake it up after it. Ends with the
+    /// VF. `ENOMEM` without memory.
+    fn sleep_before(&self, pf: &Device) -> Result;
 }
 
 impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
@@ -162,5 +166,23 @@ impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
         // SAFETY: `self` is a VF.
         let index = unsafe { bindings::pci_iov_vf_id(as_raw(self)) };
         u16::try_from(index).ok()
+    }
+
+    fn sleep_before(&self, pf: &Device) -> Result {
+        /// `DL_FLAG_STATELESS`: about power only, not about drivers.
+        const STATELESS: u32 = 1;
+
+        // SAFETY: Both devices are valid. The driver core deletes the link with either of them.
+        let link = unsafe {
+            bindings::device_link_add(
+                &raw mut (*as_raw(self)).dev,
+                &raw mut (*as_raw(pf)).dev,
+                STATELESS,
+            )
+        };
+        if link.is_null() {
+            return Err(ENOMEM);
+        }
+        Ok(())
     }
 }

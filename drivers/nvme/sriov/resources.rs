@@ -74,11 +74,7 @@ fn manage(ctrl: &Controller<Nvme>, command: Command, vf: u16, what: &str) -> Res
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(status)) => status,
         Err(e) => {
-            dev_err!(
-                ctrl.device(),
-                "VF {vf}: cannot {what}: error {}\n",
-                e.to_errno()
-            );
+            dev_err!(ctrl.device(), "VF {vf}: cannot {what}: {e:?}\n");
             return Err(e);
         }
     };
