@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Machines for tests, and the watch over their kernels.
+
+A machine serves all tests that ask for its shape, until one of them fails or
+the next test wants another shape. A kernel that reports a fault fails the test
+that ran; what its log said since the test began is in the report.
+"""
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from log import faults
+from machine import Machine, MachineError, Shape
+from nvme import Driver, PhysicalFunction, physical_functions
+
+_LOG_LINES = 300
+"""The most lines of a guest's log that a report shows."""
+
+_machine = pytest.StashKey[Machine]()
+
+
+class Pool:
+    """At most one machine, and its replacement by the next."""
+
+    def __init__(self) -> None:
+        self.machine: Machine | None = None
+
+    def get(self, shape: Shape) -> Machine:
+        """Returns a running machine of ``shape``."""
+        if self.machine and not (self.machine.alive
+                                 and self.machine.shape == shape):
+            self.retire()
+        if self.machine is None:
+            self.machine = Machine(shape)
+        return self.machine
+
+    def retire(self) -> None:
+        """Ends the machine, if there is one; a fault not seen so far raises."""
+        machine, self.machine = self.machine, None
+        if machine:
+            try:
+                check_log(machine)
+            except MachineError as error:
+                error.add_note(machine.log.window())
+                raise
+            finally:
+                machine.stop()
+
+    def discard(self) -> None:
+        """Ends the machine, whatever its log says."""
+        machine, self.machine = self.machine, None
+        if machine:
+            machine.stop()
+
+
+def check_log(machine: Machine) -> None:
+    """Closes the window of the log; raises if the kernel reports a fault in it."""
+    if machine.alive:
+        machine.sync_log()
+    found = faults(machine.log.window())
+    if found:
+        raise MachineError("the kernel reports a fault:\n" + "\n".join(found))
+    machine.log.close_window()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--driver", default="nvme_rs", choices=("nvme_rs", "nvme"),
+        help="the driver under test; nvme is the kernel's own")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    yield
+    machine = item.stash.get(_machine, None)
+    if machine:
+        check_log(machine)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+        item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    machine = item.stash.get(_machine, None)
+    if machine and report.failed:
+        lines = machine.log.window().splitlines()[-_LOG_LINES:]
+        report.sections.append(("kernel log", "\n".join(lines)))
+        del item.stash[_machine]
+        item.session.stash[_pool].discard()
+    return report
+
+
+_pool = pytest.StashKey[Pool]()
+
+
+@pytest.fixture(scope="session")
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """The machines of this session."""
+    machines = Pool()
+    request.session.stash[_pool] = machines
+    yield machines
+    machines.retire()
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, pool: Pool) -> Machine:
+    """A machine of the shape that the test is marked with."""
+    mark = request.node.get_closest_marker("shape")
+    found = pool.get(mark.args[0] if mark else Shape())
+    request.node.stash[_machine] = found
+    return found
+
+
+@pytest.fixture
+def driver(request: pytest.FixtureRequest, machine: Machine) -> Driver:
+    """The driver under test, loaded with its defaults."""
+    found = Driver(machine, request.config.getoption("driver"))
+    if not found.loaded:
+        found.load()
+    return found
+
+
+@pytest.fixture
+def pf(machine: Machine, driver: Driver) -> PhysicalFunction:
+    """The first physical function: bound, live, and without VFs."""
+    found = physical_functions(machine)[0]
+    if found.driver != driver.name:
+        assert found.bind(driver.name) == 0
+    found.live()
+    if found.num_vfs:
+        assert found.set_vfs(0) == 0
+    return found

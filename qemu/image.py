@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's initramfs: busybox, the tools of the tests, and modules.
+
+It consists of two cpio archives, one after the other. The first has everything
+that does not change from one build of the driver to the next, and is kept in
+the cache; the second has nvme_rs.ko alone.
+"""
+
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from kernel import Kernel
+
+TOP = Path(__file__).resolve().parent.parent
+MODULE = TOP / "nvme_rs.ko"
+MODULE_IN_GUEST = "/root/nvme_rs.ko"
+
+PROGRAMS = (
+    "/usr/bin/fio",
+    "/usr/bin/lspci",
+    "/usr/sbin/nvme",
+    "/usr/sbin/qemu-ga",
+)
+MODULES = (
+    "nvme",
+    "vfio-pci",
+    "vfio_iommu_type1",
+)
+
+
+def initramfs(kernel: Kernel, to: Path) -> None:
+    """Writes the initramfs for ``kernel``, with the nvme_rs.ko just built."""
+    with tempfile.TemporaryDirectory() as scratch:
+        stage = Path(scratch)
+        target = stage / MODULE_IN_GUEST.lstrip("/")
+        target.parent.mkdir(parents=True)
+        shutil.copy(MODULE, target)
+        module = _cpio(stage)
+    with to.open("wb") as out, _base(kernel).open("rb") as base:
+        shutil.copyfileobj(base, out)
+        out.write(module)
+
+
+def _base(kernel: Kernel) -> Path:
+    """Returns the archive of what does not change, made if need be."""
+    key = hashlib.sha256()
+    for source in (__file__, _source("init"), "/var/lib/dpkg/status"):
+        key.update(Path(source).read_bytes())
+    for module in sorted(_find_modules(kernel).values()):
+        status = module.stat()
+        key.update(f"{module} {status.st_size} {status.st_mtime_ns}\n".encode())
+
+    folder = Path(os.environ["NVME_RS_CACHE"]) / "initramfs"
+    archive = folder / f"{kernel.abi}-{key.hexdigest()[:16]}.cpio"
+    if not archive.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            stage = Path(scratch) / "root"
+            _stage(kernel, stage)
+            part = Path(scratch) / "part"
+            part.write_bytes(_cpio(stage))
+            for old in folder.glob(f"{kernel.abi}-*.cpio"):
+                old.unlink(missing_ok=True)
+            part.rename(archive)
+    return archive
+
+
+def _source(name: str) -> Path:
+    return Path(__file__).with_name(name)
+
+
+def _stage(kernel: Kernel, stage: Path) -> None:
+    """Lays out the root folder of the guest."""
+    for name in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "root", "etc",
+                 "dev", "proc", "sys", "run", "tmp"):
+        (stage / name).mkdir(parents=True)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (stage / name).symlink_to(f"usr/{name}")
+    shutil.copy(_source("init"), stage / "init")
+    (stage / "etc/passwd").write_text("root::0:0:root:/root:/bin/sh\n")
+    (stage / "etc/profile").write_text("PS1='guest:\\w# '\n")
+
+    shutil.copy("/usr/bin/busybox", stage / "usr/bin/busybox")
+    applets = _output("busybox", "--list").split()
+    for applet in set(applets) - {"busybox"}:
+        (stage / "usr/bin" / applet).symlink_to("busybox")
+
+    for program in PROGRAMS:
+        shutil.copy(program, stage / program.lstrip("/"))
+    for library in _libraries(PROGRAMS):
+        target = stage / library.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, target)
+
+    target = stage / "lib/modules" / kernel.abi
+    target.mkdir(parents=True)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        (target / name).touch()     # depmod asks for them
+    for name, module in _find_modules(kernel).items():
+        content = module.read_bytes()
+        if module.suffix == ".xz":
+            content = lzma.decompress(content)
+        (target / f"{name}.ko").write_bytes(content)
+    _output("depmod", "-b", str(stage), kernel.abi)
+
+
+def _libraries(programs: tuple[str, ...]) -> set[str]:
+    """Returns the shared libraries that ``programs`` are loaded with."""
+    found = _output("ldd", *programs)
+    return set(re.findall(r"(/\S+) \(0x", found))
+
+
+def _find_modules(kernel: Kernel) -> dict[str, Path]:
+    """Returns name and file of MODULES and of all that they depend on.
+
+    A module that the kernel has built in, or lacks, is left out.
+    """
+    files = {
+        re.sub(r"\.ko(\.xz)?$", "", path.name).replace("-", "_"): path
+        for path in kernel.modules.glob("kernel/**/*.ko*")
+    }
+    found: dict[str, Path] = {}
+    wanted = [name.replace("-", "_") for name in MODULES]
+    while wanted:
+        name = wanted.pop()
+        if name in found or name not in files:
+            continue
+        found[name] = files[name]
+        depends = _output("modinfo", "-F", "depends", str(files[name])).strip()
+        wanted += [d.replace("-", "_") for d in depends.split(",") if d]
+    return found
+
+
+def _cpio(stage: Path) -> bytes:
+    """Returns everything below ``stage`` as a newc archive, padded for another."""
+    names = sorted(str(p.relative_to(stage)) for p in stage.rglob("*"))
+    return subprocess.run(
+        ["cpio", "--create", "--null", "--quiet", "--format=newc",
+         "--owner=0:0", "--reproducible"],
+        cwd=stage, input="\0".join(names).encode(), stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, check=True, text=True
+    ).stdout

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's kernel log, and what in it is a fault of the kernel."""
+
+import re
+from pathlib import Path
+
+_FAULTS = re.compile(
+    r"""
+      WARNING:
+    | BUG:
+    | Oops
+    | Kernel\ panic
+    | general\ protection\ fault
+    | Call\ Trace:
+    | cut\ here
+    | rust_kernel:\ panicked | panicked\ at
+    | KASAN: | KCSAN: | KFENCE: | UBSAN:
+    | blocked\ for\ more\ than\ \d+\ seconds
+    | soft\ lockup | hard\ LOCKUP
+    | rcu.*(detected\ stalls?|self-detected\ stall)
+    | possible\ (circular|recursive)\ locking | inconsistent\ lock\ state
+    | suspicious\ RCU\ usage
+    | sleeping\ function\ called\ from\ invalid\ context
+    | scheduling\ while\ atomic
+    | DMA-API:
+    | DMAR:.*fault
+    | kmemleak:
+    | refcount_t:
+    | list_(add|del)\ corruption
+    | nobody\ cared
+    | driver\ left\ SR-IOV\ enabled
+    """,
+    re.VERBOSE,
+)
+
+
+def faults(text: str) -> list[str]:
+    """Returns the lines of ``text`` by which a kernel reports a fault."""
+    return [line for line in text.splitlines() if _FAULTS.search(line)]
+
+
+class KernelLog:
+    """What the guest's kernel wrote to its serial console, in windows.
+
+    A window is what has been written since the one before it was closed, so
+    that every line belongs to exactly one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start = 0
+
+    def all(self) -> str:
+        """Returns the log since boot."""
+        return self._read(0)
+
+    def window(self) -> str:
+        """Returns the open window."""
+        return self._read(self._start)
+
+    def close_window(self) -> None:
+        """Starts a new window behind what is written now."""
+        self._start = self._path.stat().st_size
+
+    def _read(self, start: int) -> str:
+        with self._path.open("rb") as log:
+            log.seek(start)
+            return log.read().decode(errors="replace").replace("\r", "")

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The machine under test: a QEMU guest with NVMe controllers."""
+
+import asyncio
+import base64
+import itertools
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qemu.qmp import QMPError
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+import accelerator
+import image
+from kernel import Kernel
+from log import KernelLog
+
+T = TypeVar("T")
+
+_BOOT_LIMIT = 120.0
+"""Seconds for booting; TCG on a busy host needs 20."""
+_MIB = 1 << 20
+
+FIRST_PRIVATE_NSID = 2
+"""The first of the namespaces that are attached to no controller at boot."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a machine is made of.
+
+    Each controller is the physical function of an NVM subsystem of its own.
+    Namespace 1 is attached to every controller of its subsystem; those from
+    FIRST_PRIVATE_NSID on wait to be attached.
+    """
+
+    cpus: int = 4
+    controllers: int = 1
+    vfs: int = 8
+    """TotalVFs of each controller; 0 for controllers without SR-IOV."""
+    vq_flexible: int = 24
+    """Queue resources of the flexible pool; one queue pair each."""
+    vi_flexible: int = 24
+    """Interrupt resources of the flexible pool."""
+    vf_limit: int = 6
+    """The most queue, and interrupt, resources that one VF can hold."""
+    io_queues: int = 32
+    """I/O queue pairs of a controller, the flexible ones included."""
+    namespaces: int = 8
+    """How many namespaces wait to be attached."""
+    namespace_mib: int = 64
+    iommu: bool = False
+    """Whether an Intel IOMMU translates what devices access."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    rc: int
+    out: str
+    err: str
+
+
+class MachineError(Exception):
+    """Something that a test expected of the machine did not happen."""
+
+
+class MachineDied(MachineError):
+    """QEMU ended: the kernel panicked, or powered off."""
+
+
+class CommandFailed(MachineError):
+    """A command in the guest had an exit status other than 0."""
+
+
+class Timeout(MachineError):
+    """Something took longer than its limit."""
+
+
+class Machine:
+    """A running guest.
+
+    Commands go through the QEMU guest agent, ``qmp`` is QEMU's own monitor, and
+    ``log`` is the kernel log, read from the serial console.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        """Boots a guest of ``shape``."""
+        self.shape = shape
+        self._folder = tempfile.TemporaryDirectory(prefix="machine-")
+        self._marks = itertools.count(1)
+        folder = Path(self._folder.name)
+        kernel = Kernel.from_environment()
+        image.initramfs(kernel, folder / "initramfs")
+
+        console = folder / "console"
+        console.touch()
+        self.log = KernelLog(console)
+        self.terminal = folder / "terminal"
+        """The socket behind the guest's /dev/hvc0."""
+
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            # QEMU must not outlive the process that asked for it.
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
+                 *_options(shape, kernel, folder)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )
+        try:
+            self.qmp = self._connect(folder / "qmp", negotiate=True)
+            self._agent = self._connect(folder / "agent", negotiate=False)
+            self._ask(_BOOT_LIMIT, "guest-ping")
+        except BaseException as error:
+            error.add_note(self.log.all())
+            self.stop()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether QEMU still runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ends the guest as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+        for channel in ("qmp", "_agent"):
+            if hasattr(self, channel):
+                try:
+                    getattr(self, channel).close()
+                except (OSError, EOFError, QMPError):
+                    pass  # QEMU is gone, and that breaks the connection.
+        self._folder.cleanup()
+
+    def run(self, command: str, timeout: float = 60, check: bool = True) -> Result:
+        """Runs ``command`` in the guest's shell, for ``timeout`` seconds at most.
+
+        Raises CommandFailed for an exit status other than 0, if ``check``.
+        """
+        pid = self.spawn(command)
+        deadline = time.monotonic() + timeout
+        pause = 0.01
+        while not (status := self._status(pid))["exited"]:
+            if time.monotonic() > deadline:
+                # What every task waits for, for whoever reads the log.
+                self.spawn(f"kill -9 {pid}; echo w > /proc/sysrq-trigger")
+                time.sleep(2)
+                raise Timeout(f"not done in {timeout} s: {command}")
+            time.sleep(pause)
+            pause = min(2 * pause, 0.2)
+        result = Result(
+            # A signal counts as in a shell.
+            status.get("exitcode", 128 + status.get("signal", 0)),
+            base64.b64decode(status.get("out-data", "")).decode(errors="replace"),
+            base64.b64decode(status.get("err-data", "")).decode(errors="replace"),
+        )
+        if check and result.rc:
+            raise CommandFailed(
+                f"exit status {result.rc}: {command}\n{result.out}{result.err}")
+        return result
+
+    def spawn(self, command: str) -> int:
+        """Starts ``command`` in the guest's shell, and returns its process id."""
+        started: Any = self._ask(
+            30, "guest-exec", path="/bin/sh", arg=["-c", command],
+            **{"capture-output": True})
+        return started["pid"]
+
+    def finish(self, pid: int, timeout: float = 60) -> int:
+        """Waits for a process of spawn() and returns its exit status."""
+        def ended() -> dict[str, Any] | None:
+            status = self._status(pid)
+            return status if status["exited"] else None
+        status = self.wait_for(ended, f"end of process {pid}", timeout)
+        return status.get("exitcode", 128 + status.get("signal", 0))
+
+    def read(self, path: str) -> str:
+        """Returns the content of a file of the guest, ends stripped."""
+        return self.run(f"cat '{path}'").out.strip()
+
+    def get(self, path: str) -> bytes:
+        """Returns a file of the guest, byte for byte."""
+        return base64.b64decode(self.run(f"base64 '{path}'").out)
+
+    def put(self, path: str, data: bytes) -> None:
+        """Writes ``data`` to a file of the guest."""
+        handle = self._ask(30, "guest-file-open", path=path, mode="w")
+        for start in range(0, len(data), _MIB):
+            part = base64.b64encode(data[start:start + _MIB]).decode()
+            self._ask(30, "guest-file-write", handle=handle,
+                      **{"buf-b64": part})
+        self._ask(30, "guest-file-close", handle=handle)
+
+    def wait_for(self, condition: Callable[[], T | None], what: str,
+                 timeout: float = 20) -> T:
+        """Returns the first true value of ``condition``.
+
+        Raises Timeout, which names ``what``, after ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                raise Timeout(f"not in {timeout} s: {what}")
+            time.sleep(0.1)
+        return value
+
+    def wait_for_end(self, timeout: float = 60) -> None:
+        """Waits until the guest has powered off."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Timeout(f"still running after {timeout} s") from None
+
+    def sync_log(self) -> None:
+        """Waits until the log has all that the kernel has said so far."""
+        mark = f"machine: mark {next(self._marks)}"
+        self.run(f"echo '{mark}' > /dev/kmsg")
+        self.wait_for(lambda: mark in self.log.window(), mark)
+
+    def hmp(self, command: str) -> str:
+        """Runs a command of QEMU's human monitor."""
+        return str(self.qmp.cmd("human-monitor-command",
+                                **{"command-line": command}))
+
+    def _status(self, pid: int) -> dict[str, Any]:
+        status: Any = self._ask(30, "guest-exec-status", pid=pid)
+        return status
+
+    def _ask(self, timeout: float, command: str, **arguments: object) -> object:
+        """Has the guest agent execute ``command``."""
+        self._agent.settimeout(timeout)
+        try:
+            return self._agent.cmd(command, **arguments)
+        except asyncio.TimeoutError:
+            raise Timeout(f"the guest agent is silent for {timeout} s") from None
+        except (OSError, EOFError, QMPError) as error:
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                raise MachineError(f"guest agent: {error}") from error
+            raise MachineDied(self._last_words()) from None
+
+    def _connect(self, path: Path, negotiate: bool) -> QEMUMonitorProtocol:
+        """Returns a connection to a socket that QEMU is about to make."""
+        def exists() -> bool:
+            if not self.alive:
+                raise MachineDied(self._last_words())
+            return path.is_socket()
+        self.wait_for(exists, f"QEMU's socket {path.name}")
+        protocol = QEMUMonitorProtocol(str(path))
+        protocol.connect(negotiate)
+        return protocol
+
+    def _last_words(self) -> str:
+        said = self._output.read_text(errors="replace")
+        return f"QEMU ended with status {self._process.returncode}\n{said}"
+
+
+def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
+    """Returns QEMU's options."""
+    command_line = [
+        "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
+        "sysctl.kernel.hung_task_timeout_secs=30",
+    ]
+    if shape.iommu:
+        command_line.append("intel_iommu=on")
+    options = [
+        "-machine", "q35", *accelerator.options(),
+        "-smp", str(shape.cpus), "-m", "2G",
+        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-kernel", str(kernel.image), "-initrd", str(folder / "initramfs"),
+        "-append", " ".join(command_line),
+        "-serial", f"file:{folder / 'console'}",
+        "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off",
+        "-chardev", f"socket,id=agent,path={folder / 'agent'},"
+                    "server=on,wait=off",
+        "-chardev", f"socket,id=terminal,path={folder / 'terminal'},"
+                    "server=on,wait=off",
+    ]
+    if shape.iommu:
+        options += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
+    options += [
+        "-device", "virtio-serial-pci",
+        "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
+        "-device", "virtconsole,chardev=terminal",
+    ]
+    for index in range(shape.controllers):
+        options += _controller(shape, index, folder)
+    return options
+
+
+def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
+    """Returns the options for a root port, a subsystem and its namespaces."""
+    controller = [
+        "nvme", f"id=nvme{index}", f"serial=nvme-rs-{index}",
+        f"subsys=subsystem{index}", f"bus=port{index}",
+        f"max_ioqpairs={shape.io_queues}", f"msix_qsize={shape.io_queues + 1}",
+    ]
+    if shape.vfs:
+        controller += [
+            f"sriov_max_vfs={shape.vfs}",
+            f"sriov_vq_flexible={shape.vq_flexible}",
+            f"sriov_vi_flexible={shape.vi_flexible}",
+            f"sriov_max_vq_per_vf={shape.vf_limit}",
+            f"sriov_max_vi_per_vf={shape.vf_limit}",
+        ]
+    options = [
+        "-device", f"pcie-root-port,id=port{index},chassis={index + 1}",
+        "-device", f"nvme-subsys,id=subsystem{index}",
+        "-device", ",".join(controller),
+    ]
+    for nsid in range(1, FIRST_PRIVATE_NSID + shape.namespaces):
+        name = f"disk{index}-{nsid}"
+        path = folder / name
+        with path.open("wb") as disk:
+            disk.truncate(shape.namespace_mib * _MIB)
+        detached = "on" if nsid >= FIRST_PRIVATE_NSID else "off"
+        options += [
+            "-blockdev", f"raw,node-name={name},file.driver=file,"
+                         f"file.filename={path},cache.no-flush=on,discard=unmap",
+            "-device", f"nvme-ns,drive={name},bus=nvme{index},nsid={nsid},"
+                       f"shared=on,detached={detached}",
+        ]
+    return options

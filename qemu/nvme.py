@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0
+"""NVMe as the guest's administrator sees it: sysfs, nvme-cli and fio."""
+
+import errno
+import json
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from image import MODULE_IN_GUEST
+from machine import FIRST_PRIVATE_NSID, CommandFailed, Machine
+
+_ERRNO = {os.strerror(number): number for number in errno.errorcode}
+_NVME = "0x010802"
+"""The class code of an NVMe I/O controller."""
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A controller of nvme-core, as its sysfs folder describes it."""
+
+    name: str
+    """nvme0, say."""
+    address: str
+    """Where it is on the PCI bus."""
+    state: str
+    """live, once it serves I/O."""
+    io_queues: int
+    cntlid: int
+
+
+class Driver:
+    """The driver under test; ``nvme`` is the kernel's own, for comparison."""
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self._machine = machine
+        self.name = name
+        """The module's, which is the PCI driver's too."""
+
+    def load(self, parameters: str = "") -> None:
+        """Loads the module."""
+        if self.name == "nvme_rs":
+            self._machine.run("modprobe nvme-core")
+            self._machine.run(f"insmod {MODULE_IN_GUEST} {parameters}")
+        else:
+            self._machine.run(f"modprobe {self.name} {parameters}")
+
+    def unload(self) -> None:
+        """Removes the module."""
+        self._machine.run(f"rmmod {self.name}")
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the module is in the kernel."""
+        return not self._machine.run(
+            f"test -d /sys/module/{self.name}", check=False).rc
+
+
+class Function:
+    """An NVMe function on the PCI bus."""
+
+    def __init__(self, machine: Machine, address: str) -> None:
+        self.machine = machine
+        self.address = address
+        self.sysfs = f"/sys/bus/pci/devices/{address}"
+
+    @property
+    def driver(self) -> str:
+        """The name of the driver that is bound, or nothing."""
+        path = self.machine.run(f"readlink {self.sysfs}/driver", check=False).out
+        return os.path.basename(path.strip())
+
+    @property
+    def controller(self) -> Controller | None:
+        """What nvme-core made of the function."""
+        return controllers(self.machine).get(self.address)
+
+    def live(self) -> Controller:
+        """Waits until the controller is live, and returns it."""
+        def probe() -> Controller | None:
+            found = self.controller
+            return found if found and found.state == "live" else None
+        return self.machine.wait_for(probe, f"{self.address} live")
+
+    def write(self, attribute: str, value: object) -> int:
+        """Writes a sysfs attribute, and returns the errno, or 0."""
+        return write(self.machine, f"{self.sysfs}/{attribute}", value)
+
+    def bind(self, driver: str) -> int:
+        """Asks ``driver`` to bind, and returns the errno, or 0."""
+        return write(self.machine, f"/sys/bus/pci/drivers/{driver}/bind",
+                     self.address)
+
+    def unbind(self) -> None:
+        """Takes the function away from its driver."""
+        self.machine.run(f"echo {self.address} > {self.sysfs}/driver/unbind")
+
+
+class PhysicalFunction(Function):
+    """A function that has, or could have, virtual functions."""
+
+    @property
+    def vfs(self) -> list[Function]:
+        """The virtual functions that are there, in the order of their number."""
+        paths = self.machine.run(
+            f"cd {self.sysfs} && [ -e virtfn0 ] && realpath virtfn*",
+            check=False).out.split()
+        return [Function(self.machine, address)
+                for address in sorted(map(os.path.basename, paths))]
+
+    @property
+    def num_vfs(self) -> int:
+        """How many VFs the PCI core counts."""
+        return int(self.machine.read(f"{self.sysfs}/sriov_numvfs"))
+
+    def set_vfs(self, count: object) -> int:
+        """Writes sriov_numvfs, and returns the errno, or 0."""
+        return self.write("sriov_numvfs", count)
+
+    def secondaries(self) -> list[dict[str, int]]:
+        """Returns the Secondary Controller List."""
+        listed: list[dict[str, int]] = self.json("list-secondary")[
+            "secondary-controllers"]
+        return listed
+
+    def capabilities(self) -> dict[str, int]:
+        """Returns the Primary Controller Capabilities."""
+        caps: dict[str, int] = self.json("primary-ctrl-caps")
+        return caps
+
+    def attach(self, nsid: int, cntlid: int) -> None:
+        """Attaches a namespace to a controller of the subsystem.
+
+        That outlives the controller: a VF that comes back may still have it.
+        """
+        result = self.machine.run(
+            f"nvme attach-ns {self.device}"
+            f" --namespace-id={nsid} --controllers={cntlid}", check=False)
+        if result.rc and "Already Attached" not in result.err:
+            raise CommandFailed(result.err)
+
+    def detach(self, nsid: int, cntlid: int) -> None:
+        """Detaches a namespace from a controller of the subsystem."""
+        self.machine.run(f"nvme detach-ns {self.device}"
+                         f" --namespace-id={nsid} --controllers={cntlid}")
+
+    def json(self, command: str) -> Any:
+        """Returns what an nvme-cli command says of this controller."""
+        return json.loads(self.machine.run(
+            f"nvme {command} {self.device} --output-format=json").out)
+
+    @property
+    def device(self) -> str:
+        """The controller's character device."""
+        return f"/dev/{self.live().name}"
+
+
+def physical_functions(machine: Machine) -> list[PhysicalFunction]:
+    """Returns every NVMe function that is not a virtual one."""
+    found = machine.run(
+        "cd /sys/bus/pci/devices; for d in *; do read class < $d/class;"
+        f" [ $class != {_NVME} ] || [ -e $d/physfn ] || echo $d; done").out
+    return [PhysicalFunction(machine, address) for address in found.split()]
+
+
+def controllers(machine: Machine) -> dict[str, Controller]:
+    """Returns the controllers of nvme-core by their PCI address."""
+    # All in the shell: under TCG, each process costs 10 ms. A controller that is
+    # just going away may lack an attribute.
+    found = machine.run(
+        "for c in /sys/class/nvme/nvme*; do"
+        " read address < $c/address && read state < $c/state &&"
+        " read queues < $c/queue_count && read cntlid < $c/cntlid &&"
+        " echo ${c##*/} $address $state $queues $cntlid; done 2>/dev/null",
+        check=False).out
+    result = {}
+    for line in found.splitlines():
+        name, address, state, queues, cntlid = line.split()
+        result[address] = Controller(
+            name, address, state, max(int(queues) - 1, 0), int(cntlid))
+    return result
+
+
+def disk(machine: Machine, controller: Controller, nsid: int) -> str:
+    """Waits for the block device through which ``controller`` serves ``nsid``.
+
+    With nvme-core's multipath that is the namespace's one block device, of which
+    the controller has a path.
+    """
+    def find() -> str | None:
+        found = machine.run(
+            f"cd /sys/class/nvme/{controller.name} &&"
+            f" grep -lsx {nsid} nvme*n*/nsid", check=False).out.strip()
+        return re.sub(r"c\d+", "", os.path.dirname(found)) or None
+    name = machine.wait_for(find, f"namespace {nsid} of {controller.name}")
+    machine.wait_for(
+        lambda: not machine.run(f"test -b /dev/{name}", check=False).rc,
+        f"/dev/{name}")
+    return f"/dev/{name}"
+
+
+def private_disks(machine: Machine, pf: PhysicalFunction) -> list[str]:
+    """Gives each VF a namespace of its own, and returns their block devices."""
+    users = list(enumerate((vf.live() for vf in pf.vfs), FIRST_PRIVATE_NSID))
+    for nsid, user in users:
+        pf.attach(nsid, user.cntlid)
+    return [disk(machine, user, nsid) for nsid, user in users]
+
+
+def fio(machine: Machine, *disks: str, timeout: float = 120,
+        **options: object) -> list[dict[str, Any]]:
+    """Runs fio on ``disks`` at once, and returns what it says of each job.
+
+    ``options`` are fio's, by default 4 KiB random writes of 8 MiB, 32 at a time,
+    each read back and verified. A bad checksum raises.
+    """
+    output = "/run/fio.json"
+    machine.run(fio_command(*disks, output=output, **options), timeout)
+    said = machine.read(output)
+    # Notes to the user may precede the result.
+    jobs: list[dict[str, Any]] = json.loads(said[said.index("{"):])["jobs"]
+    return jobs
+
+
+def fio_command(*disks: str, **options: object) -> str:
+    """Returns the command line for fio()."""
+    common: dict[str, object] = {
+        "ioengine": "io_uring", "direct": 1, "rw": "randwrite", "bs": "4k",
+        "size": "8m", "iodepth": 32, "verify": "crc32c", "verify_fatal": 1,
+        "output-format": "json",
+    } | options
+    arguments = [f"--{key}={value}" for key, value in common.items()]
+    for path in disks:
+        arguments += [f"--name={os.path.basename(path)}", f"--filename={path}"]
+    return shlex.join(["fio", *arguments])
+
+
+def interrupts(machine: Machine, controller: Controller) -> dict[str, int]:
+    """Returns how often each interrupt of ``controller`` came, by its name."""
+    counts = {}
+    for line in machine.read("/proc/interrupts").splitlines():
+        fields = line.split()
+        if re.fullmatch(rf"{controller.name}q\d+", fields[-1]):
+            counts[fields[-1]] = sum(
+                int(field) for field in fields[1:] if field.isdigit())
+    return counts
+
+
+def write(machine: Machine, path: str, value: object) -> int:
+    """Writes a sysfs file, and returns the errno, or 0."""
+    result = machine.run(
+        f"echo {shlex.quote(str(value))} > {path}", check=False)
+    return _ERRNO[result.err.strip().rpartition(": ")[2]] if result.rc else 0

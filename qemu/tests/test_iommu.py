@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Behind an IOMMU: translated DMA, and VFs that vfio-pci takes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from machine import Machine, Shape
+from nvme import (
+    Driver, PhysicalFunction, controllers, disk, fio, physical_functions,
+)
+from test_sriov import check_online, check_vfs_gone
+
+pytestmark = pytest.mark.shape(Shape(cpus=2, controllers=2, iommu=True))
+
+
+@pytest.fixture
+def vfio(machine: Machine) -> None:
+    """vfio-pci is loaded."""
+    machine.run("modprobe vfio-pci && modprobe vfio_iommu_type1")
+
+
+@pytest.fixture
+def autoprobe_off(pf: PhysicalFunction) -> Iterator[None]:
+    """No driver is bound to a VF on its own."""
+    assert pf.write("sriov_drivers_autoprobe", 0) == 0
+    yield
+    if pf.machine.alive:
+        assert pf.write("sriov_drivers_autoprobe", 1) == 0
+
+
+def test_two_controllers(machine: Machine, driver: Driver) -> None:
+    functions = physical_functions(machine)
+    assert len(functions) == 2
+    disks = [disk(machine, function.live(), 1) for function in functions]
+    fio(machine, *disks, rw="write", bsrange="512-256k", size="4m", iodepth=8)
+    driver.unload()
+    assert not controllers(machine)
+
+
+@pytest.mark.usefixtures("autoprobe_off")
+def test_without_driver(pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(4) == 0
+    assert [vf.driver for vf in pf.vfs] == [""] * 4
+    check_online(pf, 4)
+    assert pf.set_vfs(0) == 0
+    check_vfs_gone(pf)
+
+
+@pytest.mark.usefixtures("vfio", "autoprobe_off")
+def test_driver_override(machine: Machine, pf: PhysicalFunction) -> None:
+    """An override binds although autoprobe is off."""
+    assert pf.set_vfs(4) == 0
+    for vf in pf.vfs:
+        assert vf.write("driver_override", "vfio-pci") == 0
+        machine.run(f"echo {vf.address} > /sys/bus/pci/drivers_probe")
+    assert [vf.driver for vf in pf.vfs] == ["vfio-pci"] * 4
+    check_online(pf, 4)
+    assert pf.set_vfs(0) == 0
+    check_vfs_gone(pf)
+
+
+@pytest.mark.usefixtures("vfio")
+def test_vfio_first(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
+    """vfio-pci, registered before our driver, probes the VFs as they appear."""
+    driver.unload()
+    identity = " ".join(machine.read(f"{pf.sysfs}/{name}")
+                        for name in ("vendor", "sriov_vf_device"))
+    driver.load()
+    pf.live()
+    machine.run(f"echo {identity} > /sys/bus/pci/drivers/vfio-pci/new_id")
+    try:
+        assert pf.set_vfs(4) == 0
+        assert [vf.driver for vf in pf.vfs] == ["vfio-pci"] * 4
+        check_online(pf, 4)
+        assert pf.set_vfs(0) == 0
+        check_vfs_gone(pf)
+    finally:
+        machine.run(f"echo {identity} > /sys/bus/pci/drivers/vfio-pci/remove_id")
+
+
+@pytest.mark.usefixtures("vfio")
+def test_back_from_vfio(machine: Machine, driver: Driver,
+                        pf: PhysicalFunction) -> None:
+    """A VF comes back from vfio-pci, which resets it, in working order."""
+    assert pf.set_vfs(2) == 0
+    vf = pf.vfs[0]
+    vf.live()
+    vf.unbind()
+    assert vf.write("driver_override", "vfio-pci") == 0
+    assert vf.bind("vfio-pci") == 0
+    check_online(pf, 2)
+    vf.unbind()
+    assert vf.write("driver_override", "") == 0
+    assert vf.bind(driver.name) == 0
+    fio(machine, disk(machine, vf.live(), 1), size="1m")
+    assert pf.set_vfs(0) == 0
+
+
+def test_power_off_with_vfs(machine: Machine, pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(4) == 0
+    for vf in pf.vfs:
+        vf.live()
+    machine.spawn("poweroff -f")
+    machine.wait_for_end()
+    assert "reboot: Power down" in machine.log.window()

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What befalls a physical function, and how it and its VFs come through it."""
+
+import errno
+import re
+import time
+
+import pytest
+
+from machine import Machine
+from nvme import (
+    Driver, PhysicalFunction, fio, fio_command, private_disks,
+)
+
+VFS = 4
+
+
+@pytest.fixture
+def disks(machine: Machine, pf: PhysicalFunction) -> list[str]:
+    """The disks of four VFs, one each."""
+    assert pf.set_vfs(VFS) == 0
+    return private_disks(machine, pf)
+
+
+def check_alive(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None:
+    """Checks that the function and its VFs are live and serve I/O."""
+    pf.live()
+    assert pf.num_vfs == len(pf.vfs) == VFS
+    for vf in pf.vfs:
+        assert vf.live().io_queues >= 1
+    fio(machine, *disks, size="1m")
+    assert pf.set_vfs(0) == 0
+
+
+def test_reset_of_the_pf_under_vf_io(machine: Machine, pf: PhysicalFunction,
+                                     disks: list[str]) -> None:
+    """The VFs lose all they have, get it back, and no data is lost."""
+    process = machine.spawn(fio_command(*disks, size="4m"))
+    for _ in range(5):
+        machine.run(f"sleep 0.5; nvme reset {pf.device}")
+        pf.live()
+    assert machine.finish(process, 120) == 0
+    check_alive(machine, pf, disks)
+
+
+def test_function_reset_of_the_pf(machine: Machine, pf: PhysicalFunction,
+                                  disks: list[str]) -> None:
+    assert pf.write("reset", 1) == 0
+    check_alive(machine, pf, disks)
+
+
+def test_sleep(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None:
+    """All devices go to sleep and wake up, VFs before and after their PF."""
+    before = pf.live(), [vf.live() for vf in pf.vfs]
+    machine.run("echo devices > /sys/power/pm_test")
+    # The guest agent's port does not survive it: take it away, and put it back.
+    port = machine.run(
+        "basename $(realpath /sys/bus/virtio/drivers/virtio_console/virtio*/..)"
+    ).out.strip()
+    machine.spawn(f"sleep 1; cd /sys/bus/pci/drivers/virtio-pci; echo {port} > unbind;"
+                  " echo freeze > /sys/power/state; echo $? > /run/slept;"
+                  f" echo {port} > bind; killall qemu-ga")
+    machine.wait_for(lambda: "suspend exit" in machine.log.window(), "wake-up", 60)
+    time.sleep(3)
+    assert machine.read("/run/slept") == "0"
+    machine.run("echo none > /sys/power/pm_test")
+    assert (pf.live(), [vf.live() for vf in pf.vfs]) == before
+    check_alive(machine, pf, disks)
+
+
+def test_error_above_the_pf(machine: Machine, pf: PhysicalFunction,
+                            disks: list[str]) -> None:
+    """An error that loses nothing costs nothing, with VFs as without."""
+    machine.hmp("pcie_aer_inject_error port0 POISON_TLP")
+    machine.wait_for(lambda: "AER" in machine.log.window(), "report of the error")
+    check_alive(machine, pf, disks)
+
+
+def test_offline_vf(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
+    """A VF that somebody took offline is refused, and told why."""
+    assert pf.set_vfs(1) == 0
+    vf, = pf.vfs
+    cntlid = vf.live().cntlid
+    vf.unbind()
+    machine.run(f"nvme virt-mgmt {pf.device} --cntlid={cntlid} --act=7")
+    assert vf.bind(driver.name) == errno.ENODEV
+    machine.sync_log()
+    assert re.search("VF is offline", machine.log.window())
+    assert pf.set_vfs(0) == 0
+    assert pf.set_vfs(1) == 0
+    pf.vfs[0].live()
+
+
+def test_unplug_under_vf_io(machine: Machine, driver: Driver,
+                            pf: PhysicalFunction, disks: list[str]) -> None:
+    """The function goes with its VFs, and another one takes its place."""
+    process = machine.spawn(fio_command(*disks, time_based=1, runtime=30))
+    machine.run("sleep 1")
+    machine.qmp.cmd("device_del", id="nvme0")
+    machine.wait_for(
+        lambda: machine.run(f"test -e {pf.sysfs}", check=False).rc,
+        "end of the function", 60)
+    assert machine.finish(process) != 0
+    assert machine.run("ls /sys/class/nvme").out.strip() == ""
+    driver.unload()

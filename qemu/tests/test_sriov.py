@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0
+"""SR-IOV: the life of virtual functions under their physical function."""
+
+import errno
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from machine import FIRST_PRIVATE_NSID, Machine
+from nvme import (
+    Driver, PhysicalFunction, controllers, disk, fio, interrupts, private_disks,
+)
+
+MODULE_PARAMETER = "sriov_vfs"
+TOTAL_VFS = 8
+MIN_QUEUES = 2
+"""Queue resources without which a controller cannot be online."""
+OFFLINE, ONLINE = 0, 1
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(pf: PhysicalFunction) -> Iterator[None]:
+    """After the VFs the list and the pool are as they were before them."""
+    before = pf.secondaries(), pf.capabilities()
+    yield
+    if not pf.machine.alive:
+        return
+    if pf.num_vfs:
+        assert pf.set_vfs(0) == 0
+    assert (pf.secondaries(), pf.capabilities()) == before
+    assert not pf.vfs
+
+
+def check_vfs(pf: PhysicalFunction, count: int) -> None:
+    """Checks that ``count`` VFs are there, online, live, and have I/O queues."""
+    assert pf.num_vfs == count
+    assert len(pf.vfs) == count
+    check_online(pf, count)
+    for vf in pf.vfs:
+        assert vf.live().io_queues >= 1
+
+
+def check_online(pf: PhysicalFunction, count: int) -> None:
+    """Checks that the secondaries of the first ``count`` VFs, and no others, are
+    online with an equal share of the pool."""
+    secondaries = pf.secondaries()
+    states = {s["virtual-function-number"]: s["secondary-controller-state"]
+              for s in secondaries}
+    assert states == {n + 1: ONLINE if n < count else OFFLINE
+                      for n in range(TOTAL_VFS)}
+    online = [s for s in secondaries if s["secondary-controller-state"] == ONLINE]
+    caps = pf.capabilities()
+    queues = min(caps["vqfrsm"], (caps["vqfrt"] - caps["vqrfap"]) // count)
+    # An interrupt without a queue would be of no use.
+    vectors = min(
+        caps["vifrsm"], (caps["vifrt"] - caps["virfap"]) // count, queues)
+    assert {s["num-virtual-queues"] for s in online} == {queues}
+    assert {s["num-virtual-interrupts"] for s in online} == {vectors}
+
+
+def check_io(machine: Machine, pf: PhysicalFunction) -> None:
+    """Verifies I/O on all VFs at once, each with a namespace of its own."""
+    disks = private_disks(machine, pf)
+    users = [vf.live() for vf in pf.vfs]
+    before = [interrupts(machine, user) for user in users]
+    fio(machine, *disks, size="1m")
+    after = [interrupts(machine, user) for user in users]
+    for one, other in zip(before, after, strict=True):
+        assert sum(one.values()) < sum(other.values())
+
+
+def test_four_none_eight_none(machine: Machine, pf: PhysicalFunction) -> None:
+    initial = pf.secondaries(), pf.capabilities()
+    for count in (4, 8):
+        assert pf.set_vfs(count) == 0
+        check_vfs(pf, count)
+        check_io(machine, pf)
+        assert pf.set_vfs(0) == 0
+        assert not pf.vfs
+        assert (pf.secondaries(), pf.capabilities()) == initial
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_other_counts(pf: PhysicalFunction, count: int) -> None:
+    assert pf.set_vfs(count) == 0
+    check_vfs(pf, count)
+
+
+def test_pf_serves_io_beside_vfs(machine: Machine, pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(4) == 0
+    private = FIRST_PRIVATE_NSID + TOTAL_VFS - 1
+    pf.attach(private, pf.live().cntlid)
+    fio(machine, disk(machine, pf.live(), private))
+    pf.detach(private, pf.live().cntlid)
+
+
+def test_unload_with_vfs(machine: Machine, driver: Driver,
+                         pf: PhysicalFunction) -> None:
+    for _ in range(2):
+        assert pf.set_vfs(4) == 0
+        check_vfs(pf, 4)
+        driver.unload()
+        assert not controllers(machine)
+        assert not pf.vfs
+        driver.load()
+        pf.live()
+        assert pf.num_vfs == 0
+        check_vfs_gone(pf)
+
+
+def check_vfs_gone(pf: PhysicalFunction) -> None:
+    """Checks that no secondary is online or holds anything."""
+    assert all(
+        (s["secondary-controller-state"], s["num-virtual-queues"],
+         s["num-virtual-interrupts"]) == (OFFLINE, 0, 0)
+        for s in pf.secondaries())
+
+
+def test_unbind_pf_with_vfs(machine: Machine, driver: Driver,
+                            pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(4) == 0
+    check_vfs(pf, 4)
+    pf.unbind()
+    assert not pf.vfs
+    assert pf.bind(driver.name) == 0
+    pf.live()
+    check_vfs_gone(pf)
+    assert pf.set_vfs(4) == 0
+    check_vfs(pf, 4)
+
+
+def test_unbind_and_bind_vf(machine: Machine, driver: Driver,
+                            pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(4) == 0
+    vf = pf.vfs[2]
+    vf.live()
+    vf.unbind()
+    assert vf.controller is None
+    check_online(pf, 4)
+    assert vf.bind(driver.name) == 0
+    check_vfs(pf, 4)
+    check_io(machine, pf)
+
+
+def test_reset_vf(machine: Machine, pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(2) == 0
+    for vf in pf.vfs:
+        machine.run(f"nvme reset /dev/{vf.live().name}")
+        vf.live()
+    check_vfs(pf, 2)
+    check_io(machine, pf)
+
+
+def test_module_parameter(machine: Machine, driver: Driver,
+                          pf: PhysicalFunction) -> None:
+    driver.unload()
+    driver.load(f"{MODULE_PARAMETER}=4")
+    try:
+        pf.live()
+        machine.wait_for(lambda: len(pf.vfs) == 4, "four VFs")
+        check_vfs(pf, 4)
+    finally:
+        driver.unload()
+        driver.load()
+
+
+@pytest.mark.parametrize("value, expected", [
+    ("abc", errno.EINVAL),
+    ("-1", errno.EINVAL),
+    (TOTAL_VFS + 1, errno.ERANGE),
+])
+def test_bad_count(pf: PhysicalFunction, value: object, expected: int) -> None:
+    assert pf.set_vfs(value) == expected
+    assert not pf.vfs
+
+
+def test_count_while_enabled(pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(2) == 0
+    assert pf.set_vfs(4) == errno.EBUSY
+    check_vfs(pf, 2)
+
+
+def test_pool_too_small(machine: Machine, pf: PhysicalFunction) -> None:
+    total = pf.capabilities()["vqfrt"]
+    needed = TOTAL_VFS * MIN_QUEUES
+    left = needed - 1
+    allocate_to_pf(machine, pf, total - left)
+    try:
+        assert pf.capabilities()["vqrfap"] == total - left
+        machine.sync_log()
+        machine.log.close_window()
+        assert pf.set_vfs(TOTAL_VFS) == errno.ENOSPC
+        machine.sync_log()
+        said = [line for line in machine.log.window().splitlines()
+                if "nvme" in line]
+        assert len(said) == 1
+        assert {str(needed), str(left)} <= set(re.findall(r"\b\d+\b", said[0]))
+        assert not pf.vfs
+        check_vfs_gone(pf)
+        assert pf.set_vfs(TOTAL_VFS - 1) == 0
+        check_vfs(pf, TOTAL_VFS - 1)
+        assert pf.set_vfs(0) == 0
+    finally:
+        allocate_to_pf(machine, pf, 0)
+
+
+def allocate_to_pf(machine: Machine, pf: PhysicalFunction, queues: int) -> None:
+    """Gives the PF ``queues`` of the pool, which a function reset makes so."""
+    machine.run(f"nvme virt-mgmt {pf.device} --cntlid={pf.live().cntlid}"
+                f" --rt=0 --act=1 --nr={queues}")
+    assert pf.write("reset", 1) == 0
+    pf.live()
