@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What of the driver is pure arithmetic: tested by its own tests, without a guest."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_TOP = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("source", ["drivers/nvme/sriov/plan.rs"])
+def test_unit_tests(source: str, tmp_path: Path) -> None:
+    program = tmp_path / "tests"
+    subprocess.run(["rustc", "--edition=2021", "--test", "-o", program,
+                    _TOP / source], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "test result: ok" in done.stdout and " 0 passed" not in done.stdout
