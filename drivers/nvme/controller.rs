@@ -12,7 +12,7 @@ use crate::{
     queue::Queue,
     regs::Bar0,
     spec::admin,
-    sriov::Vfs,
+    sriov::Virtualization,
     timeout, //
 };
 use kernel::{
@@ -81,9 +81,9 @@ pub(crate) struct Nvme {
     /// the controller.
     #[pin]
     pub(crate) queues: Mutex<KVec<Arc<Queue>>>,
-    /// The enabled virtual functions.
+    /// The virtual functions.
     #[pin]
-    pub(crate) vfs: Mutex<Option<Vfs>>,
+    pub(crate) vfs: Mutex<Virtualization>,
 }
 
 impl Nvme {
@@ -110,7 +110,7 @@ impl Nvme {
                 max_io_queues,
                 first_io_vector: Atomic::new(0),
                 queues <- new_mutex!(KVec::new(), "Nvme::queues"),
-                vfs <- new_mutex!(None, "Nvme::vfs"),
+                vfs <- new_mutex!(Virtualization::default(), "Nvme::vfs"),
             }),
         )
     }

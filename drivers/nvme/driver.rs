@@ -144,6 +144,22 @@ impl Driver for NvmeDriver {
         sriov::configure(&data.ctrl, dev, num_vfs, lock)
     }
 
+    fn sriov_vf_total_msix<'bound>(
+        _dev: &'bound Device<Core<'_>>,
+        data: Pin<&Function<'bound>>,
+    ) -> u32 {
+        sriov::total_interrupts(&data.ctrl)
+    }
+
+    fn sriov_set_vf_msix<'bound>(
+        _dev: &'bound Device<Core<'_>>,
+        data: Pin<&Function<'bound>>,
+        vf: u16,
+        count: u32,
+    ) -> Result {
+        sriov::set_interrupts(&data.ctrl, vf, count)
+    }
+
     fn reset_prepare<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
         lifecycle::stop_for_reset(&data.ctrl, false);
         data.ctrl.sync_queues();
@@ -206,8 +222,7 @@ impl Driver for NvmeDriver {
 /// Enables the VFs that the module parameter asks for. That they cannot be does not stop the PF.
 fn enable_vfs(ctrl: &Controller<Nvme>, dev: &Device<Core<'_>>) {
     let want = crate::module_parameters::sriov_vfs.value();
-    let total = dev.sriov_get_totalvfs().map_or(0, |total| total.get());
-    let num = want.min(total);
+    let num = want.min(dev.total_vfs());
     if num == 0 || !dev.is_physfn() {
         return;
     }

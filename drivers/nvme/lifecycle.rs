@@ -195,7 +195,7 @@ pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
         ),
         count => {
             ctrl.alloc_io_tag_set()?;
-            dev_info!(ctrl.device(), "{count} I/O queues\n");
+            dev_info!(ctrl.device(), "I/O queues: {count}\n");
         }
     }
     if !ctrl.change_state(State::Live) {

@@ -41,14 +41,23 @@ use kernel_ext::{
             VirtualFunction, //
         },
         Adapter,
-        BusNotifier, //
+        BusNotifier,
+        DeviceExt, //
     },
 };
+
+/// A PF's VFs: what the administrator wants of them, and those that there are.
+#[derive(Default)]
+pub(crate) struct Virtualization {
+    /// How many interrupts each VF, from 0, is to have; 0 for an equal share. Outlives the VFs.
+    interrupts: KVec<u16>,
+    enabled: Option<Vfs>,
+}
 
 /// The enabled VFs of a PF.
 ///
 /// Fields are dropped in this order: the functions go, then their resources return.
-pub(crate) struct Vfs {
+struct Vfs {
     functions: VfsEnabled,
     /// `None` if the controller has no resources to share out.
     secondaries: Option<Secondaries>,
@@ -69,7 +78,7 @@ pub(crate) fn configure(
         return Ok(0);
     }
     let mut vfs = ctrl.data().vfs.lock();
-    if vfs.is_some() {
+    if vfs.enabled.is_some() {
         return Err(EBUSY);
     }
     if ctrl.state() != State::Live {
@@ -80,25 +89,48 @@ pub(crate) fn configure(
         return Err(ENODEV);
     }
 
-    let secondaries = Secondaries::assign(ctrl, num)?;
+    let secondaries = Secondaries::assign(ctrl, num, &vfs.interrupts)?;
     let functions = enable_functions(ctrl, pdev, num, secondaries.as_ref(), lock)?;
-    match &secondaries {
-        Some(secondaries) => dev_info!(
-            ctrl.device(),
-            "enabled {num} VFs: {} queues and {} interrupts each\n",
-            secondaries.share().queues,
-            secondaries.share().interrupts
-        ),
-        None => dev_info!(
-            ctrl.device(),
-            "enabled {num} VFs with resources of their own\n"
-        ),
-    }
-    *vfs = Some(Vfs {
+    announce(ctrl, pdev, num, secondaries.as_ref());
+    vfs.enabled = Some(Vfs {
         functions,
         secondaries,
     });
     Ok(num)
+}
+
+/// Says what the VFs have.
+fn announce(
+    ctrl: &Controller<Nvme>,
+    pdev: &pci::Device<Bound>,
+    num: u16,
+    secondaries: Option<&Secondaries>,
+) {
+    let total = pdev.total_vfs();
+    let Some((least, most)) = secondaries.map(Secondaries::range) else {
+        dev_info!(
+            ctrl.device(),
+            "enabled {num} of {total} VFs with resources of their own\n"
+        );
+        return;
+    };
+    if least == most {
+        dev_info!(
+            ctrl.device(),
+            "enabled {num} of {total} VFs: {} queues and {} interrupts each\n",
+            least.queues,
+            least.interrupts
+        );
+    } else {
+        dev_info!(
+            ctrl.device(),
+            "enabled {num} of {total} VFs: {} to {} queues and {} to {} interrupts each\n",
+            least.queues,
+            most.queues,
+            least.interrupts,
+            most.interrupts
+        );
+    }
 }
 
 /// Has the PCI core enable `num` VFs. When each joins the bus, it is brought online, and put in
@@ -140,12 +172,12 @@ fn enable_functions(
 
 /// Whether VFs are enabled.
 pub(crate) fn is_enabled(ctrl: &Controller<Nvme>) -> bool {
-    ctrl.data().vfs.lock().is_some()
+    ctrl.data().vfs.lock().enabled.is_some()
 }
 
 /// Disables all VFs, if any are enabled, and takes their resources back.
 pub(crate) fn disable(ctrl: &Controller<Nvme>, lock: &RescanLocked) {
-    let vfs = ctrl.data().vfs.lock().take();
+    let vfs = ctrl.data().vfs.lock().enabled.take();
     if let Some(Vfs {
         functions,
         secondaries,
@@ -169,7 +201,7 @@ pub(crate) fn provision_again(ctrl: &Controller<Nvme>) {
     let Some(Vfs {
         functions,
         secondaries: Some(secondaries),
-    }) = &*vfs
+    }) = &vfs.enabled
     else {
         return;
     };
@@ -185,4 +217,31 @@ pub(crate) fn provision_again(ctrl: &Controller<Nvme>) {
     }
     // What the VFs had in flight is lost. Drivers other than ours find out by a timeout.
     Adapter::<NvmeDriver>::for_each_vf(&ctrl.data().pdev, |vf| vf.wake());
+}
+
+/// How many interrupts can be given to VFs, as `sriov_vf_total_msix` shows it.
+pub(crate) fn total_interrupts(ctrl: &Controller<Nvme>) -> u32 {
+    resources::total_interrupts(ctrl).unwrap_or(0)
+}
+
+/// Makes `interrupts` the number of interrupts of VF `vf`, as `sriov_vf_msix_count` wants it; 0
+/// for an equal share. The VF has no driver. It gets as many queues, and keeps both when VFs are
+/// disabled and enabled again.
+///
+/// `EOPNOTSUPP` if the controller has no interrupts to hand out, `EINVAL` if no VF can have as
+/// many, `ENOSPC` if as many are not free.
+pub(crate) fn set_interrupts(ctrl: &Controller<Nvme>, vf: u16, interrupts: u32) -> Result {
+    let interrupts = u16::try_from(interrupts)?;
+    let mut vfs = ctrl.data().vfs.lock();
+    let index = usize::from(vf);
+    while vfs.interrupts.len() <= index {
+        vfs.interrupts.push(0, GFP_KERNEL)?;
+    }
+    let enabled = vfs.enabled.as_mut().ok_or(ENODEV)?;
+    let secondaries = enabled.secondaries.as_mut().ok_or(EOPNOTSUPP)?;
+    secondaries.set_interrupts(vf, interrupts)?;
+    if let Some(setting) = vfs.interrupts.get_mut(index) {
+        *setting = interrupts;
+    }
+    Ok(())
 }

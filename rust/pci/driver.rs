@@ -90,6 +90,21 @@ pub trait Driver: 'static {
         lock: &sriov::RescanLocked,
     ) -> Result<u16>;
 
+    /// How many interrupts the VFs of `dev` can be given together (`sriov_vf_total_msix`).
+    fn sriov_vf_total_msix<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> u32;
+
+    /// The administrator wrote `count` to `sriov_vf_msix_count` of VF `vf`, from 0, of `dev`; 0
+    /// asks for the driver's default. The VF has no driver, and its device lock is held too.
+    fn sriov_set_vf_msix<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        vf: u16,
+        count: u32,
+    ) -> Result;
+
     /// A function reset is about to happen: stop using the device.
     fn reset_prepare<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
 
@@ -202,6 +217,10 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             }
             if T::HAS_SRIOV_CONFIGURE {
                 (*pdrv).sriov_configure = Some(Self::sriov_configure_callback);
+            }
+            if T::HAS_SRIOV_VF_TOTAL_MSIX && T::HAS_SRIOV_SET_VF_MSIX {
+                (*pdrv).sriov_get_vf_total_msix = Some(Self::sriov_vf_total_msix_callback);
+                (*pdrv).sriov_set_msix_vec_count = Some(Self::sriov_set_vf_msix_callback);
             }
             (*pdrv).err_handler = &Self::ERROR_HANDLERS;
             if T::HAS_SUSPEND && T::HAS_RESUME {
@@ -377,6 +396,29 @@ impl<T: Driver> Adapter<T> {
                 })
             }?;
             Ok(c_int::from(enabled))
+        })
+    }
+
+    extern "C" fn sriov_vf_total_msix_callback(pdev: *mut bindings::pci_dev) -> u32 {
+        // SAFETY: The PCI core calls this for bound devices only, with the device lock held.
+        unsafe { Self::with_data(pdev, |dev, _, data| T::sriov_vf_total_msix(dev, data)) }
+    }
+
+    extern "C" fn sriov_set_vf_msix_callback(vf: *mut bindings::pci_dev, count: c_int) -> c_int {
+        from_result(|| {
+            let count = u32::try_from(count)?;
+            // SAFETY: `vf` is a VF, as the PCI core calls this for no others.
+            let (index, pf) =
+                unsafe { (bindings::pci_iov_vf_id(vf), bindings::ext_pci_physfn(vf)) };
+            let index = u16::try_from(index)?;
+            // SAFETY: The PCI core has checked that the physical function is bound to this
+            // driver, and holds its device lock.
+            unsafe {
+                Self::with_data(pf, |dev, _, data| {
+                    T::sriov_set_vf_msix(dev, data, index, count)
+                })
+            }?;
+            Ok(0)
         })
     }
 

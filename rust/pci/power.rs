@@ -55,6 +55,9 @@ pub trait DeviceExt {
     /// Whether error recovery has frozen the channel to the function.
     fn is_channel_offline(&self) -> bool;
 
+    /// How many VFs the function can have (TotalVFs); 0 for any but a physical function.
+    fn total_vfs(&self) -> u16;
+
     /// Whether the function is an SR-IOV physical function.
     fn is_physfn(&self) -> bool;
 
@@ -77,6 +80,12 @@ impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
         // SAFETY: `as_raw` is valid; the field is written once at a time by error recovery.
         let state = unsafe { core::ptr::read_volatile(&raw const (*as_raw(self)).error_state) };
         state != bindings::pci_channel_io_normal
+    }
+
+    fn total_vfs(&self) -> u16 {
+        // SAFETY: `as_raw` is valid.
+        let total = unsafe { bindings::pci_sriov_get_totalvfs(as_raw(self)) };
+        u16::try_from(total).unwrap_or(0)
     }
 
     fn is_physfn(&self) -> bool {
