@@ -210,8 +210,11 @@ fn execute(ctrl: &Controller<Nvme>, command: Command, limit: Jiffies) -> Option<
     waiter.completion.wait_io_timeout(limit)
 }
 
-/// Fits the block layer's idea of the I/O queues to `count`, after a reset.
+/// Fits the block layer's idea of the I/O queues to `count`, after a reset. The queues are frozen.
 pub(crate) fn update(ctrl: &Controller<Nvme>, count: u16) -> Result {
+    if !ctrl.has_io_tag_set() {
+        return ctrl.alloc_io_tag_set();
+    }
     let _hw = lock_unless_stopping(ctrl)?;
     ctrl.update_io_queues(count)
 }

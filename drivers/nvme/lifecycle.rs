@@ -260,13 +260,11 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     ctrl.init_finish(was_suspended)?;
 
     let count = io_queues::create(ctrl)?;
-    if count > 0 && ctrl.has_io_tag_set() {
+    if count > 0 {
         ctrl.unquiesce_io();
         ctrl.wait_freeze();
         io_queues::update(ctrl, count)?;
         ctrl.unfreeze();
-    } else if count > 0 {
-        ctrl.alloc_io_tag_set()?;
     } else {
         dev_warn!(
             ctrl.device(),

@@ -26,11 +26,14 @@ use kernel::{
     prelude::*,
     sync::aref::ARef, //
 };
-use kernel_ext::nvme::{
-    Command,
-    CommandStatus,
-    Controller,
-    State, //
+use kernel_ext::{
+    nvme::{
+        Command,
+        CommandStatus,
+        Controller,
+        State, //
+    },
+    pci::DeviceExt, //
 };
 
 /// The kinds of resources.
@@ -406,8 +409,9 @@ impl Secondaries {
 
 impl Drop for Secondaries {
     fn drop(&mut self) {
-        // A controller that is gone, or is being reset, has forgotten them.
-        if self.ctrl.state() != State::Live && self.ctrl.state() != State::Connecting {
+        // A controller that is being reset has forgotten them, and one that is gone would be
+        // waited for in vain.
+        if self.ctrl.state() != State::Live || !self.ctrl.data().pdev.is_present() {
             return;
         }
         for (vf, _) in (0u16..).zip(&self.list) {
