@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from machine import Machine
+from machine import Machine, Shape
 from nvme import (
-    Driver, PhysicalFunction, fio, fio_command, private_disks,
+    Driver, PhysicalFunction, controllers, disk, fio, fio_command, private_disks,
 )
 
 VFS = 4
@@ -91,8 +91,10 @@ def test_offline_vf(machine: Machine, driver: Driver, pf: PhysicalFunction) -> N
     pf.vfs[0].live()
 
 
-def test_unplug_under_vf_io(machine: Machine, driver: Driver,
-                            pf: PhysicalFunction, disks: list[str]) -> None:
+# A machine of its own: the controller ids are not those of a fresh one afterwards.
+@pytest.mark.shape(Shape(cpus=2))
+def test_unplug_under_vf_io(machine: Machine, pf: PhysicalFunction,
+                            disks: list[str]) -> None:
     """The function goes with its VFs, and another one takes its place."""
     process = machine.spawn(fio_command(*disks, time_based=1, runtime=30))
     machine.run("sleep 1")
@@ -101,5 +103,19 @@ def test_unplug_under_vf_io(machine: Machine, driver: Driver,
         lambda: machine.run(f"test -e {pf.sysfs}", check=False).rc,
         "end of the function", 60)
     assert machine.finish(process) != 0
-    assert machine.run("ls /sys/class/nvme").out.strip() == ""
-    driver.unload()
+    assert not controllers(machine)
+
+    shape = machine.shape
+    said = machine.hmp(
+        "device_add nvme,id=nvme0,serial=nvme-rs-0,subsys=subsystem0,bus=port0,"
+        f"max_ioqpairs={shape.io_queues},msix_qsize={shape.io_queues + 1},"
+        f"sriov_max_vfs={shape.vfs},sriov_vq_flexible={shape.vq_flexible},"
+        f"sriov_vi_flexible={shape.vi_flexible},"
+        f"sriov_max_vq_per_vf={shape.vf_limit},sriov_max_vi_per_vf={shape.vf_limit}")
+    assert said.strip() == ""
+    machine.wait_for(lambda: controllers(machine), "the new function", 60)
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
+    assert pf.set_vfs(2) == 0
+    for vf in pf.vfs:
+        vf.live()
+    assert pf.set_vfs(0) == 0
