@@ -7,12 +7,16 @@ toolchain := scripts/toolchain
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 ifndef KDIR
-# Debian's stock kernel, in the Debian root.
+# Debian's stock kernel, or FLAVOUR=debug's, in the Debian root.
 setup := toolchain
 # The shell asks for paths: $(shell) does not see variables of the command line.
 kbuild = $(toolchain) exec make --no-print-directory \
-	-C $$($(toolchain) path kdir) M=$(CURDIR) \
-	CC=x86_64-linux-gnu-gcc-14 $(jobs)
+	-C $$($(toolchain) path kdir) M=$$(dirname $$($(toolchain) path module)) \
+	$$($(toolchain) flags) $(jobs)
+# The usual module is made in this folder, those of other flavours in copies of it.
+ifneq ($(filter-out amd64,$(FLAVOUR)),)
+copy := copy
+endif
 else ifdef TOOLCHAIN
 # A kernel of one's own, built with the Debian root's compilers.
 setup := toolchain
@@ -26,8 +30,12 @@ kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(jobs)
 endif
 
 .PHONY: all modules
-all modules: $(setup)
+all modules: $(setup) $(copy)
 	+@$(kbuild) modules
+
+.PHONY: copy
+copy: $(setup)
+	@$(toolchain) exec scripts/copy-sources build/$(FLAVOUR)
 
 .PHONY: toolchain
 toolchain:
@@ -61,17 +69,23 @@ run: modules
 test: modules
 	@qemu/test $(TESTS)
 
+# The same tests, on a kernel that watches for what the stock one overlooks.
+.PHONY: test-debug
+test-debug:
+	+@$(MAKE) --no-print-directory test FLAVOUR=debug
+
 .PHONY: help
 help:
 	@echo 'make                 build nvme_rs.ko for the stock kernel'
 	@echo 'make run             boot a guest, use four VFs; RUN="arguments of qemu/run"'
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
+	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
 	@echo 'make check           format, lint, documentation; CHECKS="clippy unsafe" for some'
 	@echo 'make rust-analyzer   rust-project.json for editors'
 	@echo 'make clean           remove what was built here'
 	@echo
 	@echo 'KDIR=/path/to/kernel   build for that kernel with this machine'"'"'s compilers'
 	@echo 'TOOLCHAIN=1            ... with those of the Debian root'
-	@echo 'FLAVOUR=cloud-amd64    the other stock kernel'
+	@echo 'FLAVOUR=cloud-amd64    the other stock kernel; FLAVOUR=debug the one with sanitizers'
 	@echo
 	@$(toolchain) help

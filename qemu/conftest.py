@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from leaks import check_memory, check_references, forget_memory
 from log import faults
 from machine import Machine, MachineError, Shape
 from nvme import Driver, PhysicalFunction, physical_functions
@@ -23,7 +24,8 @@ _machine = pytest.StashKey[Machine]()
 class Pool:
     """At most one machine, and its replacement by the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, driver: str) -> None:
+        self._driver = driver
         self.machine: Machine | None = None
 
     def get(self, shape: Shape) -> Machine:
@@ -33,19 +35,32 @@ class Pool:
             self.retire()
         if self.machine is None:
             self.machine = Machine(shape)
+            forget_memory(self.machine)
         return self.machine
 
     def retire(self) -> None:
-        """Ends the machine, if there is one; a fault not seen so far raises."""
+        """Ends the machine, if there is one.
+
+        A fault not seen so far raises, and so does what the driver leaves behind.
+        """
         machine, self.machine = self.machine, None
         if machine:
             try:
+                if machine.alive:
+                    self._check_end(machine)
                 check_log(machine)
             except MachineError as error:
                 error.add_note(machine.log.window())
                 raise
             finally:
                 machine.stop()
+
+    def _check_end(self, machine: Machine) -> None:
+        driver = Driver(machine, self._driver)
+        if driver.loaded:
+            check_references(machine, driver.name)
+            driver.unload()
+        check_memory(machine, last=True)
 
     def discard(self) -> None:
         """Ends the machine, whatever its log says."""
@@ -76,6 +91,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     machine = item.stash.get(_machine, None)
     if machine:
         check_log(machine)
+        if machine.alive:
+            check_memory(machine)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -97,7 +114,7 @@ _pool = pytest.StashKey[Pool]()
 @pytest.fixture(scope="session")
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     """The machines of this session."""
-    machines = Pool()
+    machines = Pool(request.config.getoption("driver"))
     request.session.stash[_pool] = machines
     yield machines
     machines.retire()

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from kernel import Kernel
 
-TOP = Path(__file__).resolve().parent.parent
-MODULE = TOP / "nvme_rs.ko"
+MODULE = Path(os.environ["NVME_RS_MODULE"])
 MODULE_IN_GUEST = "/root/nvme_rs.ko"
 
 PROGRAMS = (

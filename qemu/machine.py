@@ -4,6 +4,7 @@
 import asyncio
 import base64
 import itertools
+import os
 import subprocess
 import tempfile
 import time
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 _BOOT_LIMIT = 120.0
 """Seconds for booting; TCG on a busy host needs 20."""
+_PATIENCE = float(os.environ["NVME_RS_PATIENCE"])
+"""By how much all limits are longer than they say, for slow kernels."""
 _MIB = 1 << 20
 
 FIRST_PRIVATE_NSID = 2
@@ -145,6 +148,7 @@ class Machine:
         Raises CommandFailed for an exit status other than 0, if ``check``.
         """
         pid = self.spawn(command)
+        timeout *= _PATIENCE
         deadline = time.monotonic() + timeout
         pause = 0.01
         while not (status := self._status(pid))["exited"]:
@@ -204,6 +208,7 @@ class Machine:
 
         Raises Timeout, which names ``what``, after ``timeout`` seconds.
         """
+        timeout *= _PATIENCE
         deadline = time.monotonic() + timeout
         while not (value := condition()):
             if time.monotonic() > deadline:
@@ -213,6 +218,7 @@ class Machine:
 
     def wait_for_end(self, timeout: float = 60) -> None:
         """Waits until the guest has powered off."""
+        timeout *= _PATIENCE
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -235,6 +241,7 @@ class Machine:
 
     def _ask(self, timeout: float, command: str, **arguments: object) -> object:
         """Has the guest agent execute ``command``."""
+        timeout *= _PATIENCE
         self._agent.settimeout(timeout)
         try:
             return self._agent.cmd(command, **arguments)
@@ -267,7 +274,8 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     """Returns QEMU's options."""
     command_line = [
         "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
-        "sysctl.kernel.hung_task_timeout_secs=30",
+        f"sysctl.kernel.hung_task_timeout_secs={30 * _PATIENCE:.0f}",
+        f"sysctl.kernel.watchdog_thresh={min(10 * _PATIENCE, 60):.0f}",
     ]
     if shape.iommu:
         command_line.append("intel_iommu=on")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from image import MODULE_IN_GUEST
+from leaks import check_mappings
 from machine import FIRST_PRIVATE_NSID, CommandFailed, Machine
 
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
@@ -48,8 +49,10 @@ class Driver:
             self._machine.run(f"modprobe {self.name} {parameters}")
 
     def unload(self) -> None:
-        """Removes the module."""
+        """Removes the module, which must leave no DMA mapping behind."""
         self._machine.run(f"rmmod {self.name}")
+        check_mappings(self._machine, [
+            function.address for function in physical_functions(self._machine)])
 
     @property
     def loaded(self) -> bool:

@@ -17,12 +17,12 @@ _ESCAPE = b"\x1d"   # Ctrl-]
 def interact(machine: Machine) -> None:
     """Connects the terminal to a shell, until Ctrl-] or the end of the guest."""
     size = shutil.get_terminal_size()
-    machine.run(f"stty -F /dev/hvc0 rows {size.lines} cols {size.columns}")
     keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
     with socket.socket(socket.AF_UNIX) as guest:
         guest.connect(str(machine.terminal))
-        machine.spawn("cd; setsid -c sh -l < /dev/hvc0 > /dev/hvc0 2>&1;"
-                      " poweroff -f")
+        machine.spawn("cd; exec < /dev/hvc0 > /dev/hvc0 2>&1;"
+                      f" stty rows {size.lines} cols {size.columns};"
+                      " setsid -c sh -l; poweroff -f")
         saved = termios.tcgetattr(keyboard)
         try:
             tty.setraw(keyboard)

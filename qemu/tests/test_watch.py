@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The watch over the guest's kernel is itself watched."""
+"""The channel to the guest, and the watch over its kernel."""
 
 import pytest
 
@@ -21,6 +21,9 @@ from machine import Machine, MachineDied, MachineError
     "WARNING: possible circular locking dependency detected",
     "BUG: KASAN: slab-use-after-free in nvme_irq+0x1/0x2",
     "DMAR: [DMA Write NO_PASID] Request device [01:00.1] fault addr 0x1000",
+    "kmemleak: Kernel memory leak detector disabled",
+    "turning off the locking correctness validator.",
+    "    not ok 3 wraps",
     "irq 34: nobody cared (try booting with the \"irqpoll\" option)",
     "nvme 0000:01:00.0: driver left SR-IOV enabled after remove",
 ])
@@ -33,6 +36,8 @@ def test_ordinary_messages_are_no_faults() -> None:
         "[    0.1] tsc: Unable to calibrate against PIT\n"
         "[    8.2] nvme nvme0: pci function 0000:01:00.0\n"
         "[    9.3] nvme nvme0: 4/0/0 default/read/poll queues\n"
+        "[    9.5]     ok 3 wraps\n"
+        "[    9.8] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n"
         "[   10.0] DMAR: Intel(R) Virtualization Technology for Directed I/O\n")
 
 
@@ -41,6 +46,12 @@ def test_fault_in_the_guest_is_noticed(machine: Machine) -> None:
     with pytest.raises(MachineError, match="WARNING: made by the test"):
         check_log(machine)
     machine.log.close_window()
+
+
+def test_files_come_back_as_they_went(machine: Machine) -> None:
+    data = bytes(range(256)) * 5000
+    machine.put("/tmp/data", data)
+    assert machine.get("/tmp/data") == data
 
 
 def test_panic_in_the_guest_is_noticed(machine: Machine) -> None:

@@ -39,16 +39,18 @@ ready()
 declare -A step_title=() step_log=() step_began=()
 step_count=5
 
-# begin NUMBER TITLE DIR COMMAND...: make DIR with COMMAND in the background, in
-# a process group of its own so that stop_steps() reaches all of it.
+# begin [--resume] NUMBER TITLE DIR COMMAND...: make DIR with COMMAND in the
+# background, in a process group of its own so that stop_steps() reaches all of it.
 begin()
 {
+	local resume=no
+	[ "$1" != --resume ] || { resume=yes; shift; }
 	local number=$1 title=$2 dir=$3
 	local log=$CACHE/log/${dir##*/}.log
 	shift 3
 
 	# Left by an interrupted run. Never cross into something mounted there.
-	if [ -e "$dir" ]; then
+	if [ -e "$dir" ] && [ $resume = no ]; then
 		rm -rf --one-file-system "$dir"
 	fi
 	mkdir -p "$dir" "$CACHE/log"

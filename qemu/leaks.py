@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a driver leaves behind: memory, DMA mappings, references to its module.
+
+The first two only a debug kernel can tell; on another, there is nothing to find.
+"""
+
+import re
+import time
+
+from machine import Machine, MachineError
+
+_KMEMLEAK = "/sys/kernel/debug/kmemleak"
+_DMA = "/sys/kernel/debug/dma-api/dump"
+_MIN_AGE = 6.0
+"""Seconds after which kmemleak suspects an object; the kernel says 5."""
+
+
+class Leak(MachineError):
+    """Something was not given back."""
+
+
+def forget_memory(machine: Machine) -> None:
+    """Has kmemleak overlook what is lost by now."""
+    if _available(machine, _KMEMLEAK):
+        _lost_memory(machine)
+        machine.run(f"echo clear > {_KMEMLEAK}")
+
+
+def check_memory(machine: Machine, last: bool = False) -> None:
+    """Raises if memory is lost to the kernel.
+
+    Younger objects than _MIN_AGE are left for the next check, unless this one is
+    the last.
+    """
+    if not _available(machine, _KMEMLEAK):
+        return
+    if last:
+        time.sleep(_MIN_AGE)
+    if not _lost_memory(machine):
+        return
+    # The only pointer may have been on its way from one place to another.
+    time.sleep(_MIN_AGE)
+    if lost := _lost_memory(machine):
+        raise Leak(f"kmemleak reports:\n{lost}")
+
+
+def check_mappings(machine: Machine, addresses: list[str]) -> None:
+    """Raises if DMA memory is mapped for a function, whose driver is gone."""
+    if not addresses or not _available(machine, _DMA):
+        return
+    pattern = re.compile("|".join(map(re.escape, addresses)))
+    left = [line for line in machine.run(f"cat {_DMA}").out.splitlines()
+            if pattern.search(line)]
+    if left:
+        raise Leak("DMA memory is still mapped:\n" + "\n".join(left))
+
+
+def check_references(machine: Machine, module: str) -> None:
+    """Raises if a module is in use."""
+    path = f"/sys/module/{module}/refcnt"
+    users = machine.read(path)
+    if users != "0":
+        # What closes a file may do so a moment later.
+        time.sleep(1)
+        users = machine.read(path)
+    if users != "0":
+        raise Leak(f"{module} has {users} users")
+
+
+def _available(machine: Machine, path: str) -> bool:
+    return not machine.run(f"test -e {path}", check=False).rc
+
+
+def _lost_memory(machine: Machine) -> str:
+    machine.run(f"echo scan > {_KMEMLEAK}", timeout=120)
+    return machine.run(f"cat {_KMEMLEAK}").out
