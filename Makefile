@@ -45,8 +45,12 @@ toolchain:
 .PHONY: clean
 clean:
 	@rm -f rust-project.json
+ifdef copy
+	@rm -rf build/$(FLAVOUR)
+else
 	+@[ -n "$(KDIR)" ] || $(toolchain) path kdir > /dev/null 2>&1 || exit 0; \
 	$(kbuild) clean
+endif
 
 # The paths are the Debian root's; an editor runs outside it.
 .PHONY: rust-analyzer
