@@ -277,15 +277,9 @@ impl<T: Transport> Controller<T> {
         unsafe { (*self.as_raw()).instance }
     }
 
-    /// The controller id (CNTLID, base specification, section 3.1.2). 0 before `init_finish`.
-    pub fn cntlid(&self) -> u16 {
-        // SAFETY: Written when the controller is identified only.
-        unsafe { (&raw const (*self.as_raw()).cntlid).read_volatile() }
-    }
-
     /// Optional Admin Command Support as Identify Controller gives it; 0 before `init_finish`.
     pub fn oacs(&self) -> u16 {
-        // SAFETY: As above.
+        // SAFETY: Written when the controller is identified only.
         unsafe { (&raw const (*self.as_raw()).oacs).read_volatile() }
     }
 

@@ -162,8 +162,8 @@ impl<T: Transport> QueueTags<T> {
 
         let command_id = u16::from_le(cqe.command_id);
         let tag = command_id & 0xfff;
-        // SAFETY: Tags that are not hidden are valid during the RCU read-side section that `_rcu` stands for.
-        // `rqs` has `nr_tags` entries; requests are not freed while the tags are valid.
+        // SAFETY: Tags that are not hidden are valid during the RCU read-side section that `_rcu`
+        // stands for. `rqs` has `nr_tags` entries; requests are not freed while the tags are valid.
         let rq = unsafe {
             if u32::from(tag) >= (*tags).nr_tags {
                 return Err(ENOENT);

@@ -120,7 +120,7 @@ impl<const SIZE: usize> BarMapping<SIZE> {
         }
         // INVARIANT: Checked above.
         Ok(Doorbell {
-            mapping: self.clone(),
+            _mapping: self.clone(),
             addr: self.raw.addr() + offset,
         })
     }
@@ -147,9 +147,9 @@ impl<'a, const SIZE: usize> IoBase<'a> for &'a BarMapping<SIZE> {
 ///
 /// # Invariants
 ///
-/// `addr` is the aligned address of four bytes within `mapping`.
+/// `addr` is the aligned address of four bytes within `_mapping`, which keeps them mapped.
 pub struct Doorbell<const SIZE: usize> {
-    mapping: Arc<BarMapping<SIZE>>,
+    _mapping: Arc<BarMapping<SIZE>>,
     addr: usize,
 }
 
@@ -159,10 +159,5 @@ impl<const SIZE: usize> Doorbell<SIZE> {
     pub fn ring(&self, value: u32) {
         // SAFETY: By the type invariant.
         unsafe { bindings::writel(value, self.addr as *mut c_void) }
-    }
-
-    /// The BAR that the register is in.
-    pub fn mapping(&self) -> &Arc<BarMapping<SIZE>> {
-        &self.mapping
     }
 }
