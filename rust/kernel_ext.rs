@@ -11,6 +11,7 @@
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.
 //! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings.
 //! - [`sync`]: completions with a time limit.
+//! - [`sysfs`]: folders of attributes.
 
 mod bindings;
 pub mod block;
@@ -18,6 +19,7 @@ pub mod dma;
 pub mod nvme;
 pub mod pci;
 pub mod sync;
+pub mod sysfs;
 
 /// Prefix of this crate's `pr_*!` lines: they appear as the module's own.
 const __LOG_PREFIX: &[u8] = b"nvme_rs\0";

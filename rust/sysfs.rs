@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Folders of attributes in sysfs.
+//!
+//! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
+//! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
+
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    mem::offset_of,
+    ptr::NonNull, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    error::{
+        from_result,
+        to_result, //
+    },
+    fmt::{
+        self,
+        Write, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// What is behind the attributes of a [`Folder`]. Reads and writes may come at the same time from
+/// several threads, hence `Sync`.
+pub trait Attributes: Send + Sync + 'static {
+    /// The attributes.
+    const LIST: &'static [Attribute<Self>];
+}
+
+/// A file in a [`Folder`] of `T`: a name, and what happens when it is read or written.
+#[repr(C)]
+pub struct Attribute<T: ?Sized> {
+    raw: bindings::attribute,
+    show: Show<T>,
+    store: Option<Store<T>>,
+}
+
+/// Prints an attribute. The output ends with a newline, as is the habit.
+pub type Show<T> = fn(&T, &mut Output<'_>) -> Result;
+
+/// Takes what was written to an attribute, without white space around it.
+pub type Store<T> = fn(&T, &str) -> Result;
+
+impl<T> Attribute<T> {
+    /// An attribute that anybody can read (mode 0444).
+    pub const fn read_only(name: &'static CStr, show: Show<T>) -> Self {
+        Self::new(name, 0o444, show, None)
+    }
+
+    /// An attribute that anybody can read and root can write (mode 0644).
+    pub const fn writable(name: &'static CStr, show: Show<T>, store: Store<T>) -> Self {
+        Self::new(name, 0o644, show, Some(store))
+    }
+
+    const fn new(
+        name: &'static CStr,
+        mode: bindings::umode_t,
+        show: Show<T>,
+        store: Option<Store<T>>,
+    ) -> Self {
+        let mut raw: bindings::attribute = pin_init::zeroed();
+        raw.name = name.to_bytes_with_nul().as_ptr();
+        raw.mode = mode;
+        Self { raw, show, store }
+    }
+}
+
+/// Where an attribute prints to: one page.
+pub struct Output<'a> {
+    /// The page; one byte of it is kept for a NUL.
+    page: &'a mut [u8],
+    len: usize,
+}
+
+impl Write for Output<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let end = self.len.checked_add(s.len()).ok_or(fmt::Error)?;
+        let free = self.page.get_mut(self.len..end).ok_or(fmt::Error)?;
+        free.copy_from_slice(s.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// The kobject of a folder and the data behind its attributes.
+#[pin_data]
+#[repr(C)]
+struct Inner<T> {
+    #[pin]
+    kobj: Opaque<bindings::kobject>,
+    data: T,
+}
+
+/// A folder in sysfs. It is there until the value is dropped, which waits for reads and writes
+/// that are under way: not to be dropped by an attribute of its own.
+///
+/// # Invariants
+///
+/// `inner` points to an `Inner<T>` whose kobject was added to sysfs, and has a reference that is
+/// ours.
+pub struct Folder<T: Attributes> {
+    inner: NonNull<Inner<T>>,
+    _t: PhantomData<T>,
+}
+
+// SAFETY: A kobject can be used from any thread, and so can `T`.
+unsafe impl<T: Attributes> Send for Folder<T> {}
+// SAFETY: As above.
+unsafe impl<T: Attributes> Sync for Folder<T> {}
+
+/// What a [`Folder`] can be in. Only this module implements it.
+pub trait Parent: private::Kobject {}
+
+mod private {
+    /// Something with a kobject.
+    pub trait Kobject {
+        /// The kobject: valid, and in sysfs or already gone from it, as long as `self` lives.
+        fn kobject(&self) -> *mut crate::bindings::kobject;
+    }
+}
+
+impl private::Kobject for Device<Bound> {
+    fn kobject(&self) -> *mut bindings::kobject {
+        // CAST: `Device` is transparent over `struct device`.
+        let dev: *mut bindings::device = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: `dev` is valid.
+        unsafe { &raw mut (*dev).kobj }
+    }
+}
+
+impl Parent for Device<Bound> {}
+
+impl<T: Attributes> private::Kobject for Folder<T> {
+    fn kobject(&self) -> *mut bindings::kobject {
+        // SAFETY: By the type invariant.
+        unsafe { self.inner.as_ref() }.kobj.get()
+    }
+}
+
+impl<T: Attributes> Parent for Folder<T> {}
+
+impl<T: Attributes> Folder<T> {
+    const OPS: bindings::sysfs_ops = bindings::sysfs_ops {
+        show: Some(show_callback::<T>),
+        store: Some(store_callback::<T>),
+    };
+
+    const KIND: bindings::kobj_type = bindings::kobj_type {
+        release: Some(release_callback::<T>),
+        sysfs_ops: &Self::OPS,
+        ..pin_init::zeroed()
+    };
+
+    /// Makes folder `name` in that of `parent`, and the attributes in it. `EEXIST` if there is
+    /// one of that name, `ENOMEM` without memory.
+    pub fn new(parent: &impl Parent, name: &CStr, data: T) -> Result<Self> {
+        let inner = KBox::pin_init(
+            pin_init!(Inner {
+                kobj: Opaque::zeroed(),
+                data,
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The value stays where it is until `release_callback` frees it.
+        let inner = KBox::into_raw(unsafe { Pin::into_inner_unchecked(inner) });
+        // SAFETY: The kobject is zeroed, as it must be; its type is static and made for
+        // `Inner<T>`; the parent is valid. On failure too, only the last reference frees it.
+        let added = to_result(unsafe {
+            bindings::kobject_init_and_add(
+                (*inner).kobj.get(),
+                &Self::KIND,
+                parent.kobject(),
+                c"%s".as_char_ptr(),
+                name.as_char_ptr(),
+            )
+        });
+        // SAFETY: A box is never null.
+        let inner = unsafe { NonNull::new_unchecked(inner) };
+        // INVARIANT: The kobject is added; if it could not be, dropping the value does the same
+        // as for one that was. The reference is the one that it was initialised with.
+        let this = Self {
+            inner,
+            _t: PhantomData,
+        };
+        added?;
+        for attribute in T::LIST {
+            // SAFETY: The kobject is in sysfs, and the attribute is static.
+            to_result(unsafe {
+                bindings::sysfs_create_file_ns(
+                    private::Kobject::kobject(&this),
+                    &attribute.raw,
+                    core::ptr::null(),
+                )
+            })?;
+        }
+        Ok(this)
+    }
+}
+
+impl<T: Attributes> Drop for Folder<T> {
+    fn drop(&mut self) {
+        let kobj = private::Kobject::kobject(self);
+        // SAFETY: By the type invariant. Attributes are not called any more once `kobject_del`
+        // returns.
+        unsafe {
+            bindings::kobject_del(kobj);
+            bindings::kobject_put(kobj);
+        }
+    }
+}
+
+/// # Safety
+///
+/// `kobj` is of an `Inner<T>` that lives during `'a`.
+unsafe fn data<'a, T>(kobj: *mut bindings::kobject) -> &'a T {
+    // SAFETY: By the contract of this function; `kobj` is in field `kobj`.
+    unsafe { &(*kobj.byte_sub(offset_of!(Inner<T>, kobj)).cast::<Inner<T>>()).data }
+}
+
+/// # Safety
+///
+/// Only called by sysfs, for an attribute of a [`Folder<T>`], with a page to print to.
+unsafe extern "C" fn show_callback<T: Attributes>(
+    kobj: *mut bindings::kobject,
+    attr: *mut bindings::attribute,
+    buf: *mut c_char,
+) -> isize {
+    // SAFETY: By the contract of this function. `attr` is the first field of an entry of
+    // `T::LIST`, as a folder has no other files; sysfs keeps the kobject during the call, and
+    // hands over a whole page, which is zeroed.
+    let (data, attribute, page) = unsafe {
+        (
+            data::<T>(kobj),
+            &*attr.cast_const().cast::<Attribute<T>>(),
+            core::slice::from_raw_parts_mut(buf.cast::<u8>(), PAGE_SIZE - 1),
+        )
+    };
+    let mut output = Output { page, len: 0 };
+    from_result(|| {
+        (attribute.show)(data, &mut output)?;
+        Ok(isize::try_from(output.len)?)
+    })
+}
+
+/// # Safety
+///
+/// Only called by sysfs, for an attribute of a [`Folder<T>`], with `len` bytes that were written.
+unsafe extern "C" fn store_callback<T: Attributes>(
+    kobj: *mut bindings::kobject,
+    attr: *mut bindings::attribute,
+    buf: *const c_char,
+    len: usize,
+) -> isize {
+    // SAFETY: As for `show_callback`; `buf` holds what was written.
+    let (data, attribute, input) = unsafe {
+        (
+            data::<T>(kobj),
+            &*attr.cast_const().cast::<Attribute<T>>(),
+            core::slice::from_raw_parts(buf.cast::<u8>(), len),
+        )
+    };
+    from_result(|| {
+        let store = attribute.store.ok_or(EIO)?;
+        let input = core::str::from_utf8(input).map_err(|_| EINVAL)?;
+        store(data, input.trim())?;
+        Ok(isize::try_from(len)?)
+    })
+}
+
+/// # Safety
+///
+/// Only called when the last reference to the kobject of a [`Folder<T>`] is gone.
+unsafe extern "C" fn release_callback<T: Attributes>(kobj: *mut bindings::kobject) {
+    // SAFETY: By the contract of this function; `Folder::new` made the box.
+    unsafe {
+        let inner = kobj.byte_sub(offset_of!(Inner<T>, kobj)).cast::<Inner<T>>();
+        drop(KBox::from_raw(inner));
+    }
+}
