@@ -6,6 +6,7 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/pci.h>
+#include <linux/sched/signal.h>
 #include <linux/workqueue.h>
 
 #include "helpers.h"
@@ -18,6 +19,16 @@ void ext_init_work(struct work_struct *work, work_func_t func)
 void ext_device_lock(struct device *dev)
 {
 	device_lock(dev);
+}
+
+int ext_restart_syscall(void)
+{
+	return restart_syscall();
+}
+
+bool ext_device_trylock(struct device *dev)
+{
+	return device_trylock(dev);
 }
 
 void ext_device_unlock(struct device *dev)

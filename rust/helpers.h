@@ -14,8 +14,12 @@
 /* linux/workqueue.h */
 void ext_init_work(struct work_struct *work, work_func_t func);
 
+/* linux/sched/signal.h */
+int ext_restart_syscall(void);
+
 /* linux/device.h */
 void ext_device_lock(struct device *dev);
+bool ext_device_trylock(struct device *dev);
 void ext_device_unlock(struct device *dev);
 
 /* linux/pci.h */

@@ -14,8 +14,10 @@ mod bar;
 mod bound;
 mod driver;
 pub mod irq;
+mod lock;
 mod notifier;
 mod power;
+mod room;
 pub mod sriov;
 
 pub use self::{
@@ -34,11 +36,17 @@ pub use self::{
         Driver,
         Recovery, //
     },
-    notifier::BusNotifier,
+    lock::DeviceLocked,
+    notifier::{
+        BusEvent,
+        BusNotifier, //
+    },
     power::{
         DeviceEnabled,
-        DeviceExt, //
-    }, //
+        DeviceExt,
+        FunctionReset, //
+    },
+    room::NoRoom, //
 };
 
 /// Returns the C structure behind `dev`.

@@ -57,9 +57,11 @@ pub(crate) struct NvmeDriver;
 
 /// A bound function.
 ///
-/// Fields are dropped in this order: the controller's reference, then the claim to its registers.
+/// Fields are dropped in this order: the folders in sysfs, the controller's reference, then the
+/// claim to its registers.
 #[pin_data]
 pub(crate) struct Function<'bound> {
+    _folders: Option<sriov::Folders>,
     ctrl: ARef<Controller<Nvme>>,
     _regions: Regions<'bound>,
 }
@@ -114,8 +116,13 @@ impl Driver for NvmeDriver {
                 return Err(e);
             }
             ctrl.flush_scan();
+            let folders = sriov::Folders::new(&ctrl, dev).unwrap_or_else(|e| {
+                dev_warn!(dev, "no nvme_sriov in sysfs: {e:?}\n");
+                None
+            });
             enable_vfs(&ctrl, dev);
             Ok(try_pin_init!(Function {
+                _folders: folders,
                 ctrl,
                 _regions: regions,
             }))

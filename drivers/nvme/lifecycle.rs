@@ -19,7 +19,9 @@ use crate::{
     sriov, //
 };
 use kernel::{
+    device::Core,
     io::Io,
+    pci,
     prelude::*,
     sync::Arc, //
 };
@@ -32,7 +34,8 @@ use kernel_ext::{
         irq::Vectors,
         BoundGuard,
         DeviceEnabled,
-        DeviceExt, //
+        DeviceExt,
+        FunctionReset, //
     },
 };
 
@@ -287,5 +290,28 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
 pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
     if ctrl.wait_reset() {
         stop(ctrl, shutdown);
+    }
+}
+
+/// Resets the function (FLR), and with it the controller. `EBUSY` if the controller is in a state
+/// that allows no reset, `EIO` if it is not live afterwards.
+///
+/// The device lock is held. Other than a reset through sysfs, this works while the function is
+/// being probed.
+pub(crate) fn reset_function(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>) -> Result {
+    if !ctrl.wait_reset() {
+        return Err(EBUSY);
+    }
+    stop(ctrl, false);
+    ctrl.sync_queues();
+    let reset = pdev.reset_function().inspect_err(|e| {
+        dev_err!(ctrl.device(), "the function cannot be reset: {e:?}\n");
+    });
+    ctrl.schedule_reset_now()?;
+    ctrl.flush_reset();
+    reset?;
+    match ctrl.state() {
+        State::Live => Ok(()),
+        _ => Err(EIO),
     }
 }

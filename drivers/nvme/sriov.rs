@@ -3,24 +3,45 @@
 //! The physical function owns its virtual functions: they get their resources before they exist,
 //! and are online before any driver sees them.
 //!
-//! In order: [`resources`] are divided by the [`plan`] and assigned; the PCI core enables the VFs;
-//! as each one joins the bus, it is brought online. Whatever fails, what was done is undone in
-//! reverse by the values that stand for it.
+//! In order: the controller's resources ([`inventory`]) are divided by the [`plan`] and the
+//! administrator's [`setting`]s, and assigned to the [`secondaries`]; the PCI core enables the
+//! VFs; as each one joins the bus, its [`namespaces`] are attached and it is brought online.
+//! Whatever fails, what was done is undone in reverse by the values that stand for it.
 //!
 //! Locks: the device lock of the PF and the PCI rescan lock are held by the callers of
 //! [`configure`] and [`disable`]; `Nvme::vfs` comes next, and is held while the VFs' drivers are
-//! probed. A reset of the PF that comes in between does not wait for it, see [`provision_again`].
+//! probed. Who changes a VF's setting holds the PF's device lock, and the VF's if the VF must have
+//! no driver, before `Nvme::vfs`. A reset of the PF that comes in between does not wait for it,
+//! see [`provision_again`].
 
+mod command;
+mod inventory;
+mod namespaces;
 mod plan;
-mod resources;
+mod primary;
+mod secondaries;
+mod setting;
+mod sysfs;
 
-use self::resources::Secondaries;
+pub(crate) use self::sysfs::Folders;
+use self::{
+    inventory::Inventory,
+    secondaries::Secondaries,
+    setting::{
+        Settings,
+        Wanted, //
+    },
+};
 use crate::{
     controller::Nvme,
-    driver::NvmeDriver, //
+    driver::NvmeDriver,
+    spec::virtualization::Resource, //
 };
 use kernel::{
-    device::Bound,
+    device::{
+        Bound,
+        Core, //
+    },
     pci,
     prelude::*,
     sync::atomic::{
@@ -41,16 +62,36 @@ use kernel_ext::{
             VirtualFunction, //
         },
         Adapter,
+        BusEvent,
         BusNotifier,
-        DeviceExt, //
+        DeviceExt,
+        NoRoom, //
     },
 };
+
+/// The kinds of resources.
+const KINDS: [Resource; 2] = [Resource::Queue, Resource::Interrupt];
+
+/// The least that a controller needs: an admin and an I/O queue, and one interrupt.
+fn minimum(kind: Resource) -> u16 {
+    match kind {
+        Resource::Queue => 2,
+        Resource::Interrupt => 1,
+    }
+}
+
+/// How the kinds are called in messages.
+fn name(kind: Resource) -> &'static str {
+    match kind {
+        Resource::Queue => "queue",
+        Resource::Interrupt => "interrupt",
+    }
+}
 
 /// A PF's VFs: what the administrator wants of them, and those that there are.
 #[derive(Default)]
 pub(crate) struct Virtualization {
-    /// How many interrupts each VF, from 0, is to have; 0 for an equal share. Outlives the VFs.
-    interrupts: KVec<u16>,
+    settings: Settings,
     enabled: Option<Vfs>,
 }
 
@@ -69,7 +110,7 @@ struct Vfs {
 /// `ENOSPC` if its resources are short, and the PCI core's errors.
 pub(crate) fn configure(
     ctrl: &Controller<Nvme>,
-    pdev: &pci::Device<Bound>,
+    pdev: &pci::Device<Core<'_>>,
     num: u16,
     lock: &RescanLocked,
 ) -> Result<u16> {
@@ -89,7 +130,7 @@ pub(crate) fn configure(
         return Err(ENODEV);
     }
 
-    let secondaries = Secondaries::assign(ctrl, num, &vfs.interrupts)?;
+    let secondaries = Secondaries::assign(ctrl, pdev, num, &vfs.settings)?;
     let functions = enable_functions(ctrl, pdev, num, secondaries.as_ref(), lock)?;
     announce(ctrl, pdev, num, secondaries.as_ref());
     vfs.enabled = Some(Vfs {
@@ -102,11 +143,17 @@ pub(crate) fn configure(
 /// Says what the VFs have.
 fn announce(
     ctrl: &Controller<Nvme>,
-    pdev: &pci::Device<Bound>,
+    pdev: &pci::Device<Core<'_>>,
     num: u16,
     secondaries: Option<&Secondaries>,
 ) {
     let total = pdev.total_vfs();
+    if !pdev.has_iommu() {
+        dev_notice!(
+            ctrl.device(),
+            "there is no IOMMU: the VFs are not isolated, whoever has one can reach all memory\n"
+        );
+    }
     let Some((least, most)) = secondaries.map(Secondaries::range) else {
         dev_info!(
             ctrl.device(),
@@ -144,29 +191,57 @@ fn enable_functions(
 ) -> Result<VfsEnabled> {
     // The errno of the first VF that could not be brought online; 0 if all could.
     let failure = Atomic::new(0);
-    let added = |dev: &pci::Device| {
+    let happened = |event, dev: &pci::Device| {
         let Some(vf) = dev.index_in(pdev) else {
             return;
         };
+        if event == BusEvent::Removed {
+            return detach(secondaries, vf);
+        }
         let online = secondaries.map_or(Ok(()), |secondaries| secondaries.bring_online(vf));
         if let Err(e) = online.and_then(|()| dev.sleep_before(pdev)) {
             let _ = failure.cmpxchg(0, e.to_errno(), Full);
         }
     };
-    let functions =
-        BusNotifier::listen(&added, || VfsEnabled::new(pdev, num, lock))?.inspect_err(|e| {
-            dev_err!(
-                ctrl.device(),
-                "cannot enable {num} VFs: the PCI core says {e:?}; for ENOMEM, the bridge above \
-                 lacks memory window or bus numbers: try pci=realloc or fewer VFs\n"
-            );
+    BusNotifier::listen(&happened, || {
+        let functions = VfsEnabled::new(pdev, num, lock).inspect_err(|e| {
+            explain(ctrl, pdev, num, e);
         })?;
-    match failure.load(Relaxed) {
-        0 => Ok(functions),
-        errno => {
-            functions.disable(lock);
-            Err(Error::from_errno(errno))
+        match failure.load(Relaxed) {
+            0 => Ok(functions),
+            errno => {
+                functions.disable(lock);
+                Err(Error::from_errno(errno))
+            }
         }
+    })?
+}
+
+/// Says why the PCI core cannot enable `num` VFs, and what to do.
+fn explain(ctrl: &Controller<Nvme>, pdev: &pci::Device<Bound>, num: u16, error: &Error) {
+    match NoRoom::find(pdev, num) {
+        Some(NoRoom::Memory { bar, size }) => dev_err!(
+            ctrl.device(),
+            "cannot enable {num} VFs: the bridge above has no memory window of {} KiB, which VF \
+             BAR {bar} needs; have the firmware reserve more, or try pci=realloc\n",
+            size >> 10
+        ),
+        Some(NoRoom::Buses { needed, last }) => dev_err!(
+            ctrl.device(),
+            "cannot enable {num} VFs: the last one needs bus {needed}, and the bridge above has \
+             buses up to {last}; enable fewer, or try pci=assign-busses\n"
+        ),
+        None => dev_err!(
+            ctrl.device(),
+            "cannot enable {num} VFs: the PCI core says {error:?}\n"
+        ),
+    }
+}
+
+/// Detaches from VF `vf`, which is being removed, what was attached to it.
+fn detach(secondaries: Option<&Secondaries>, vf: u16) {
+    if let Some(secondaries) = secondaries {
+        secondaries.detach(vf);
     }
 }
 
@@ -184,7 +259,14 @@ pub(crate) fn disable(ctrl: &Controller<Nvme>, lock: &RescanLocked) {
     }) = vfs
     {
         let count = functions.count();
-        functions.disable(lock);
+        let pdev = &ctrl.data().pdev;
+        let happened = |event, dev: &pci::Device| {
+            if let (BusEvent::Removed, Some(vf)) = (event, dev.index_in(pdev)) {
+                detach(secondaries.as_ref(), vf);
+            }
+        };
+        // If it cannot listen, they are disabled all the same: `functions` is dropped.
+        let _ = BusNotifier::listen(&happened, move || functions.disable(lock));
         drop(secondaries);
         dev_info!(ctrl.device(), "disabled {count} VFs\n");
     }
@@ -215,33 +297,96 @@ pub(crate) fn provision_again(ctrl: &Controller<Nvme>) {
             functions.count()
         );
     }
+    // Who holds a VF's device lock may wait for this one.
+    drop(vfs);
     // What the VFs had in flight is lost. Drivers other than ours find out by a timeout.
     Adapter::<NvmeDriver>::for_each_vf(&ctrl.data().pdev, |vf| vf.wake());
 }
 
 /// How many interrupts can be given to VFs, as `sriov_vf_total_msix` shows it.
 pub(crate) fn total_interrupts(ctrl: &Controller<Nvme>) -> u32 {
-    resources::total_interrupts(ctrl).unwrap_or(0)
+    let inventory = Inventory::read(ctrl).ok().flatten();
+    inventory
+        .and_then(|inventory| inventory.pool(Resource::Interrupt, |_| true))
+        .map_or(0, |pool| pool.free)
 }
 
 /// Makes `interrupts` the number of interrupts of VF `vf`, as `sriov_vf_msix_count` wants it; 0
-/// for an equal share. The VF has no driver. It gets as many queues, and keeps both when VFs are
-/// disabled and enabled again.
+/// for an equal share. The VF is enabled and has no driver. It gets as many queues, unless their
+/// number is set, and keeps both when VFs are disabled and enabled again.
 ///
 /// `EOPNOTSUPP` if the controller has no interrupts to hand out, `EINVAL` if no VF can have as
 /// many, `ENOSPC` if as many are not free.
 pub(crate) fn set_interrupts(ctrl: &Controller<Nvme>, vf: u16, interrupts: u32) -> Result {
     let interrupts = u16::try_from(interrupts)?;
+    set_wanted(ctrl, vf, |wanted| {
+        wanted.with(Resource::Interrupt, interrupts)
+    })
+}
+
+/// Changes how many resources VF `vf` is to have. If it is enabled, it has no driver and gets
+/// them at once.
+fn set_wanted(ctrl: &Controller<Nvme>, vf: u16, change: impl FnOnce(Wanted) -> Wanted) -> Result {
     let mut vfs = ctrl.data().vfs.lock();
-    let index = usize::from(vf);
-    while vfs.interrupts.len() <= index {
-        vfs.interrupts.push(0, GFP_KERNEL)?;
+    let wanted = change(vfs.settings.wanted(vf));
+    check_limits(ctrl, vf, wanted)?;
+    let Virtualization { settings, enabled } = &mut *vfs;
+    let setting = settings.get_mut(vf)?;
+    if let Some(secondaries) = enabled_secondaries(enabled, vf) {
+        secondaries.set_share(vf, wanted)?;
     }
-    let enabled = vfs.enabled.as_mut().ok_or(ENODEV)?;
-    let secondaries = enabled.secondaries.as_mut().ok_or(EOPNOTSUPP)?;
-    secondaries.set_interrupts(vf, interrupts)?;
-    if let Some(setting) = vfs.interrupts.get_mut(index) {
-        *setting = interrupts;
+    setting.wanted = wanted;
+    Ok(())
+}
+
+/// Makes `nsids` the namespaces of VF `vf`. If it is enabled, it gets them at once, whether it has
+/// a driver or not.
+fn set_namespaces(ctrl: &Controller<Nvme>, vf: u16, nsids: KVec<u32>) -> Result {
+    let mut vfs = ctrl.data().vfs.lock();
+    namespaces::check(ctrl, vf, &nsids)?;
+    let Virtualization { settings, enabled } = &mut *vfs;
+    let setting = settings.get_mut(vf)?;
+    if let Some(secondaries) = enabled_secondaries(enabled, vf) {
+        secondaries.set_namespaces(vf, &nsids)?;
+    }
+    setting.namespaces = nsids;
+    Ok(())
+}
+
+/// The secondary controllers, if that of VF `vf` is among them.
+fn enabled_secondaries(enabled: &mut Option<Vfs>, vf: u16) -> Option<&mut Secondaries> {
+    enabled
+        .as_mut()
+        .filter(|vfs| vf < vfs.functions.count())
+        .and_then(|vfs| vfs.secondaries.as_mut())
+}
+
+/// Checks that the controller can give VF `vf` what is wanted, if nobody else wants anything:
+/// `EOPNOTSUPP` if it does not hand out the kind, `EINVAL` if it is too much for any VF, or too
+/// little.
+fn check_limits(ctrl: &Controller<Nvme>, vf: u16, wanted: Wanted) -> Result {
+    let inventory = Inventory::read(ctrl)?.ok_or(EOPNOTSUPP)?;
+    for kind in KINDS {
+        let (count, name) = (wanted.of(kind), name(kind));
+        if count == 0 {
+            continue;
+        }
+        let Some(pool) = inventory.pool(kind, |_| true) else {
+            dev_err!(
+                ctrl.device(),
+                "VF {vf}: the controller hands out no {name} resources\n"
+            );
+            return Err(EOPNOTSUPP);
+        };
+        if !(pool.minimum..=pool.limit()).contains(&count) {
+            dev_err!(
+                ctrl.device(),
+                "VF {vf}: {count} {name} resources: a VF can have {} to {}\n",
+                pool.minimum,
+                pool.limit()
+            );
+            return Err(EINVAL);
+        }
     }
     Ok(())
 }

@@ -45,6 +45,11 @@ impl Command {
         self
     }
 
+    /// With `nsid` as Namespace Identifier (dword 1).
+    pub const fn with_nsid(self, nsid: u32) -> Self {
+        self.with_dword(1, nsid)
+    }
+
     /// With `prp1` as PRP entry 1.
     pub const fn with_prp1(self, prp1: u64) -> Self {
         self.with_dword(Self::PRP1, prp1 as u32)

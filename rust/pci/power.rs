@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Enabling a PCI function, and what can be asked of one.
+//! Enabling and resetting a PCI function, and what can be asked of one.
 
 use super::as_raw;
 use crate::bindings;
 use kernel::{
     device::{
         Bound,
+        Core,
         DeviceContext, //
     },
     error::to_result,
@@ -44,6 +45,31 @@ impl Drop for DeviceEnabled {
     }
 }
 
+/// Resetting a single function.
+pub trait FunctionReset {
+    /// Resets the function and restores its configuration space. Nobody may be using the device;
+    /// the driver's reset callbacks are not called. Sleeps for a tenth of a second.
+    ///
+    /// `ENOTTY` if the function cannot be reset by itself.
+    fn reset_function(&self) -> Result;
+}
+
+impl FunctionReset for Device<Core<'_>> {
+    fn reset_function(&self) -> Result {
+        /// `PCI_RESET_DO_RESET`, as opposed to asking whether the function could be reset.
+        const DO_RESET: bool = false;
+
+        let dev = as_raw(self);
+        // SAFETY: `dev` is valid, and its lock is held, as `Core` says.
+        unsafe {
+            bindings::pci_save_state(dev);
+            let reset = to_result(bindings::pcie_reset_flr(dev, DO_RESET));
+            bindings::pci_restore_state(dev);
+            reset
+        }
+    }
+}
+
 /// What the kernel crate does not tell about a PCI function.
 pub trait DeviceExt {
     /// Whether the function answers configuration reads. Sleeps not, but costs a bus cycle.
@@ -54,6 +80,9 @@ pub trait DeviceExt {
 
     /// Whether error recovery has frozen the channel to the function.
     fn is_channel_offline(&self) -> bool;
+
+    /// Whether an IOMMU translates the addresses that the function uses.
+    fn has_iommu(&self) -> bool;
 
     /// How many VFs the function can have (TotalVFs); 0 for any but a physical function.
     fn total_vfs(&self) -> u16;
@@ -80,6 +109,11 @@ impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
         // SAFETY: `as_raw` is valid; the field is written once at a time by error recovery.
         let state = unsafe { core::ptr::read_volatile(&raw const (*as_raw(self)).error_state) };
         state != bindings::pci_channel_io_normal
+    }
+
+    fn has_iommu(&self) -> bool {
+        // SAFETY: `as_raw` is valid; the group is set before a driver is bound, and stays.
+        !unsafe { (*as_raw(self)).dev.iommu_group }.is_null()
     }
 
     fn total_vfs(&self) -> u16 {

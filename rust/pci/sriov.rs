@@ -8,7 +8,8 @@
 
 use super::{
     as_raw,
-    DeviceExt, //
+    DeviceExt,
+    DeviceLocked, //
 };
 use crate::bindings;
 use kernel::{
@@ -141,6 +142,18 @@ pub(super) fn for_each_vf(pf: &Device, mut f: impl FnMut(&Device)) {
             f(dev);
         }
     }
+}
+
+/// Locks VF `vf`, from 0, of the physical function whose lock is held. `ENODEV` if it is not on the
+/// bus.
+pub fn lock_vf(pf: &DeviceLocked, vf: u16) -> Result<DeviceLocked> {
+    let mut found: Option<ARef<Device>> = None;
+    for_each_vf(pf.device(), |dev| {
+        if dev.index_in(pf.device()) == Some(vf) {
+            found = Some(dev.into());
+        }
+    });
+    Ok(DeviceLocked::lock(&*found.ok_or(ENODEV)?))
 }
 
 /// A VF's place among those of its physical function.

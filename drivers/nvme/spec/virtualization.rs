@@ -3,10 +3,7 @@
 //! Virtualization enhancements (base specification, section 8.2.6): a primary controller's
 //! flexible resources, its secondary controllers, and the command that brings them together.
 
-use kernel_ext::nvme::{
-    Command,
-    CommandStatus, //
-};
+use kernel_ext::nvme::Command;
 use zerocopy::{
     little_endian::{
         U16,
@@ -44,6 +41,7 @@ pub(crate) enum Resource {
 /// What to do with a secondary controller (dword 10, bits 3:0, of Virtualization Management).
 #[derive(Clone, Copy, Debug)]
 enum Action {
+    AllocateToPrimary = 1,
     Offline = 7,
     Assign = 8,
     Online = 9,
@@ -70,6 +68,12 @@ pub(crate) fn online(scid: u16) -> Command {
 /// offline.
 pub(crate) fn assign(scid: u16, resource: Resource, count: u16) -> Command {
     manage(scid, resource, Action::Assign, count)
+}
+
+/// Makes `count` the number of flexible resources that the primary controller `cntlid` has itself,
+/// from its next function reset on.
+pub(crate) fn allocate_to_primary(cntlid: u16, resource: Resource, count: u16) -> Command {
+    manage(cntlid, resource, Action::AllocateToPrimary, count)
 }
 
 /// Primary Controller Capabilities (figure 320). The structure goes on with reserved bytes.
@@ -157,6 +161,14 @@ impl SecondaryController {
     pub(crate) fn is_online(&self) -> bool {
         self.scs & 1 != 0
     }
+
+    /// How many flexible resources of this kind it has.
+    pub(crate) fn assigned(&self, resource: Resource) -> u16 {
+        match resource {
+            Resource::Queue => self.nvq.get(),
+            Resource::Interrupt => self.nvi.get(),
+        }
+    }
 }
 
 /// The entries of a Secondary Controller List (figure 321): a count, then from byte 32 on the
@@ -168,20 +180,4 @@ pub(crate) fn secondary_controllers(list: &[u8]) -> impl Iterator<Item = Seconda
         .chunks_exact(size_of::<SecondaryController>())
         .take(usize::from(count))
         .filter_map(|entry| SecondaryController::read_from_bytes(entry).ok())
-}
-
-/// The name of a status that Virtualization Management can fail with (section 5.2.6.1), or a
-/// general one that it shares with all commands.
-pub(crate) fn status_name(status: CommandStatus) -> &'static str {
-    match status.code() {
-        0x01 => "Invalid Command Opcode",
-        0x02 => "Invalid Field in Command",
-        0x06 => "Internal Error",
-        0x07 => "Command Abort Requested",
-        0x11f => "Invalid Controller Identifier",
-        0x120 => "Invalid Secondary Controller State",
-        0x121 => "Invalid Number of Controller Resources",
-        0x122 => "Invalid Resource Identifier",
-        _ => "unexpected status",
-    }
 }

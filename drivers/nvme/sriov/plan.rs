@@ -36,6 +36,24 @@ impl Pool {
         }
     }
 
+    /// What the VFs need at least, and what there is.
+    fn short(&self, settings: &[u16]) -> Short {
+        let minimum = |&setting: &u16| match setting {
+            0 => u32::from(self.minimum),
+            setting => u32::from(setting),
+        };
+        Short {
+            needed: settings.iter().map(minimum).sum(),
+            free: self.free,
+        }
+    }
+
+    /// `Some` if the pool is too small for each VF to have its setting or the minimum.
+    pub(crate) fn shortage(&self, settings: &[u16]) -> Option<Short> {
+        let short = self.short(settings);
+        (short.needed > short.free).then_some(short)
+    }
+
     /// Divides the pool: VF `i` gets what `settings[i]` says, or, if that is 0, an equal share of
     /// the rest, as large as the limit for one VF allows and at least the minimum.
     ///
@@ -43,12 +61,9 @@ impl Pool {
     /// the division, which goes to the first VFs in turn. The granularity is only a preference:
     /// where it leaves a VF below its minimum, it is ignored. `shares` is as long as `settings`.
     pub(crate) fn divide(&self, settings: &[u16], shares: &mut [u16]) -> Result<(), Short> {
+        let short = self.short(settings);
         let fixed: u32 = settings.iter().copied().map(u32::from).sum();
         let sharing = settings.iter().filter(|&&setting| setting == 0).count() as u32;
-        let short = Short {
-            needed: fixed + sharing * u32::from(self.minimum),
-            free: self.free,
-        };
         let rest = self.free.checked_sub(fixed).ok_or(short)?;
 
         let (base, mut spare) = self.share(rest, sharing).ok_or(short)?;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a controller refuses a command: status code type and status code (base specification,
+//! figures 101 to 103), as far as the commands of `sriov` can fail with them.
+
+use kernel::prelude::*;
+use kernel_ext::nvme::CommandStatus;
+
+/// Namespace Already Attached, of Namespace Attachment.
+pub(crate) const NAMESPACE_ALREADY_ATTACHED: u16 = 0x118;
+/// Namespace Not Attached, of Namespace Attachment.
+pub(crate) const NAMESPACE_NOT_ATTACHED: u16 = 0x11a;
+
+/// The names that the specification has, and the errnos that stand for them in the kernel.
+const STATUSES: [(u16, &str, Error); 13] = [
+    (0x001, "Invalid Command Opcode", EOPNOTSUPP),
+    (0x002, "Invalid Field in Command", EIO),
+    (0x006, "Internal Error", EIO),
+    (0x007, "Command Abort Requested", EIO),
+    (0x00b, "Invalid Namespace or Format", ENXIO),
+    (0x118, "Namespace Already Attached", EEXIST),
+    (0x119, "Namespace Is Private", EBUSY),
+    (0x11a, "Namespace Not Attached", ENXIO),
+    (0x11c, "Controller List Invalid", ENXIO),
+    (0x11f, "Invalid Controller Identifier", ENXIO),
+    (0x120, "Invalid Secondary Controller State", EBUSY),
+    (0x121, "Invalid Number of Controller Resources", ENOSPC),
+    (0x122, "Invalid Resource Identifier", ENOSPC),
+];
+
+fn find(status: CommandStatus) -> Option<&'static (u16, &'static str, Error)> {
+    STATUSES.iter().find(|(code, ..)| *code == status.code())
+}
+
+/// The specification's name of `status`.
+pub(crate) fn name(status: CommandStatus) -> &'static str {
+    find(status).map_or("unexpected status", |(_, name, _)| name)
+}
+
+/// The errno for `status`; `EIO` if there is no better.
+pub(crate) fn errno(status: CommandStatus) -> Error {
+    find(status).map_or(EIO, |&(_, _, errno)| errno)
+}

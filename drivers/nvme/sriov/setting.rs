@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the administrator wants of each VF. It outlives the VFs.
+
+use super::minimum;
+use crate::spec::virtualization::Resource;
+use kernel::prelude::*;
+
+/// How many resources a VF is to have; 0 for an equal share.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
+    pub(super) queues: u16,
+    pub(super) interrupts: u16,
+}
+
+impl Wanted {
+    /// How many of this kind; 0 for an equal share. Who asks for interrupts only is given as many
+    /// queues.
+    pub(super) fn of(&self, kind: Resource) -> u16 {
+        match (kind, self.queues, self.interrupts) {
+            (Resource::Interrupt, _, interrupts) => interrupts,
+            (Resource::Queue, 0, 0) => 0,
+            (Resource::Queue, 0, interrupts) => interrupts.max(minimum(Resource::Queue)),
+            (Resource::Queue, queues, _) => queues,
+        }
+    }
+
+    /// The number of this kind as it was set.
+    pub(super) fn get(&self, kind: Resource) -> u16 {
+        match kind {
+            Resource::Queue => self.queues,
+            Resource::Interrupt => self.interrupts,
+        }
+    }
+
+    /// The same with `count` of this kind.
+    pub(super) fn with(mut self, kind: Resource, count: u16) -> Self {
+        match kind {
+            Resource::Queue => self.queues = count,
+            Resource::Interrupt => self.interrupts = count,
+        }
+        self
+    }
+}
+
+/// The setting of one VF.
+#[derive(Default)]
+pub(super) struct Setting {
+    pub(super) wanted: Wanted,
+    /// The namespaces that are attached to the VF when it goes online.
+    pub(super) namespaces: KVec<u32>,
+}
+
+/// The settings of all VFs. Those that were never set are not there.
+#[derive(Default)]
+pub(super) struct Settings(KVec<Setting>);
+
+impl Settings {
+    /// The resources that VF `vf` is to have.
+    pub(super) fn wanted(&self, vf: u16) -> Wanted {
+        self.0
+            .get(usize::from(vf))
+            .map_or(Wanted::default(), |setting| setting.wanted)
+    }
+
+    /// The namespaces that VF `vf` is to have.
+    pub(super) fn namespaces(&self, vf: u16) -> &[u32] {
+        self.0
+            .get(usize::from(vf))
+            .map_or(&[], |setting| &setting.namespaces)
+    }
+
+    /// The setting of VF `vf`, to be changed. `ENOMEM` without memory.
+    pub(super) fn get_mut(&mut self, vf: u16) -> Result<&mut Setting> {
+        let index = usize::from(vf);
+        while self.0.len() <= index {
+            self.0.push(Setting::default(), GFP_KERNEL)?;
+        }
+        self.0.get_mut(index).ok_or(EINVAL)
+    }
+}

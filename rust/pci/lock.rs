@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device lock, for code that no callback of the PCI core covers: attributes in sysfs.
+
+use super::as_raw;
+use crate::bindings;
+use kernel::{
+    error::Error,
+    pci::Device,
+    prelude::*,
+    sync::aref::ARef,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+    types::NotThreadSafe, //
+};
+
+/// The held lock of a device: no driver is bound to it or taken from it, and none of its callbacks
+/// of the PCI core run.
+pub struct DeviceLocked {
+    dev: ARef<Device>,
+    _not_send: NotThreadSafe,
+}
+
+impl DeviceLocked {
+    /// Takes the lock of the device whose attribute is being written.
+    ///
+    /// Whoever unbinds the device holds the lock and waits for the write, so this does not wait
+    /// for the lock. If it is not free, the error is to be returned from the write, and makes the
+    /// system call begin anew a little later.
+    pub fn in_store(dev: &Device) -> Result<Self> {
+        // SAFETY: `as_raw` is valid.
+        if unsafe { bindings::ext_device_trylock(&raw mut (*as_raw(dev)).dev) } {
+            return Ok(Self::taken(dev));
+        }
+        // Not to keep the CPU busy with trying.
+        fsleep(Delta::from_millis(5));
+        // SAFETY: Only marks the current task.
+        Err(Error::from_errno(unsafe {
+            bindings::ext_restart_syscall()
+        }))
+    }
+
+    /// Waits for the lock of `dev`.
+    pub(super) fn lock(dev: &Device) -> Self {
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::ext_device_lock(&raw mut (*as_raw(dev)).dev) };
+        Self::taken(dev)
+    }
+
+    fn taken(dev: &Device) -> Self {
+        Self {
+            dev: dev.into(),
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.dev
+    }
+
+    /// Whether a driver is bound to the device, or being probed.
+    pub fn has_driver(&self) -> bool {
+        // SAFETY: The device is valid; the lock keeps the pointer as it is.
+        !unsafe { (*as_raw(&self.dev)).dev.driver }.is_null()
+    }
+}
+
+impl Drop for DeviceLocked {
+    fn drop(&mut self) {
+        // SAFETY: This thread took the lock.
+        unsafe { bindings::ext_device_unlock(&raw mut (*as_raw(&self.dev)).dev) };
+    }
+}
