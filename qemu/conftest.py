@@ -148,3 +148,16 @@ def pf(machine: Machine, driver: Driver) -> PhysicalFunction:
     if found.num_vfs:
         assert found.set_vfs(0) == 0
     return found
+
+
+@pytest.fixture
+def pool_intact(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
+    """Checks that after the VFs the list and the pool are as they were before."""
+    before = pf.secondaries(), pf.capabilities()
+    yield
+    if not machine.alive:
+        return
+    if pf.num_vfs:
+        assert pf.set_vfs(0) == 0
+    assert (pf.secondaries(), pf.capabilities()) == before
+    assert not pf.vfs

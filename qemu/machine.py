@@ -57,6 +57,8 @@ class Shape:
     namespaces: int = 8
     """How many namespaces wait to be attached."""
     namespace_mib: int = 64
+    shared: bool = True
+    """Whether several controllers can have one of those namespaces."""
     iommu: bool = False
     """Whether an Intel IOMMU translates what devices access."""
 
@@ -274,6 +276,8 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     """Returns QEMU's options."""
     command_line = [
         "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
+        # On a busy host, an emulated timer may miss the ticks that boot counts.
+        "no_timer_check",
         f"sysctl.kernel.hung_task_timeout_secs={30 * _PATIENCE:.0f}",
         f"sysctl.kernel.watchdog_thresh={min(10 * _PATIENCE, 60):.0f}",
     ]
@@ -329,11 +333,13 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
         path = folder / name
         with path.open("wb") as disk:
             disk.truncate(shape.namespace_mib * _MIB)
-        detached = "on" if nsid >= FIRST_PRIVATE_NSID else "off"
+        waits = nsid >= FIRST_PRIVATE_NSID
+        shared = "on" if shape.shared or not waits else "off"
+        detached = "on" if waits else "off"
         options += [
             "-blockdev", f"raw,node-name={name},file.driver=file,"
                          f"file.filename={path},cache.no-flush=on,discard=unmap",
             "-device", f"nvme-ns,drive={name},bus=nvme{index},nsid={nsid},"
-                       f"shared=on,detached={detached}",
+                       f"shared={shared},detached={detached}",
         ]
     return options

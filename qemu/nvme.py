@@ -2,10 +2,13 @@
 """NVMe as the guest's administrator sees it: sysfs, nvme-cli and fio."""
 
 import errno
+import itertools
 import json
 import os
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,7 @@ from machine import FIRST_PRIVATE_NSID, CommandFailed, Machine
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
 _NVME = "0x010802"
 """The class code of an NVMe I/O controller."""
+_marks = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,27 @@ class PhysicalFunction(Function):
     def set_vfs(self, count: object) -> int:
         """Writes sriov_numvfs, and returns the errno, or 0."""
         return self.write("sriov_numvfs", count)
+
+    def pool(self, kind: str) -> dict[str, int]:
+        """Returns the flexible resources of a kind, ``queues`` or ``interrupts``."""
+        said = self.machine.run(f"cd {self.sysfs}/nvme_sriov/{kind} && grep . *").out
+        return {name: int(value) for name, value in
+                (line.split(":") for line in said.splitlines())}
+
+    def setting(self, vf: int, name: str) -> str:
+        """Reads an attribute of a VF's folder."""
+        return self.machine.read(f"{self.sysfs}/nvme_sriov/vf{vf}/{name}")
+
+    def set(self, vf: int, name: str, value: object) -> int:
+        """Writes an attribute of a VF's folder, and returns the errno, or 0."""
+        return self.write(f"nvme_sriov/vf{vf}/{name}", value)
+
+    def resources(self) -> list[tuple[int, int]]:
+        """Returns the queues and interrupts that each VF has, by its number."""
+        listed = sorted(self.secondaries(),
+                        key=lambda s: s["virtual-function-number"])
+        return [(s["num-virtual-queues"], s["num-virtual-interrupts"])
+                for s in listed]
 
     def secondaries(self) -> list[dict[str, int]]:
         """Returns the Secondary Controller List."""
@@ -238,6 +263,17 @@ def fio_command(*disks: str, **options: object) -> str:
     for path in disks:
         arguments += [f"--name={os.path.basename(path)}", f"--filename={path}"]
     return shlex.join(["fio", *arguments])
+
+
+@contextmanager
+def said(machine: Machine) -> Iterator[list[str]]:
+    """Yields a list that, after the block, has what the driver said in it."""
+    mark = f"test: mark {next(_marks)}"
+    machine.run(f"echo '{mark}' > /dev/kmsg")
+    lines: list[str] = []
+    yield lines
+    lines += machine.run(f"dmesg | sed '1,/{mark}/d' | grep nvme",
+                         check=False).out.splitlines()
 
 
 def interrupts(machine: Machine, controller: Controller) -> dict[str, int]:

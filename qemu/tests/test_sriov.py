@@ -2,8 +2,6 @@
 """SR-IOV: the life of virtual functions under their physical function."""
 
 import errno
-import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,22 +12,10 @@ from nvme import (
 
 MODULE_PARAMETER = "sriov_vfs"
 TOTAL_VFS = 8
-MIN_QUEUES = 2
-"""Queue resources without which a controller cannot be online."""
 OFFLINE, ONLINE = 0, 1
 
 
-@pytest.fixture(autouse=True)
-def nothing_leaks(pf: PhysicalFunction) -> Iterator[None]:
-    """After the VFs the list and the pool are as they were before them."""
-    before = pf.secondaries(), pf.capabilities()
-    yield
-    if not pf.machine.alive:
-        return
-    if pf.num_vfs:
-        assert pf.set_vfs(0) == 0
-    assert (pf.secondaries(), pf.capabilities()) == before
-    assert not pf.vfs
+pytestmark = pytest.mark.usefixtures("pool_intact")
 
 
 def check_vfs(pf: PhysicalFunction, count: int) -> None:
@@ -182,50 +168,12 @@ def test_count_while_enabled(pf: PhysicalFunction) -> None:
     check_vfs(pf, 2)
 
 
-def test_pool_too_small(machine: Machine, pf: PhysicalFunction) -> None:
-    total = pf.capabilities()["vqfrt"]
-    needed = TOTAL_VFS * MIN_QUEUES
-    left = needed - 1
-    allocate_to_pf(machine, pf, total - left)
-    try:
-        assert pf.capabilities()["vqrfap"] == total - left
-        machine.sync_log()
-        machine.log.close_window()
-        assert pf.set_vfs(TOTAL_VFS) == errno.ENOSPC
-        machine.sync_log()
-        said = [line for line in machine.log.window().splitlines()
-                if "nvme" in line]
-        assert len(said) == 1
-        assert {str(needed), str(left)} <= set(re.findall(r"\b\d+\b", said[0]))
-        assert not pf.vfs
-        check_vfs_gone(pf)
-        assert pf.set_vfs(TOTAL_VFS - 1) == 0
-        check_vfs(pf, TOTAL_VFS - 1)
-        assert pf.set_vfs(0) == 0
-    finally:
-        allocate_to_pf(machine, pf, 0)
-
-
-def allocate_to_pf(machine: Machine, pf: PhysicalFunction, queues: int) -> None:
-    """Gives the PF ``queues`` of the pool, which a function reset makes so."""
-    machine.run(f"nvme virt-mgmt {pf.device} --cntlid={pf.live().cntlid}"
-                f" --rt=0 --act=1 --nr={queues}")
-    assert pf.write("reset", 1) == 0
-    pf.live()
-
-
-def resources(pf: PhysicalFunction) -> list[tuple[int, int]]:
-    """Returns the queues and interrupts of each VF, by its number."""
-    listed = sorted(pf.secondaries(), key=lambda s: s["virtual-function-number"])
-    return [(s["num-virtual-queues"], s["num-virtual-interrupts"]) for s in listed]
-
-
 def test_interrupts_of_one_vf(machine: Machine, driver: Driver,
                               pf: PhysicalFunction) -> None:
     """The kernel's own interface: interrupts, and queues with them."""
     assert machine.read(f"{pf.sysfs}/sriov_vf_total_msix") == "24"
     assert pf.set_vfs(4) == 0
-    assert resources(pf)[:4] == [(6, 6)] * 4
+    assert pf.resources()[:4] == [(6, 6)] * 4
     first, second = pf.vfs[:2]
     first.live()
     assert first.write("sriov_vf_msix_count", 2) == errno.EBUSY
@@ -234,7 +182,7 @@ def test_interrupts_of_one_vf(machine: Machine, driver: Driver,
         vf.live()
         vf.unbind()
         assert vf.write("sriov_vf_msix_count", count) == 0
-    assert resources(pf)[:4] == [(2, 2), (3, 3), (6, 6), (6, 6)]
+    assert pf.resources()[:4] == [(2, 2), (3, 3), (6, 6), (6, 6)]
     assert first.bind(driver.name) == second.bind(driver.name) == 0
     assert [vf.live().io_queues for vf in (first, second)] == [1, 2]
     check_io(machine, pf)
@@ -242,7 +190,7 @@ def test_interrupts_of_one_vf(machine: Machine, driver: Driver,
     # They keep what they have when the VFs come and go; others share the rest.
     assert pf.set_vfs(0) == 0
     assert pf.set_vfs(8) == 0
-    assert resources(pf) == [(2, 2), (3, 3), (4, 4)] + [(3, 3)] * 5
+    assert pf.resources() == [(2, 2), (3, 3), (4, 4)] + [(3, 3)] * 5
     check_io(machine, pf)
 
     # Too many for any VF, too many for the pool: nothing changes.
@@ -251,7 +199,7 @@ def test_interrupts_of_one_vf(machine: Machine, driver: Driver,
     third.unbind()
     assert third.write("sriov_vf_msix_count", 7) == errno.EINVAL
     assert third.write("sriov_vf_msix_count", 6) == errno.ENOSPC
-    assert resources(pf)[2] == (4, 4)
+    assert pf.resources()[2] == (4, 4)
     assert third.bind(driver.name) == 0
     third.live()
 
@@ -264,4 +212,4 @@ def test_interrupts_of_one_vf(machine: Machine, driver: Driver,
         assert vf.write("sriov_vf_msix_count", 0) == 0
     assert pf.set_vfs(0) == 0
     assert pf.set_vfs(4) == 0
-    assert resources(pf)[:4] == [(6, 6)] * 4
+    assert pf.resources()[:4] == [(6, 6)] * 4

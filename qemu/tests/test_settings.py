@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What each virtual function is to have: the folder nvme_sriov."""
+
+import errno
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from nvme import Driver, PhysicalFunction, disk, fio, said
+
+TOTAL_VFS = 8
+PRIVATE = Shape(shared=False)
+VIEW = Path(__file__).parents[2] / "scripts" / "nvme-sriov"
+
+
+@pytest.fixture(autouse=True)
+def defaults(machine: Machine, pf: PhysicalFunction,
+             pool_intact: None) -> Iterator[None]:
+    """Forgets all settings after a test."""
+    yield
+    if machine.alive:
+        assert pf.set_vfs(0) == 0
+        machine.run(f"for vf in {pf.sysfs}/nvme_sriov/vf*; do echo 0 > $vf/queues;"
+                    " echo 0 > $vf/interrupts; echo > $vf/namespaces; done")
+
+
+def test_pool(pf: PhysicalFunction) -> None:
+    expected = {"total": 24, "primary": 0, "assigned": 0, "free": 24, "vf_max": 6,
+                "granularity": pf.capabilities()["vqgran"]}
+    assert pf.pool("queues") == pf.pool("interrupts") == expected
+    assert pf.set_vfs(3) == 0
+    expected |= {"assigned": 18, "free": 6}
+    assert pf.pool("queues") == pf.pool("interrupts") == expected
+
+
+def test_states(pf: PhysicalFunction) -> None:
+    def states() -> list[str]:
+        return [pf.setting(vf, "state") for vf in range(TOTAL_VFS)]
+
+    assert states() == ["offline"] * TOTAL_VFS
+    assert pf.set_vfs(2) == 0
+    assert states() == ["online"] * 2 + ["offline"] * 6
+    for vf, function in enumerate(pf.vfs):
+        assert int(pf.setting(vf, "cntlid")) == function.live().cntlid
+        assert pf.setting(vf, "assigned_queues") == "6"
+        assert pf.setting(vf, "assigned_interrupts") == "6"
+    assert pf.setting(2, "assigned_queues") == "0"
+
+
+def test_resources_outlive_vfs(machine: Machine, pf: PhysicalFunction) -> None:
+    """Set before the VFs are there, kept over disabling and a reset of the PF."""
+    assert pf.set(0, "queues", 2) == pf.set(1, "queues", 6) == 0
+    assert pf.set(1, "interrupts", 3) == pf.set(3, "interrupts", 1) == 0
+    assert [pf.setting(1, name) for name in ("queues", "interrupts")] == ["6", "3"]
+    expected = [(2, 2), (6, 3), (6, 6), (2, 1)]
+    assert pf.set_vfs(4) == 0
+    assert pf.resources()[:4] == expected
+    assert [pf.vfs[vf].live().io_queues for vf in (0, 3)] == [1, 1]
+    machine.run(f"nvme reset {pf.device}")
+    pf.live()
+    assert pf.resources()[:4] == expected
+    for vf in pf.vfs:
+        vf.live()
+    assert pf.set_vfs(0) == 0
+    assert pf.set_vfs(4) == 0
+    assert pf.resources()[:4] == expected
+
+
+def test_resources_of_an_enabled_vf(driver: Driver, pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(4) == 0
+    vf = pf.vfs[1]
+    vf.live()
+    assert pf.set(1, "queues", 3) == errno.EBUSY
+    vf.unbind()
+    assert pf.set(1, "queues", 3) == 0
+    assert pf.resources()[:4] == [(6, 6), (3, 6), (6, 6), (6, 6)]
+    assert pf.set(1, "interrupts", 2) == 0
+    assert pf.resources()[1] == (3, 2)
+    assert vf.bind(driver.name) == 0
+    assert vf.live().io_queues == 1
+    # No share, but what is left.
+    vf.unbind()
+    assert pf.set(1, "queues", 0) == pf.set(1, "interrupts", 0) == 0
+    assert pf.resources()[:4] == [(6, 6), (2, 2), (6, 6), (6, 6)]
+    assert vf.bind(driver.name) == 0
+    assert pf.set_vfs(0) == 0
+    assert pf.set_vfs(4) == 0
+    assert pf.resources()[:4] == [(6, 6)] * 4
+
+
+@pytest.mark.parametrize("name, value", [
+    ("queues", "many"), ("queues", -1), ("queues", 65536),
+    ("queues", 1),  # An admin and an I/O queue are the least.
+    ("queues", 7), ("interrupts", 7),
+    ("namespaces", "1 x"), ("namespaces", 0), ("namespaces", 0xffffffff),
+    ("namespaces", "2 3 2"),
+])
+def test_bad_values(pf: PhysicalFunction, name: str, value: object) -> None:
+    before = pf.setting(0, name)
+    assert pf.set(0, name, value) == errno.EINVAL
+    assert pf.setting(0, name) == before
+
+
+def test_settings_beyond_the_pool(machine: Machine, driver: Driver,
+                                  pf: PhysicalFunction) -> None:
+    """Four VFs of six queues leave none for a fifth."""
+    for vf in range(4):
+        assert pf.set(vf, "queues", 6) == 0
+    with said(machine) as lines:
+        assert pf.set_vfs(5) == errno.ENOSPC
+    assert len(lines) == 1
+    assert {"26", "24"} <= set(re.findall(r"\b\d+\b", lines[0]))
+    assert not pf.vfs
+    assert pf.set_vfs(4) == 0
+    assert pf.set(0, "queues", 0) == errno.EBUSY
+    assert pf.set_vfs(0) == 0
+    assert pf.set(3, "queues", 2) == 0
+    assert pf.set_vfs(5) == 0
+    vf = pf.vfs[4]
+    vf.live()
+    vf.unbind()
+    with said(machine) as lines:
+        assert pf.set(4, "queues", 5) == errno.ENOSPC
+    assert len(lines) == 1 and "VF 4" in lines[0]
+    assert pf.resources()[4] == (4, 4)
+    assert vf.bind(driver.name) == 0
+    vf.live()
+
+
+def allocate_to_pf(machine: Machine, pf: PhysicalFunction, kind: int,
+                   count: int) -> None:
+    """Gives the PF ``count`` resources of the pool, which a function reset makes
+    so. Kind 0 is queues, 1 is interrupts."""
+    machine.run(f"nvme virt-mgmt {pf.device} --cntlid={pf.live().cntlid}"
+                f" --rt={kind} --act=1 --nr={count}")
+    assert pf.write("reset", 1) == 0
+    pf.live()
+
+
+def test_the_pf_gives_back_what_is_missing(machine: Machine,
+                                           pf: PhysicalFunction) -> None:
+    """A PF that holds the pool keeps it until the VFs need it."""
+    for kind in range(2):
+        allocate_to_pf(machine, pf, kind, 20)
+    try:
+        # Two VFs have their least.
+        with said(machine) as lines:
+            assert pf.set_vfs(2) == 0
+        assert not any("gives" in line for line in lines)
+        assert pf.resources()[:2] == [(2, 2)] * 2
+        assert pf.pool("queues")["primary"] == 20
+        assert pf.set_vfs(0) == 0
+        # Eight lack twelve queues and four interrupts.
+        with said(machine) as lines:
+            assert pf.set_vfs(8) == 0
+        gives = [line for line in lines if "gives" in line]
+        assert "12 queue" in gives[0] and "4 interrupt" in gives[1]
+        assert pf.pool("queues")["primary"] == 8
+        assert pf.pool("interrupts")["primary"] == 16
+        assert pf.resources() == [(2, 1)] * 8
+        for vf in pf.vfs:
+            assert vf.live().io_queues == 1
+        fio(machine, disk(machine, pf.live(), 1), size="1m")
+        assert pf.set_vfs(0) == 0
+        # What a setting asks for counts, too.
+        assert pf.set(0, "queues", 5) == 0
+        assert pf.set_vfs(8) == 0
+        assert pf.pool("queues")["primary"] == 5
+        assert pf.resources()[0] == (5, 1)
+    finally:
+        assert pf.set_vfs(0) == 0
+        for kind in range(2):
+            allocate_to_pf(machine, pf, kind, 0)
+
+
+def test_module_parameter_with_a_pf_that_gives_back(
+        machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
+    """The function is reset while it is being probed."""
+    allocate_to_pf(machine, pf, 0, 24)
+    driver.unload()
+    driver.load("sriov_vfs=4")
+    try:
+        machine.wait_for(lambda: len(pf.vfs) == 4, "four VFs")
+        for vf in pf.vfs:
+            vf.live()
+        assert pf.pool("queues")["primary"] == 16
+    finally:
+        driver.unload()
+        driver.load()
+        allocate_to_pf(machine, pf, 0, 0)
+
+
+def attached(machine: Machine, pf: PhysicalFunction, nsid: int) -> set[int]:
+    """Returns the ids of the controllers that have a namespace."""
+    listed: list[dict[str, int]] = pf.json(f"list-ctrl -n {nsid}")["ctrl_list"]
+    return {entry["ctrl_id"] for entry in listed}
+
+
+def test_a_disk_for_each_vf(machine: Machine, pf: PhysicalFunction) -> None:
+    """With a namespace set for each, one write makes VFs and their disks."""
+    for vf in range(4):
+        assert pf.set(vf, "namespaces", FIRST_PRIVATE_NSID + vf) == 0
+    assert pf.set_vfs(4) == 0
+    disks = [disk(machine, vf.live(), FIRST_PRIVATE_NSID + number)
+             for number, vf in enumerate(pf.vfs)]
+    assert len(set(disks)) == 4
+    fio(machine, *disks, size="1m")
+    machine.run(f"nvme reset {pf.device}")
+    pf.live()
+    for vf in pf.vfs:
+        vf.live()
+    fio(machine, *disks, size="1m")
+    assert pf.set_vfs(0) == 0
+    # They are gone with their VFs, and do not come back without the setting.
+    for vf in range(4):
+        assert pf.set(vf, "namespaces", "") == 0
+        assert pf.setting(vf, "namespaces") == ""
+    assert pf.set_vfs(4) == 0
+    cntlids = {vf.live().cntlid for vf in pf.vfs}
+    for vf in range(4):
+        assert not attached(machine, pf, FIRST_PRIVATE_NSID + vf) & cntlids
+
+
+def test_namespaces_of_a_live_vf(machine: Machine, pf: PhysicalFunction) -> None:
+    """They come and go while the VF is in use; shared ones with several VFs."""
+    assert pf.set(0, "namespaces", "2,3") == 0
+    assert pf.setting(0, "namespaces") == "2 3"
+    assert pf.set_vfs(2) == 0
+    first, second = (vf.live() for vf in pf.vfs)
+    disk(machine, first, 2)
+    assert pf.set(0, "namespaces", "3 4") == 0
+    assert pf.set(1, "namespaces", "4") == 0
+    fio(machine, disk(machine, first, 4), disk(machine, first, 3), size="1m")
+    disk(machine, second, 4)
+    assert attached(machine, pf, 2).isdisjoint({first.cntlid, second.cntlid})
+    assert {first.cntlid, second.cntlid} <= attached(machine, pf, 4)
+    machine.wait_for(
+        lambda: machine.run(f"grep -lsx 2 /sys/class/nvme/{first.name}/nvme*n*/nsid",
+                            check=False).rc, "end of namespace 2")
+
+
+def test_attached_by_others_stays(pf: PhysicalFunction) -> None:
+    """What was attached before is not ours to detach."""
+    assert pf.set_vfs(1) == 0
+    cntlid = pf.vfs[0].live().cntlid
+    pf.attach(5, cntlid)
+    assert pf.set(0, "namespaces", "5 6") == 0
+    assert pf.set(0, "namespaces", "") == 0
+    assert cntlid in attached(pf.machine, pf, 5)
+    assert cntlid not in attached(pf.machine, pf, 6)
+    pf.detach(5, cntlid)
+
+
+def test_no_such_namespace(machine: Machine, pf: PhysicalFunction) -> None:
+    with said(machine) as lines:
+        assert pf.set(0, "namespaces", "2 77") == errno.ENXIO
+    assert len(lines) == 1 and "77" in lines[0]
+    assert pf.setting(0, "namespaces") == ""
+
+
+@pytest.mark.shape(PRIVATE)
+def test_private_namespace(machine: Machine, pf: PhysicalFunction) -> None:
+    """One controller at a time; the second VF that asks for it is refused."""
+    assert pf.set(0, "namespaces", 2) == pf.set(1, "namespaces", 2) == 0
+    assert pf.set_vfs(1) == 0
+    disk(machine, pf.vfs[0].live(), 2)
+    assert pf.set_vfs(0) == 0
+    with said(machine) as lines:
+        assert pf.set_vfs(2) == errno.EBUSY
+    assert [line for line in lines if "VF 1" in line and "Private" in line]
+    assert not pf.vfs
+    # All is undone: the other can have it.
+    assert pf.set(0, "namespaces", "") == 0
+    assert pf.set_vfs(2) == 0
+    disk(machine, pf.vfs[1].live(), 2)
+    with said(machine) as lines:
+        assert pf.set(0, "namespaces", "3 2") == errno.EBUSY
+    assert len([line for line in lines if "VF 0: cannot" in line]) == 1
+    assert pf.setting(0, "namespaces") == ""
+    assert pf.set(1, "namespaces", "3") == pf.set(0, "namespaces", "2") == 0
+    fio(machine, disk(machine, pf.vfs[0].live(), 2),
+        disk(machine, pf.vfs[1].live(), 3), size="1m")
+
+
+def test_view(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
+    """The table of scripts/nvme-sriov has what sysfs has."""
+    machine.put("/root/nvme-sriov", VIEW.read_bytes())
+    assert pf.set(0, "queues", 3) == pf.set(1, "namespaces", "2 3") == 0
+    assert pf.set_vfs(2) == 0
+    ids = [vf.live().cntlid for vf in pf.vfs]
+    pf.vfs[1].unbind()
+    shown = machine.run(f"sh /root/nvme-sriov {pf.address}").out
+    assert shown == machine.run("sh /root/nvme-sriov").out
+    lines = [line.split() for line in shown.splitlines()]
+    assert lines[0][0] == pf.address and "2 of 8" in shown
+    rows = {line[0]: line[1:] for line in lines if re.fullmatch(r"vf\d", line[0])}
+    assert len(rows) == TOTAL_VFS
+    first, second = pf.vfs
+    assert rows["vf0"] == [first.address, driver.name, "online", str(ids[0]),
+                           "3", "3", "-", "3", "-"]
+    assert rows["vf1"] == [second.address, "-", "online", str(ids[1]),
+                           "-", "6", "-", "6", "2", "3"]
+    assert rows["vf2"][:3] == ["-", "-", "offline"]
+    assert machine.run("sh /root/nvme-sriov 0000:00:00.0", check=False).rc == 1
+
+
+def test_isolation_is_told(machine: Machine, pf: PhysicalFunction) -> None:
+    with said(machine) as lines:
+        assert pf.set_vfs(1) == 0
+    assert [line for line in lines if "IOMMU" in line and "not isolated" in line]
