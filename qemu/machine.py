@@ -232,6 +232,17 @@ class Machine:
         self.run(f"echo '{mark}' > /dev/kmsg")
         self.wait_for(lambda: mark in self.log.window(), mark)
 
+    def unplug(self, index: int = 0) -> None:
+        """Begins to pull a controller out of its slot, as by its button."""
+        self.qmp.cmd("device_del", id=f"nvme{index}")
+
+    def plug(self, index: int = 0) -> None:
+        """Puts a controller like the one that was pulled out in its slot."""
+        # QMP wants the type of each property; the human monitor knows them.
+        said = self.hmp(f"device_add {_function(self.shape, index)}").strip()
+        if said:
+            raise MachineError(said)
+
     def hmp(self, command: str) -> str:
         """Runs a command of QEMU's human monitor."""
         return str(self.qmp.cmd("human-monitor-command",
@@ -308,25 +319,30 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     return options
 
 
-def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
-    """Returns the options for a root port, a subsystem and its namespaces."""
-    controller = [
+def _function(shape: Shape, index: int) -> str:
+    """Returns the properties of a physical function, as ``-device`` wants them."""
+    properties = [
         "nvme", f"id=nvme{index}", f"serial=nvme-rs-{index}",
         f"subsys=subsystem{index}", f"bus=port{index}",
         f"max_ioqpairs={shape.io_queues}", f"msix_qsize={shape.io_queues + 1}",
     ]
     if shape.vfs:
-        controller += [
+        properties += [
             f"sriov_max_vfs={shape.vfs}",
             f"sriov_vq_flexible={shape.vq_flexible}",
             f"sriov_vi_flexible={shape.vi_flexible}",
             f"sriov_max_vq_per_vf={shape.vf_limit}",
             f"sriov_max_vi_per_vf={shape.vf_limit}",
         ]
+    return ",".join(properties)
+
+
+def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
+    """Returns the options for a root port, a subsystem and its namespaces."""
     options = [
         "-device", f"pcie-root-port,id=port{index},chassis={index + 1}",
         "-device", f"nvme-subsys,id=subsystem{index}",
-        "-device", ",".join(controller),
+        "-device", _function(shape, index),
     ]
     for nsid in range(1, FIRST_PRIVATE_NSID + shape.namespaces):
         name = f"disk{index}-{nsid}"
