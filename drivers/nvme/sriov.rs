@@ -38,10 +38,7 @@ use crate::{
     spec::virtualization::Resource, //
 };
 use kernel::{
-    device::{
-        Bound,
-        Core, //
-    },
+    device::Core,
     pci,
     prelude::*,
     sync::atomic::{
@@ -184,22 +181,23 @@ fn announce(
 /// its place in the order of system sleep.
 fn enable_functions(
     ctrl: &Controller<Nvme>,
-    pdev: &pci::Device<Bound>,
+    pdev: &pci::Device<Core<'_>>,
     num: u16,
     secondaries: Option<&Secondaries>,
     lock: &RescanLocked,
 ) -> Result<VfsEnabled> {
     // The errno of the first VF that could not be brought online; 0 if all could.
     let failure = Atomic::new(0);
+    let pf: &pci::Device = pdev;
     let happened = |event, dev: &pci::Device| {
-        let Some(vf) = dev.index_in(pdev) else {
+        let Some(vf) = dev.index_in(pf) else {
             return;
         };
         if event == BusEvent::Removed {
             return detach(secondaries, vf);
         }
         let online = secondaries.map_or(Ok(()), |secondaries| secondaries.bring_online(vf));
-        if let Err(e) = online.and_then(|()| dev.sleep_before(pdev)) {
+        if let Err(e) = online.and_then(|()| dev.sleep_before(pf)) {
             let _ = failure.cmpxchg(0, e.to_errno(), Full);
         }
     };
@@ -218,7 +216,7 @@ fn enable_functions(
 }
 
 /// Says why the PCI core cannot enable `num` VFs, and what to do.
-fn explain(ctrl: &Controller<Nvme>, pdev: &pci::Device<Bound>, num: u16, error: &Error) {
+fn explain(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>, num: u16, error: &Error) {
     match NoRoom::find(pdev, num) {
         Some(NoRoom::Memory { bar, size }) => dev_err!(
             ctrl.device(),

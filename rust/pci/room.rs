@@ -2,10 +2,13 @@
 
 //! Whether the bus has room for VFs: memory for their BARs, and bus numbers.
 
-use super::as_raw;
+use super::{
+    as_raw,
+    DeviceExt, //
+};
 use crate::bindings;
 use kernel::{
-    device::Bound,
+    device::Core,
     pci::Device,
     prelude::*, //
 };
@@ -32,52 +35,104 @@ pub enum NoRoom {
 }
 
 impl NoRoom {
-    /// What the bus lacks for `count` VFs of `dev`, a physical function. `None` if it lacks nothing.
-    pub fn find(dev: &Device<Bound>, count: u16) -> Option<Self> {
-        unassigned_bar(dev).or_else(|| missing_bus(dev, count))
+    /// What the bus lacks for `count` VFs of `dev`, a physical function, none of which is enabled.
+    /// `None` if it lacks nothing that can be seen here.
+    pub fn find(dev: &Device<Core<'_>>, count: u16) -> Option<Self> {
+        // SAFETY: `as_raw` is valid.
+        let cap = unsafe {
+            let id = bindings::PCI_EXT_CAP_ID_SRIOV as c_int;
+            bindings::pci_find_ext_capability(as_raw(dev), id)
+        };
+        let cap = Capability {
+            dev,
+            offset: c_int::from(cap),
+        };
+        if cap.offset == 0 {
+            return None;
+        }
+        cap.unassigned_bar().or_else(|| cap.missing_bus(count))
     }
 }
 
-fn unassigned_bar(dev: &Device<Bound>) -> Option<NoRoom> {
-    const FIRST: usize = bindings::PCI_IOV_RESOURCES as usize;
-    const LAST: usize = bindings::PCI_IOV_RESOURCE_END as usize;
+/// The SR-IOV capability in the configuration space of a device.
+struct Capability<'a> {
+    dev: &'a Device,
+    offset: c_int,
+}
 
-    (FIRST..=LAST).find_map(|index| {
+impl Capability<'_> {
+    fn unassigned_bar(&self) -> Option<NoRoom> {
+        /// The address bits of a BAR for memory.
+        const ADDRESS: u32 = !0xf;
+
+        let mut bars = 0..bindings::PCI_SRIOV_NUM_BARS as usize;
+        while let Some(bar) = bars.next() {
+            let low = bindings::PCI_SRIOV_BAR as usize + 4 * bar;
+            let (mask, value) = self.probe(low)?;
+            let is_64 = value & bindings::PCI_BASE_ADDRESS_MEM_TYPE_64 != 0;
+            let high = if is_64 {
+                let _ = bars.next();
+                self.probe(low + 4)?.0
+            } else {
+                u32::MAX
+            };
+            let exists = is_64 || mask & ADDRESS != 0;
+            if exists && !self.is_assigned(bar) {
+                let size = (u64::from(high) << 32 | u64::from(mask & ADDRESS)).wrapping_neg();
+                let total = u64::from(self.dev.total_vfs());
+                return Some(NoRoom::Memory {
+                    bar,
+                    size: size.saturating_mul(total),
+                });
+            }
+        }
+        None
+    }
+
+    /// Which bits of the VF BAR register at `offset` can be written, and what it holds. VFs do not
+    /// decode addresses now, so for a moment it may hold anything.
+    fn probe(&self, offset: usize) -> Option<(u32, u32)> {
+        let value = self.read_dword(offset)?;
+        self.write_dword(offset, u32::MAX);
+        let mask = self.read_dword(offset);
+        self.write_dword(offset, value);
+        Some((mask?, value))
+    }
+
+    fn is_assigned(&self, bar: usize) -> bool {
+        let index = bindings::PCI_IOV_RESOURCES as usize + bar;
         // SAFETY: `as_raw` is valid. Resources of a bound device are not assigned anew.
-        let resource = unsafe { &(&(*as_raw(dev)).resource)[index] };
-        let is_memory = resource.flags & bindings::IORESOURCE_MEM as c_ulong != 0;
-        (is_memory && resource.parent.is_null()).then(|| NoRoom::Memory {
-            bar: index.wrapping_sub(FIRST),
-            size: resource.end.wrapping_sub(resource.start).wrapping_add(1),
-        })
-    })
-}
-
-fn missing_bus(dev: &Device<Bound>, count: u16) -> Option<NoRoom> {
-    // SAFETY: `as_raw` is valid.
-    let (cap, bus, devfn) = unsafe {
-        let cap =
-            bindings::pci_find_ext_capability(as_raw(dev), bindings::PCI_EXT_CAP_ID_SRIOV as c_int);
-        (cap, &*(*as_raw(dev)).bus, (*as_raw(dev)).devfn)
-    };
-    if cap == 0 {
-        return None;
+        let resources = unsafe { &(*as_raw(self.dev)).resource };
+        resources
+            .get(index)
+            .is_some_and(|resource| !resource.parent.is_null())
     }
-    let offset = config_word(dev, u32::from(cap) + bindings::PCI_SRIOV_VF_OFFSET)?;
-    let stride = config_word(dev, u32::from(cap) + bindings::PCI_SRIOV_VF_STRIDE)?;
-    // Routing ID of the last VF, counted from the bus of the device (SR-IOV, section 9.3.3.8).
-    let last_vf = u32::from(stride).saturating_mul(u32::from(count).saturating_sub(1));
-    let id = devfn.saturating_add(offset.into()).saturating_add(last_vf);
-    let needed = u32::from(bus.number).saturating_add(id >> 8);
-    let last = u32::try_from(bus.busn_res.end).ok()?;
-    (needed > last).then_some(NoRoom::Buses { needed, last })
-}
 
-fn config_word(dev: &Device<Bound>, offset: u32) -> Option<u16> {
-    let mut value = 0;
-    // SAFETY: `as_raw` is valid.
-    let ret = unsafe {
-        bindings::pci_read_config_word(as_raw(dev), c_int::try_from(offset).ok()?, &mut value)
-    };
-    (ret == 0).then_some(value)
+    fn missing_bus(&self, count: u16) -> Option<NoRoom> {
+        // First VF Offset and VF Stride are next to each other.
+        let word = self.read_dword(bindings::PCI_SRIOV_VF_OFFSET as usize)?;
+        let (offset, stride) = (word & 0xffff, word >> 16);
+        // SAFETY: `as_raw` is valid, and a device is on a bus.
+        let (bus, devfn) = unsafe { (&*(*as_raw(self.dev)).bus, (*as_raw(self.dev)).devfn) };
+        // Routing ID of the last VF, counted from the bus of the device (SR-IOV, section 9.3.3.8).
+        let last_vf = stride.saturating_mul(u32::from(count).saturating_sub(1));
+        let id = devfn.saturating_add(offset).saturating_add(last_vf);
+        let needed = u32::from(bus.number).saturating_add(id >> 8);
+        let last = u32::try_from(bus.busn_res.end).ok()?;
+        (needed > last).then_some(NoRoom::Buses { needed, last })
+    }
+
+    fn read_dword(&self, offset: usize) -> Option<u32> {
+        let offset = self.offset + offset as c_int;
+        let mut value = 0;
+        // SAFETY: `as_raw` is valid.
+        let ret = unsafe { bindings::pci_read_config_dword(as_raw(self.dev), offset, &mut value) };
+        (ret == 0).then_some(value)
+    }
+
+    fn write_dword(&self, offset: usize, value: u32) {
+        let offset = self.offset + offset as c_int;
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::pci_write_config_dword(as_raw(self.dev), offset, value) };
+    }
 }
