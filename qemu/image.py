@@ -23,6 +23,7 @@ MODULE_IN_GUEST = "/root/nvme_rs.ko"
 PROGRAMS = (
     "/usr/bin/fio",
     "/usr/bin/lspci",
+    "/usr/bin/qemu-io",
     "/usr/sbin/nvme",
     "/usr/sbin/qemu-ga",
 )

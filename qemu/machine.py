@@ -37,13 +37,15 @@ FIRST_PRIVATE_NSID = 2
 class Shape:
     """What a machine is made of.
 
-    Each controller is the physical function of an NVM subsystem of its own.
-    Namespace 1 is attached to every controller of its subsystem; those from
+    Each controller is a physical function. Namespace 1 is attached to every controller of its subsystem; those from
     FIRST_PRIVATE_NSID on wait to be attached.
     """
 
     cpus: int = 4
     controllers: int = 1
+    one_subsystem: bool = False
+    """Whether all controllers are of one subsystem, that of the first. The ids of
+    the second one's secondary controllers come after the first one's."""
     vfs: int = 8
     """TotalVFs of each controller; 0 for controllers without SR-IOV."""
     vq_flexible: int = 24
@@ -236,10 +238,11 @@ class Machine:
         """Begins to pull a controller out of its slot, as by its button."""
         self.qmp.cmd("device_del", id=f"nvme{index}")
 
-    def plug(self, index: int = 0) -> None:
-        """Puts a controller like the one that was pulled out in its slot."""
+    def plug(self, index: int = 0, shape: Shape | None = None) -> None:
+        """Puts a controller in the slot of the one that was pulled out: one like
+        it, or one of another shape."""
         # QMP wants the type of each property; the human monitor knows them.
-        said = self.hmp(f"device_add {_function(self.shape, index)}").strip()
+        said = self.hmp(f"device_add {_function(shape or self.shape, index)}").strip()
         if said:
             raise MachineError(said)
 
@@ -321,9 +324,10 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
 
 def _function(shape: Shape, index: int) -> str:
     """Returns the properties of a physical function, as ``-device`` wants them."""
+    subsystem = 0 if shape.one_subsystem else index
     properties = [
-        "nvme", f"id=nvme{index}", f"serial=nvme-rs-{index}",
-        f"subsys=subsystem{index}", f"bus=port{index}",
+        "nvme", f"id=nvme{index}", f"serial=nvme-rs-{subsystem}",
+        f"subsys=subsystem{subsystem}", f"bus=port{index}",
         f"max_ioqpairs={shape.io_queues}", f"msix_qsize={shape.io_queues + 1}",
     ]
     if shape.vfs:
@@ -344,6 +348,8 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
         "-device", f"nvme-subsys,id=subsystem{index}",
         "-device", _function(shape, index),
     ]
+    if shape.one_subsystem and index:
+        return options
     for nsid in range(1, FIRST_PRIVATE_NSID + shape.namespaces):
         name = f"disk{index}-{nsid}"
         path = folder / name

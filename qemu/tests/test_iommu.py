@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from machine import Machine, Shape
+from machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, physical_functions,
+    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
+    said,
 )
 from test_sriov import check_online, check_vfs_gone
 
@@ -27,6 +28,13 @@ def autoprobe_off(pf: PhysicalFunction) -> Iterator[None]:
     yield
     if pf.machine.alive:
         assert pf.write("sriov_drivers_autoprobe", 1) == 0
+
+
+def test_isolated(machine: Machine, pf: PhysicalFunction) -> None:
+    """Nobody is warned of VFs that an IOMMU isolates."""
+    with said(machine) as lines:
+        assert pf.set_vfs(1) == 0
+    assert lines and not any("isolated" in line for line in lines)
 
 
 def test_two_controllers(machine: Machine, driver: Driver) -> None:
@@ -95,6 +103,46 @@ def test_back_from_vfio(machine: Machine, driver: Driver,
     assert vf.bind(driver.name) == 0
     fio(machine, disk(machine, vf.live(), 1), size="1m")
     assert pf.set_vfs(0) == 0
+
+
+@pytest.mark.usefixtures("vfio")
+def test_user_space_driver(machine: Machine, pf: PhysicalFunction) -> None:
+    """A driver that is not ours, QEMU's in user space, uses a VF beside ours,
+    before and after a reset of the PF."""
+    nsid = FIRST_PRIVATE_NSID
+    for number in range(3):
+        assert pf.set(number, "namespaces", nsid + number) == 0
+    assert pf.write("sriov_drivers_autoprobe", 0) == 0
+    assert pf.set_vfs(3) == 0
+    assert pf.write("sriov_drivers_autoprobe", 1) == 0
+    guest, *ours = pf.vfs
+    assert guest.write("driver_override", "vfio-pci") == 0
+    for vf in pf.vfs:
+        machine.run(f"echo {vf.address} > /sys/bus/pci/drivers_probe")
+    assert guest.driver == "vfio-pci"
+    disks = [disk(machine, vf.live(), nsid + number)
+             for number, vf in enumerate(ours, 1)]
+
+    def qemu_io(*commands: str, rc: int = 0) -> str:
+        words = " ".join(f"-c '{command}'" for command in commands)
+        result = machine.run(
+            f"qemu-io -f raw {words} nvme://{guest.address}/{nsid}", 120, False)
+        assert result.rc == rc, result
+        return result.out
+
+    process = machine.spawn(fio_command(*disks, size="8m"))
+    qemu_io("write -P 0xa5 0 1M", "write -P 0x5a 1M 1M", "flush")
+    machine.run(f"nvme reset {pf.device}")
+    pf.live()
+    check_online(pf, 3)
+    shown = qemu_io("read -P 0xa5 0 1M", "read -P 0x5a 1M 1M",
+                    "write -P 0x11 2M 64k", "read -P 0x11 2M 64k")
+    assert "verification failed" not in shown and shown.count("64 KiB") == 2
+    assert "verification failed" in qemu_io("read -P 0x22 2M 64k", rc=1)
+    assert machine.finish(process, 120) == 0
+    assert pf.set_vfs(0) == 0
+    for number in range(3):
+        assert pf.set(number, "namespaces", "") == 0
 
 
 def test_power_off_with_vfs(machine: Machine, pf: PhysicalFunction) -> None:
