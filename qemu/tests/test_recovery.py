@@ -49,6 +49,29 @@ def test_function_reset_of_the_pf(machine: Machine, pf: PhysicalFunction,
     check_alive(machine, pf, disks)
 
 
+def test_function_reset_of_a_vf(machine: Machine, pf: PhysicalFunction,
+                                disks: list[str]) -> None:
+    """A reset of one VF is for that VF alone, and loses no data."""
+    process = machine.spawn(fio_command(*disks, size="4m"))
+    assert pf.vfs[1].write("reset", 1) == 0
+    pf.vfs[1].live()
+    assert machine.finish(process, 120) == 0
+    check_alive(machine, pf, disks)
+
+
+def test_a_vf_fails(machine: Machine, pf: PhysicalFunction,
+                    disks: list[str]) -> None:
+    """Its siblings go on. A reset of the PF revives it."""
+    process = machine.spawn(fio_command(*disks[:1], *disks[2:], size="4m"))
+    cntlid = pf.vfs[1].live().cntlid
+    machine.run(f"nvme virt-mgmt {pf.device} --cntlid={cntlid} --act=7")
+    assert pf.setting(1, "state") == "offline"
+    assert machine.finish(process, 120) == 0
+    machine.run(f"nvme reset {pf.device}")
+    assert pf.live() and pf.setting(1, "state") == "online"
+    check_alive(machine, pf, disks)
+
+
 def test_sleep(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None:
     """All devices go to sleep and wake up, VFs before and after their PF."""
     before = pf.live(), [vf.live() for vf in pf.vfs]

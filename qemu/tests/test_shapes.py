@@ -9,7 +9,7 @@ import pytest
 
 from machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
-    Driver, PhysicalFunction, disk, fio_command, physical_functions, said,
+    Driver, PhysicalFunction, disk, fio, fio_command, physical_functions, said,
 )
 
 TWO = Shape(cpus=2, controllers=2, one_subsystem=True)
@@ -94,18 +94,28 @@ def assert_none(pf: PhysicalFunction) -> None:
     assert not pf.vfs
 
 
-# A machine of its own: the controller ids are not those of a fresh one afterwards.
-@pytest.mark.shape(Shape(cpus=2, namespaces=0))
-def test_no_memory_window(machine: Machine, driver: Driver,
-                          pf: PhysicalFunction) -> None:
-    """A controller with 127 VFs in a slot whose bridge has room for few."""
+def replace(machine: Machine, pf: PhysicalFunction, shape: Shape) -> None:
+    """Puts a controller of another shape in the slot."""
     machine.unplug()
     machine.wait_for(lambda: machine.run(f"test -e {pf.sysfs}", check=False).rc,
                      "end of the function", 60)
-    machine.plug(shape=MANY)
+    machine.plug(shape=shape)
     machine.wait_for(
         lambda: not machine.run(f"test -e {pf.sysfs}", check=False).rc, "a function")
     pf.live()
+
+
+# A machine of its own: the controller ids are not those of a fresh one afterwards.
+@pytest.mark.shape(Shape(cpus=2, namespaces=0))
+def test_other_controllers_in_the_slot(machine: Machine, driver: Driver,
+                                       pf: PhysicalFunction) -> None:
+    """One without VFs, then one with 127, for which the bridge has no room."""
+    replace(machine, pf, Shape(vfs=0))
+    assert pf.set_vfs(1) in (errno.ENOENT, errno.EACCES)
+    assert machine.run(f"test -e {pf.sysfs}/nvme_sriov", check=False).rc
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
+
+    replace(machine, pf, MANY)
     with said(machine) as lines:
         assert pf.set_vfs(127) == errno.ENOMEM
     told = [line for line in lines if "cannot enable 127 VFs" in line]
