@@ -3,6 +3,7 @@
 //! A queue pair: commands go out through [`submission`], and come back through [`completion`].
 
 mod completion;
+mod ring;
 mod submission;
 
 use self::{

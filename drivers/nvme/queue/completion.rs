@@ -3,6 +3,7 @@
 //! A completion queue: a ring that the controller fills and the host empties (base specification,
 //! section 3.3.1). The phase tag of an entry tells whether it is new.
 
+use super::ring::Head;
 use crate::{
     controller::Nvme,
     regs::MIN_SIZE, //
@@ -48,11 +49,7 @@ const MAX_STRAYS: u32 = 8;
 /// The host's side of a completion queue. Its interrupt handler owns it.
 pub(super) struct CompletionQueue {
     ring: Coherent<[Completion]>,
-    entries: u16,
-    /// Where the next completion comes.
-    head: u16,
-    /// What the phase tag of a new entry is in this round.
-    phase: bool,
+    head: Head,
     doorbell: Doorbell<MIN_SIZE>,
     tags: QueueTags<Nvme>,
     /// How many entries were for no command that is under way.
@@ -68,9 +65,7 @@ impl CompletionQueue {
     ) -> Result<Self> {
         Ok(Self {
             ring: Coherent::zeroed_slice(dev.as_ref(), usize::from(entries), GFP_KERNEL)?,
-            entries,
-            head: 0,
-            phase: true,
+            head: Head::new(entries),
             doorbell,
             tags,
             strays: 0,
@@ -83,11 +78,10 @@ impl CompletionQueue {
 
     /// Forgets all completions: with every phase tag 0, entries of the first round are new.
     pub(super) fn clear(&mut self) -> Result {
-        for i in 0..usize::from(self.entries) {
+        for i in 0..usize::from(self.head.entries()) {
             io_project!(self.ring, [try: i]).copy_write(Completion::default());
         }
-        self.head = 0;
-        self.phase = true;
+        self.head.reset();
         Ok(())
     }
 
@@ -103,7 +97,7 @@ impl CompletionQueue {
             self.complete(&cqe, &mut batch, &rcu);
         }
         if found {
-            self.doorbell.ring(u32::from(self.head));
+            self.doorbell.ring(u32::from(self.head.index()));
         }
         found
     }
@@ -112,20 +106,16 @@ impl CompletionQueue {
     #[inline]
     fn next(&mut self) -> Option<Completion> {
         let cqe = self.peek().ok()??;
-        self.head = self.head.wrapping_add(1);
-        if self.head == self.entries {
-            self.head = 0;
-            self.phase = !self.phase;
-        }
+        self.head.advance();
         Some(cqe)
     }
 
     /// The next entry, if it is new.
     #[inline]
     fn peek(&self) -> Result<Option<Completion>> {
-        let head = usize::from(self.head);
+        let head = usize::from(self.head.index());
         let status = u16::from_le(io_read!(self.ring, [try: head].status));
-        if (status & 1 != 0) != self.phase {
+        if !self.head.is_new(status) {
             return Ok(None);
         }
         // The phase tag is written last: the rest of the entry is read after it.

@@ -3,6 +3,7 @@
 //! A submission queue: a ring that the host fills and the controller empties (base specification,
 //! section 3.3.1).
 
+use super::ring::Tail;
 use crate::regs::MIN_SIZE;
 use kernel::{
     device::Bound,
@@ -27,11 +28,7 @@ use kernel_ext::{
 /// There is always room: the block layer has fewer tags than the queue has entries.
 pub(super) struct SubmissionQueue {
     ring: Coherent<[Command]>,
-    entries: u16,
-    /// Where the next command goes.
-    tail: u16,
-    /// The tail that the controller was told.
-    told: u16,
+    tail: Tail,
     doorbell: Doorbell<MIN_SIZE>,
 }
 
@@ -43,9 +40,7 @@ impl SubmissionQueue {
     ) -> Result<Self> {
         Ok(Self {
             ring: Coherent::zeroed_slice(dev.as_ref(), usize::from(entries), GFP_KERNEL)?,
-            entries,
-            tail: 0,
-            told: 0,
+            tail: Tail::new(entries),
             doorbell,
         })
     }
@@ -56,20 +51,20 @@ impl SubmissionQueue {
 
     /// Forgets all commands.
     pub(super) fn clear(&mut self) {
-        self.tail = 0;
-        self.told = 0;
+        self.tail.reset();
     }
 
     /// Adds `command`, and rings the doorbell if `last`, or if the next one would catch up with
     /// what the controller was told.
     #[inline]
     pub(super) fn submit(&mut self, command: Command, last: bool) {
-        // `tail` is below `entries`, so this cannot fail.
-        let slot: Result<_> = (|| Ok(io_project!(self.ring, [try: usize::from(self.tail)])))();
+        let index = usize::from(self.tail.index());
+        // The index is below the number of entries, so this cannot fail.
+        let slot: Result<_> = (|| Ok(io_project!(self.ring, [try: index])))();
         let Ok(slot) = slot else { return };
         slot.copy_write(command);
-        self.tail = self.after(self.tail);
-        if last || self.after(self.tail) == self.told {
+        self.tail.advance();
+        if last || self.tail.must_tell() {
             self.tell();
         }
     }
@@ -77,24 +72,13 @@ impl SubmissionQueue {
     /// Rings the doorbell if there is something to tell.
     #[inline]
     pub(super) fn commit(&mut self) {
-        if self.tail != self.told {
+        if self.tail.is_untold() {
             self.tell();
         }
     }
 
     #[inline]
     fn tell(&mut self) {
-        self.doorbell.ring(u32::from(self.tail));
-        self.told = self.tail;
-    }
-
-    #[inline]
-    fn after(&self, index: u16) -> u16 {
-        let next = index.wrapping_add(1);
-        if next == self.entries {
-            0
-        } else {
-            next
-        }
+        self.doorbell.ring(u32::from(self.tail.tell()));
     }
 }

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the host stands in a ring that it shares with the controller (base specification, section
+//! 3.3.1): indices and phase tags, without the memory.
+
+use kernel::prelude::*;
+
+/// The host's place in a ring that it fills.
+///
+/// The controller takes a ring for empty if it is told the same tail twice, so it is told before
+/// the tail comes round to where it was told last.
+pub(super) struct Tail {
+    entries: u16,
+    index: u16,
+    told: u16,
+}
+
+impl Tail {
+    /// The beginning of an empty ring of `entries` entries, which are at least two.
+    pub(super) fn new(entries: u16) -> Self {
+        Self {
+            entries,
+            index: 0,
+            told: 0,
+        }
+    }
+
+    /// Back to the beginning.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.entries);
+    }
+
+    /// Where the next entry goes; below the number of entries.
+    #[inline]
+    pub(super) fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Steps behind an entry that was written.
+    #[inline]
+    pub(super) fn advance(&mut self) {
+        self.index = after(self.index, self.entries);
+    }
+
+    /// Whether there are entries that the controller was not told of.
+    #[inline]
+    pub(super) fn is_untold(&self) -> bool {
+        self.index != self.told
+    }
+
+    /// Whether there are as many of these as can be: one more would look like none.
+    #[inline]
+    pub(super) fn must_tell(&self) -> bool {
+        after(self.index, self.entries) == self.told
+    }
+
+    /// What to tell the controller, which then knows of all entries.
+    #[inline]
+    pub(super) fn tell(&mut self) -> u16 {
+        self.told = self.index;
+        self.index
+    }
+}
+
+/// The host's place in a ring that it empties.
+///
+/// The controller inverts the phase tag of an entry each time that it writes it (section 4.2.4),
+/// so that the host tells a new entry from one of the round before.
+pub(super) struct Head {
+    entries: u16,
+    index: u16,
+    /// What the phase tag of a new entry is in this round.
+    phase: bool,
+}
+
+impl Head {
+    /// The beginning of a ring of `entries` entries whose phase tags are all 0.
+    pub(super) fn new(entries: u16) -> Self {
+        Self {
+            entries,
+            index: 0,
+            phase: true,
+        }
+    }
+
+    /// Back to the beginning.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.entries);
+    }
+
+    /// How many entries the ring has.
+    pub(super) fn entries(&self) -> u16 {
+        self.entries
+    }
+
+    /// Where the next entry comes; below the number of entries. Also what the controller is told.
+    #[inline]
+    pub(super) fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Whether the next entry is new, by its status field, whose bit 0 is the phase tag.
+    #[inline]
+    pub(super) fn is_new(&self, status: u16) -> bool {
+        (status & 1 != 0) == self.phase
+    }
+
+    /// Steps behind an entry that was taken.
+    #[inline]
+    pub(super) fn advance(&mut self) {
+        self.index = self.index.wrapping_add(1);
+        if self.index == self.entries {
+            self.index = 0;
+            self.phase = !self.phase;
+        }
+    }
+}
+
+/// The index that follows `index` in a ring of `entries` entries.
+#[inline]
+fn after(index: u16, entries: u16) -> u16 {
+    let next = index.wrapping_add(1);
+    if next == entries {
+        0
+    } else {
+        next
+    }
+}
+
+#[kunit_tests(nvme_rs_ring)]
+mod tests {
+    use super::*;
+
+    /// The least, odd ones, powers of two, and the most that a queue of ours can have.
+    const SIZES: [u16; 7] = [2, 3, 7, 8, 32, 1023, u16::MAX];
+
+    /// How many steps make `entries` come round at least twice.
+    fn steps(entries: u16) -> u32 {
+        2 * u32::from(entries) + 3
+    }
+
+    /// The controller's side of a submission queue: it fetches up to the tail that it is told.
+    struct Fetcher {
+        entries: u16,
+        head: u16,
+        fetched: u32,
+    }
+
+    impl Fetcher {
+        fn doorbell(&mut self, tail: u16) {
+            while self.head != tail && tail < self.entries {
+                self.head += 1;
+                if self.head == self.entries {
+                    self.head = 0;
+                }
+                self.fetched += 1;
+            }
+        }
+    }
+
+    /// Submits through `tail`, telling when it must and every `batch`th time. Returns how many of
+    /// the submitted entries the controller has not fetched in the end; `None` if an entry went
+    /// to a wrong place.
+    fn unfetched(entries: u16, batch: u32) -> Option<u32> {
+        let mut tail = Tail::new(entries);
+        let mut controller = Fetcher {
+            entries,
+            head: 0,
+            fetched: 0,
+        };
+        for i in 0..steps(entries) {
+            if Some(u32::from(tail.index())) != i.checked_rem(entries.into()) {
+                return None;
+            }
+            tail.advance();
+            if tail.must_tell() || (i + 1).checked_rem(batch) == Some(0) {
+                controller.doorbell(tail.tell());
+            }
+        }
+        if tail.is_untold() {
+            controller.doorbell(tail.tell());
+        }
+        Some(steps(entries) - controller.fetched)
+    }
+
+    #[test]
+    fn every_entry_is_fetched_once() {
+        for entries in SIZES {
+            assert_eq!(unfetched(entries, 1), Some(0));
+            assert_eq!(unfetched(entries, 5), Some(0));
+            // Told only when there is no other way.
+            assert_eq!(unfetched(entries, u32::MAX), Some(0));
+        }
+    }
+
+    #[test]
+    fn tells_no_more_often_than_it_must() {
+        for entries in SIZES {
+            let mut tail = Tail::new(entries);
+            // All but one of the entries can be filled.
+            for _ in 0..entries - 2 {
+                tail.advance();
+                assert!(!tail.must_tell());
+                assert!(tail.is_untold());
+            }
+            tail.advance();
+            assert!(tail.must_tell());
+            assert_eq!(tail.tell(), entries - 1);
+            assert!(!tail.is_untold());
+        }
+    }
+
+    #[test]
+    fn tail_starts_again() {
+        let mut tail = Tail::new(4);
+        tail.advance();
+        tail.tell();
+        tail.advance();
+        tail.reset();
+        assert_eq!(tail.index(), 0);
+        assert!(!tail.is_untold());
+    }
+
+    /// The controller's side of a completion queue: a ring of status fields.
+    struct Poster {
+        ring: KVec<u16>,
+        tail: usize,
+        posted: u16,
+    }
+
+    impl Poster {
+        fn new(entries: u16) -> Result<Self> {
+            Ok(Self {
+                ring: KVec::from_elem(0, usize::from(entries), GFP_KERNEL)?,
+                tail: 0,
+                posted: 0,
+            })
+        }
+
+        /// Posts an entry, whose status is its number, with its phase tag inverted.
+        fn post(&mut self) {
+            if let Some(status) = self.ring.get_mut(self.tail) {
+                *status = self.posted << 1 | (!*status & 1);
+            }
+            self.posted += 1;
+            self.tail += 1;
+            if self.tail == self.ring.len() {
+                self.tail = 0;
+            }
+        }
+
+        fn status(&self, index: u16) -> Option<u16> {
+            self.ring.get(usize::from(index)).copied()
+        }
+    }
+
+    /// Whether the host takes all entries in order if they come `count` at a time, and nothing
+    /// between.
+    fn takes_all(entries: u16, count: u16) -> Result<bool> {
+        let mut controller = Poster::new(entries)?;
+        let mut head = Head::new(entries);
+        let mut taken = 0;
+        while taken < 4 * entries {
+            for _ in 0..count {
+                controller.post();
+            }
+            while let Some(status) = controller.status(head.index()) {
+                if !head.is_new(status) {
+                    break;
+                }
+                if taken == controller.posted || status >> 1 != taken {
+                    return Ok(false);
+                }
+                head.advance();
+                taken += 1;
+            }
+            if taken != controller.posted {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    #[test]
+    fn every_completion_is_taken_once() -> Result {
+        for entries in [2, 3, 7, 8, 32, 1023] {
+            assert!(takes_all(entries, 1)?);
+            assert!(takes_all(entries, entries / 2)?);
+            // As many as the controller may post before it is told of a new head.
+            assert!(takes_all(entries, entries - 1)?);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn phase_turns_at_the_end_of_the_largest_ring() {
+        let mut head = Head::new(u16::MAX);
+        for _ in 0..u16::MAX - 1 {
+            head.advance();
+        }
+        assert_eq!(head.index(), u16::MAX - 1);
+        assert!(head.is_new(1));
+        head.advance();
+        assert_eq!(head.index(), 0);
+        assert!(head.is_new(0));
+        assert!(!head.is_new(1));
+    }
+
+    #[test]
+    fn only_bit_0_is_the_phase_tag() {
+        let head = Head::new(2);
+        assert!(head.is_new(0xffff));
+        assert!(!head.is_new(0xfffe));
+    }
+
+    #[test]
+    fn head_starts_again() {
+        let mut head = Head::new(2);
+        for _ in 0..3 {
+            head.advance();
+        }
+        head.reset();
+        assert_eq!(head.index(), 0);
+        assert!(head.is_new(1));
+    }
+}
