@@ -2,7 +2,7 @@
 
 //! Physical Region Pages: where a command's data is (base specification, section 4.1.1).
 
-use kernel::sync::Arc;
+use kernel::prelude::*;
 use kernel_ext::{
     block::mq::{
         Segment,
@@ -31,33 +31,89 @@ const _: () = assert!(
     (MAX_BYTES / PAGE_SIZE) as usize <= (ENTRIES - 1) * (MAX_LISTS - 1) + ENTRIES
 );
 
-/// A page of PRP entries.
-type List = Block<ENTRIES>;
-
 /// Where list pages come from.
 pub(crate) type ListPool = Pool<ENTRIES>;
 
-/// The list pages of one command.
-#[derive(Default)]
-pub(crate) struct Lists {
-    pages: [Option<List>; MAX_LISTS],
+/// A page of PRP entries, which the controller reads.
+pub(crate) trait List {
+    /// Where the controller finds it.
+    fn address(&self) -> u64;
+    /// Reads entry `index` back.
+    fn read(&self, index: usize) -> u64;
+    /// Writes entry `index`.
+    fn write(&mut self, index: usize, entry: u64);
 }
 
-impl Lists {
-    /// Gives the pages back to the pool that they are from.
+/// A source of list pages. There is one beside [`ListPool`], in the unit tests.
+pub(crate) trait ListSource {
+    /// A page of this source.
+    type List: List;
+    /// Takes a page, whose entries may be anything; never sleeps. `ENOMEM` if there is none.
+    fn alloc(&self) -> Result<Self::List>;
+    /// Takes a page back.
+    fn free(&self, list: Self::List);
+}
+
+impl List for Block<ENTRIES> {
     #[inline]
-    pub(crate) fn free(&mut self, pool: &ListPool) {
+    fn address(&self) -> u64 {
+        self.dma_address()
+    }
+
+    #[inline]
+    fn read(&self, index: usize) -> u64 {
+        Block::read(self, index)
+    }
+
+    #[inline]
+    fn write(&mut self, index: usize, entry: u64) {
+        Block::write(self, index, entry);
+    }
+}
+
+impl ListSource for ListPool {
+    type List = Block<ENTRIES>;
+
+    #[inline]
+    fn alloc(&self) -> Result<Self::List> {
+        Pool::alloc(self)
+    }
+
+    #[inline]
+    fn free(&self, list: Self::List) {
+        Pool::free(self, list);
+    }
+}
+
+/// The list pages of one command.
+pub(crate) struct Lists<S: ListSource = ListPool> {
+    pages: [Option<S::List>; MAX_LISTS],
+}
+
+impl<S: ListSource> Default for Lists<S> {
+    #[inline]
+    fn default() -> Self {
+        Self {
+            pages: Default::default(),
+        }
+    }
+}
+
+impl<S: ListSource> Lists<S> {
+    /// Gives the pages back to the source that they are from.
+    #[inline]
+    pub(crate) fn free(&mut self, source: &S) {
         for page in &mut self.pages {
             // Pages are filled in order, and most commands have none.
             let Some(page) = page.take() else { break };
-            pool.free(page);
+            source.free(page);
         }
     }
 }
 
 /// Builds the PRP entries of a command from the segments of its data.
-pub(crate) struct Builder<'a> {
-    pool: &'a Arc<ListPool>,
+pub(crate) struct Builder<'a, S: ListSource> {
+    source: &'a S,
     prp1: u64,
     prp2: u64,
     /// How many pages the data touches so far.
@@ -69,12 +125,12 @@ pub(crate) struct Builder<'a> {
     filled: usize,
 }
 
-impl<'a> Builder<'a> {
-    /// A builder that takes its list pages from `pool`.
+impl<'a, S: ListSource> Builder<'a, S> {
+    /// A builder that takes its list pages from `source`.
     #[inline]
-    pub(crate) fn new(pool: &'a Arc<ListPool>) -> Self {
+    pub(crate) fn new(source: &'a S) -> Self {
         Self {
-            pool,
+            source,
             prp1: 0,
             prp2: 0,
             pages: 0,
@@ -85,10 +141,10 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a segment. `RESOURCE` if there is no memory for a list page; `IOERR` if the segment
-    /// leaves a gap in a page, or the data is larger than [`MAX_BYTES`], which the limits of the
-    /// request queue exclude.
+    /// leaves a gap in a page, or the data is more than the list pages reach, which the limits of
+    /// the request queue exclude.
     #[inline]
-    pub(crate) fn push(&mut self, lists: &mut Lists, segment: Segment) -> Result<(), Status> {
+    pub(crate) fn push(&mut self, lists: &mut Lists<S>, segment: Segment) -> Result<(), Status> {
         let mut addr = segment.addr;
         let mut left = segment.len;
         while left > 0 {
@@ -113,17 +169,17 @@ impl<'a> Builder<'a> {
 
     /// Adds one page of data.
     #[inline]
-    fn page(&mut self, lists: &mut Lists, addr: u64) -> Result<(), Status> {
+    fn page(&mut self, lists: &mut Lists<S>, addr: u64) -> Result<(), Status> {
         match self.pages {
             0 => self.prp1 = addr,
             1 => self.prp2 = addr,
             2 => {
                 // A third page: entry 2 becomes the address of a list with the second and third.
                 let second = self.prp2;
-                let mut first = self.pool.alloc().map_err(|_| Status::RESOURCE)?;
+                let mut first = self.source.alloc().map_err(|_| Status::RESOURCE)?;
                 first.write(0, second);
                 first.write(1, addr);
-                self.prp2 = first.dma_address();
+                self.prp2 = first.address();
                 self.filled = 2;
                 lists.pages[0] = Some(first);
             }
@@ -133,18 +189,20 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Adds an entry to the list, which has some already.
-    fn entry(&mut self, lists: &mut Lists, addr: u64) -> Result<(), Status> {
+    /// Adds an entry to the list, which has some already. Not inlined, so that all of a short
+    /// transfer's way is.
+    #[inline(never)]
+    fn entry(&mut self, lists: &mut Lists<S>, addr: u64) -> Result<(), Status> {
         let next = self.list.wrapping_add(1);
         if self.filled == ENTRIES {
             if next >= MAX_LISTS {
                 return Err(Status::IOERR);
             }
             // The page is full: its last entry moves to a new page and points there.
-            let mut page = self.pool.alloc().map_err(|_| Status::RESOURCE)?;
+            let mut page = self.source.alloc().map_err(|_| Status::RESOURCE)?;
             if let Some(full) = &mut lists.pages[self.list] {
                 page.write(0, full.read(ENTRIES - 1));
-                full.write(ENTRIES - 1, page.dma_address());
+                full.write(ENTRIES - 1, page.address());
             }
             lists.pages[next] = Some(page);
             self.list = next;
@@ -154,6 +212,319 @@ impl<'a> Builder<'a> {
             page.write(self.filled, addr);
         }
         self.filled = self.filled.wrapping_add(1);
+        Ok(())
+    }
+}
+
+#[kunit_tests(nvme_rs_prp)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    /// Where data begins, beyond 32 bits.
+    const DATA: u64 = 0x12_3456_7000;
+    /// Where list pages begin, elsewhere.
+    const LISTS: u64 = 0xfedc_ba98_0000_0000;
+
+    const PAGE: u64 = PAGE_SIZE as u64;
+
+    /// List pages in memory that no device reads.
+    struct Memory {
+        free: Cell<KVec<Page>>,
+        total: usize,
+    }
+
+    impl Memory {
+        fn of(total: usize) -> Result<Self> {
+            let mut pages = KVec::with_capacity(total, GFP_KERNEL)?;
+            for address in (LISTS..).step_by(PAGE_SIZE as usize).take(total) {
+                // What somebody else has left in the page.
+                let entries = KVec::from_elem(u64::MAX, ENTRIES, GFP_KERNEL)?;
+                pages.push(Page { entries, address }, GFP_KERNEL)?;
+            }
+            let free = Cell::new(pages);
+            Ok(Self { free, total })
+        }
+
+        /// Lends the free pages to `f`.
+        fn with<R>(&self, f: impl FnOnce(&mut KVec<Page>) -> R) -> R {
+            let mut free = self.free.take();
+            let result = f(&mut free);
+            self.free.set(free);
+            result
+        }
+
+        fn used(&self) -> usize {
+            self.total - self.with(|free| free.len())
+        }
+    }
+
+    struct Page {
+        entries: KVec<u64>,
+        address: u64,
+    }
+
+    impl List for Page {
+        fn address(&self) -> u64 {
+            self.address
+        }
+
+        fn read(&self, index: usize) -> u64 {
+            self.entries.get(index).copied().unwrap_or(0)
+        }
+
+        fn write(&mut self, index: usize, entry: u64) {
+            if let Some(slot) = self.entries.get_mut(index) {
+                *slot = entry;
+            }
+        }
+    }
+
+    impl ListSource for Memory {
+        type List = Page;
+
+        fn alloc(&self) -> Result<Page> {
+            self.with(|free| free.pop().ok_or(ENOMEM))
+        }
+
+        fn free(&self, page: Page) {
+            // There is room, as it came from here.
+            let _ = self.with(|free| free.push_within_capacity(page));
+        }
+    }
+
+    /// Reads `len` bytes of data through PRP entries, as section 4.1.1 has the controller do it.
+    /// Hands each piece to `each`, until it is not as expected.
+    fn read(
+        (prp1, prp2): (u64, u64),
+        lists: &Lists<Memory>,
+        len: u64,
+        mut each: impl FnMut(u64, u64) -> bool,
+    ) -> bool {
+        let find = |address| {
+            let mut pages = lists.pages.iter().flatten();
+            pages.find(|page| page.address() == address)
+        };
+        let first = len.min(PAGE - prp1 % PAGE);
+        let mut left = len - first;
+        if !each(prp1, first) {
+            return false;
+        }
+        if left <= PAGE {
+            return left == 0 || each(prp2, left);
+        }
+        let Some(mut list) = find(prp2) else {
+            return false;
+        };
+        let mut index = 0;
+        while left > 0 {
+            let entry = list.read(index);
+            if index == ENTRIES - 1 && left > PAGE {
+                let Some(next) = find(entry) else {
+                    return false;
+                };
+                (list, index) = (next, 0);
+                continue;
+            }
+            let piece = left.min(PAGE);
+            if entry % PAGE != 0 || !each(entry, piece) {
+                return false;
+            }
+            left -= piece;
+            index += 1;
+        }
+        true
+    }
+
+    /// Builds the PRP entries of `segments`, and reads them. Returns how many list pages they
+    /// took; `None` if what is read is not what the segments say, or a list page is not given
+    /// back.
+    fn lists_of(memory: &Memory, segments: &[Segment]) -> Result<Option<usize>, Status> {
+        let mut lists = Lists::default();
+        let mut builder = Builder::new(memory);
+        let built = segments
+            .iter()
+            .try_for_each(|&segment| builder.push(&mut lists, segment));
+        let used = memory.used();
+
+        let mut rest = segments.iter();
+        let (mut addr, mut left) = (0, 0);
+        let len = segments.iter().map(|segment| u64::from(segment.len)).sum();
+        let same = built.is_ok()
+            && read(builder.finish(), &lists, len, |at, piece| {
+                if left == 0 {
+                    if let Some(segment) = rest.next() {
+                        (addr, left) = (segment.addr, u64::from(segment.len));
+                    }
+                }
+                let same = at == addr && piece <= left;
+                addr += piece;
+                left = left.saturating_sub(piece);
+                same
+            });
+        lists.free(memory);
+        built.map(|()| (same && memory.used() == 0).then_some(used))
+    }
+
+    /// As [`lists_of`], for `len` bytes at `offset` in a page, in one segment.
+    fn lists_of_one(memory: &Memory, offset: u64, len: u64) -> Result<Option<usize>, Status> {
+        let segment = Segment {
+            addr: DATA + offset,
+            len: len as u32,
+        };
+        lists_of(memory, &[segment])
+    }
+
+    #[test]
+    fn short_data_at_every_alignment() -> Result {
+        let memory = Memory::of(5)?;
+        for offset in (0..PAGE).step_by(4) {
+            let to_end = PAGE - offset;
+            // Within a page, up to its end, and a bit or all of the next one: no list.
+            assert_eq!(lists_of_one(&memory, offset, 4), Ok(Some(0)));
+            assert_eq!(lists_of_one(&memory, offset, to_end), Ok(Some(0)));
+            assert_eq!(lists_of_one(&memory, offset, to_end + 4), Ok(Some(0)));
+            assert_eq!(lists_of_one(&memory, offset, to_end + PAGE), Ok(Some(0)));
+            // A bit or all of a third page.
+            assert_eq!(
+                lists_of_one(&memory, offset, to_end + PAGE + 4),
+                Ok(Some(1))
+            );
+            assert_eq!(
+                lists_of_one(&memory, offset, to_end + 2 * PAGE),
+                Ok(Some(1))
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn lists_are_chained_where_a_page_is_full() -> Result {
+        let memory = Memory::of(5)?;
+        // How many pages the data touches, and how many list pages that takes: the first page is
+        // in PRP entry 1, and each list page but the last has 511 entries for data.
+        let cases = [
+            (1, 0),
+            (2, 0),
+            (3, 1),
+            (512, 1),
+            (513, 1),
+            (514, 2),
+            (515, 2),
+            (1024, 2),
+            (1025, 3),
+            (1535, 3),
+            (1536, 4),
+            (2046, 4),
+            (2047, 5),
+            (2049, 5),
+            (2557, 5),
+        ];
+        for (pages, lists) in cases {
+            for offset in [0, 4, 512, PAGE - 4] {
+                // All of the last page, a bit less, and the least.
+                let most = pages * PAGE - offset;
+                let least = most.saturating_sub(PAGE - 4).max(4);
+                assert_eq!(lists_of_one(&memory, offset, most), Ok(Some(lists)));
+                assert_eq!(
+                    lists_of_one(&memory, offset, most.max(8) - 4),
+                    Ok(Some(lists))
+                );
+                assert_eq!(lists_of_one(&memory, offset, least), Ok(Some(lists)));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn takes_the_largest_transfer_at_every_alignment() -> Result {
+        let memory = Memory::of(5)?;
+        for offset in [0, 4, 8, 512, 1024, 2048, 3584, PAGE - 4] {
+            assert_eq!(lists_of_one(&memory, offset, MAX_BYTES.into()), Ok(Some(5)));
+        }
+        // One page more than the list pages reach.
+        assert_eq!(
+            lists_of_one(&memory, 0, 2557 * PAGE + 4),
+            Err(Status::IOERR)
+        );
+        assert_eq!(lists_of_one(&memory, 4, 2557 * PAGE), Err(Status::IOERR));
+        Ok(())
+    }
+
+    /// `pages` pages in segments of `step` pages each, the later ones at lower addresses, the
+    /// first without its first `before` bytes, the last without its last `behind` bytes.
+    fn scattered(pages: u32, step: u32, before: u32, behind: u32) -> Result<KVec<Segment>> {
+        let mut segments = KVec::with_capacity(pages as usize, GFP_KERNEL)?;
+        let mut rest = pages;
+        while rest > 0 {
+            let count = rest.min(step);
+            rest -= count;
+            let mut segment = Segment {
+                addr: DATA + u64::from(rest) * 2 * PAGE,
+                len: count * PAGE_SIZE,
+            };
+            if segments.is_empty() {
+                segment.addr += u64::from(before);
+                segment.len -= before;
+            }
+            if rest == 0 {
+                segment.len -= behind;
+            }
+            segments.push(segment, GFP_KERNEL)?;
+        }
+        Ok(segments)
+    }
+
+    #[test]
+    fn segments_are_put_together() -> Result {
+        let memory = Memory::of(5)?;
+        for pages in [2, 3, 4, 513, 514, 2048] {
+            for step in [1, 3, 512, 513] {
+                for (before, behind) in [(0, 0), (512, 0), (0, 512), (4092, 4092), (4, 2048)] {
+                    let segments = scattered(pages, step, before, behind)?;
+                    assert!(matches!(lists_of(&memory, &segments), Ok(Some(_))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn gaps_are_refused() -> Result {
+        let memory = Memory::of(5)?;
+        let gap = |first: (u64, u32), second: (u64, u32)| {
+            let segment = |(addr, len)| Segment { addr, len };
+            lists_of(&memory, &[segment(first), segment(second)])
+        };
+        // The first segment ends within a page, even if the second goes on there.
+        assert_eq!(gap((DATA, 512), (DATA + PAGE, 512)), Err(Status::IOERR));
+        assert_eq!(gap((DATA, 512), (DATA + 512, 512)), Err(Status::IOERR));
+        assert_eq!(
+            gap((DATA, 3 * PAGE_SIZE - 4), (DATA + 9 * PAGE, 4)),
+            Err(Status::IOERR)
+        );
+        // The second begins within a page.
+        assert_eq!(
+            gap((DATA, PAGE_SIZE), (DATA + PAGE + 4, 4)),
+            Err(Status::IOERR)
+        );
+        assert_eq!(
+            gap((DATA + 512, PAGE_SIZE - 512), (DATA + PAGE, 4)),
+            Ok(Some(0))
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn list_pages_run_out() -> Result {
+        let segments = scattered(2048, 1, 0, 0)?;
+        for pages in 0..5 {
+            let memory = Memory::of(pages)?;
+            assert_eq!(lists_of(&memory, &segments), Err(Status::RESOURCE));
+            // What was taken is given back.
+            assert_eq!(memory.used(), 0);
+        }
+        assert_eq!(lists_of(&Memory::of(5)?, &segments), Ok(Some(5)));
         Ok(())
     }
 }

@@ -125,7 +125,7 @@ impl Queue {
 
     /// The pool of the queue's PRP lists.
     #[inline]
-    pub(crate) fn lists(&self) -> &Arc<ListPool> {
+    pub(crate) fn lists(&self) -> &ListPool {
         &self.lists
     }
 
