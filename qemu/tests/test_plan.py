@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What of the driver is pure arithmetic: tested by its own tests, without a guest."""
+"""What of the driver needs no kernel: its unit tests, run without a guest as well.
+
+Here they say what the values of a failed assertion were; KUnit does not.
+"""
 
 import subprocess
 from pathlib import Path
