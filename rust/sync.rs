@@ -50,3 +50,21 @@ impl Completion {
         }
     }
 }
+
+#[kunit_tests(kernel_ext_sync)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_is_waited_for_once() -> Result {
+        let events = KBox::pin_init(Completion::new(), GFP_KERNEL)?;
+        assert_eq!(events.wait_io_timeout(1), None);
+        events.complete();
+        events.complete();
+        // There is no need to wait, so all of the limit is left.
+        assert_eq!(events.wait_io_timeout(1000), Some(1000));
+        assert_eq!(events.wait_io_timeout(1000), Some(1000));
+        assert_eq!(events.wait_io_timeout(1), None);
+        Ok(())
+    }
+}

@@ -50,6 +50,12 @@ impl Command {
         self.with_dword(1, nsid)
     }
 
+    /// Command dword `index` (0 to 15).
+    #[inline]
+    pub const fn dword(&self, index: usize) -> u32 {
+        u32::from_le(self.dwords[index])
+    }
+
     /// With `prp1` as PRP entry 1.
     pub const fn with_prp1(self, prp1: u64) -> Self {
         self.with_dword(Self::PRP1, prp1 as u32)
@@ -67,12 +73,12 @@ impl Command {
 
     /// The opcode (dword 0, bits 7:0).
     pub const fn opcode(&self) -> u8 {
-        u32::from_le(self.dwords[0]) as u8
+        self.dword(0) as u8
     }
 
     /// With `cid` as command identifier (dword 0, bits 31:16), for commands that are no requests.
     pub const fn with_command_id(self, cid: u16) -> Self {
-        let dword0 = u32::from_le(self.dwords[0]) & 0xffff;
+        let dword0 = self.dword(0) & 0xffff;
         self.with_dword(0, dword0 | (cid as u32) << 16)
     }
 
@@ -121,5 +127,85 @@ impl From<CommandStatus> for Error {
     /// The errno of a refused command where nothing better is known.
     fn from(_: CommandStatus) -> Self {
         EIO
+    }
+}
+
+#[kunit_tests(kernel_ext_nvme_command)]
+mod tests {
+    use super::*;
+    use zerocopy::{
+        FromBytes,
+        IntoBytes, //
+    };
+
+    /// Whether `bytes` are in `command` at `offset`, and all else is zero.
+    fn has_only(command: &Command, offset: usize, bytes: &[u8]) -> bool {
+        let all = command.as_bytes();
+        let end = offset + bytes.len();
+        all.get(offset..end) == Some(bytes)
+            && (0..)
+                .zip(all)
+                .all(|(i, &byte)| byte == 0 || (offset <= i && i < end))
+    }
+
+    #[test]
+    fn fields_are_where_the_specification_has_them() {
+        let command = Command::new(0x9c);
+        assert!(has_only(&command, 0, &[0x9c]));
+        let command = Command::new(0).with_command_id(0x1234);
+        assert!(has_only(&command, 2, &[0x34, 0x12]));
+        let command = Command::new(0).with_prp1(0x0102_0304_0506_0708);
+        assert!(has_only(&command, 24, &[8, 7, 6, 5, 4, 3, 2, 1]));
+        let mut command = Command::new(0);
+        command.set_prps(0x0102_0304_0506_0708, 0x1112_1314_1516_1718);
+        let prps = [
+            8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,
+        ];
+        assert!(has_only(&command, 24, &prps));
+    }
+
+    #[test]
+    fn dwords_are_little_endian() {
+        for i in 0..16 {
+            let command = Command::new(0).with_dword(i, 0x1234_5678);
+            assert!(has_only(&command, 4 * i, &[0x78, 0x56, 0x34, 0x12]));
+            assert_eq!(command.dword(i), 0x1234_5678);
+        }
+    }
+
+    #[test]
+    fn setting_one_field_keeps_the_others() {
+        let command = Command::new(0x81).with_dword(0, 0xffff_c381);
+        let command = command.with_command_id(0x0042).with_prp1(u64::MAX);
+        assert_eq!(command.dword(0), 0x0042_c381);
+        assert_eq!(command.opcode(), 0x81);
+        // What was in the PRP entries goes.
+        let mut command = command;
+        command.set_prps(1, 2);
+        assert_eq!(command.dword(6), 1);
+        assert_eq!(command.dword(7), 0);
+        assert_eq!(command.dword(8), 2);
+        assert_eq!(command.dword(9), 0);
+        assert_eq!(command.dword(0), 0x0042_c381);
+    }
+
+    #[test]
+    fn completion_is_as_the_controller_writes_it() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+        let completion = Completion::read_from_bytes(&bytes).unwrap_or_default();
+        assert_eq!(u64::from_le(completion.result), 0x0807_0605_0403_0201);
+        assert_eq!(u16::from_le(completion.sq_head), 0x0a09);
+        assert_eq!(u16::from_le(completion.sq_id), 0x0c0b);
+        assert_eq!(u16::from_le(completion.command_id), 0x0e0d);
+        assert_eq!(u16::from_le(completion.status), 0x100f);
+    }
+
+    #[test]
+    fn status_code_is_without_the_retry_bits() {
+        // Do Not Retry, More and Command Retry Delay are above type (11 bits with the code).
+        assert_eq!(CommandStatus(0x7fff).code(), 0x7ff);
+        assert_eq!(CommandStatus(0x4120).code(), 0x120);
+        assert_eq!(CommandStatus(0x7800).code(), 0);
+        assert_eq!(Error::from(CommandStatus(0x4120)), EIO);
     }
 }

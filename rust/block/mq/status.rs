@@ -3,6 +3,7 @@
 //! What a driver answers to the block layer.
 
 use crate::bindings;
+use kernel::prelude::*;
 
 /// Why a request could not be queued (`blk_status_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,5 +44,41 @@ impl TimerAction {
             Self::Done => bindings::blk_eh_timer_return_BLK_EH_DONE,
             Self::Restart => bindings::blk_eh_timer_return_BLK_EH_RESET_TIMER,
         }
+    }
+}
+
+#[kunit_tests(kernel_ext_block_status)]
+mod tests {
+    use super::*;
+
+    /// What the block layer makes of a status.
+    fn errno(status: Status) -> Error {
+        // SAFETY: Only looks the status up, and knows every value.
+        Error::from_errno(unsafe { bindings::blk_status_to_errno(Status::to_raw(Err(status))) })
+    }
+
+    #[test]
+    fn the_block_layer_knows_them_by_these_names() {
+        assert_eq!(errno(Status::IOERR), EIO);
+        assert_eq!(errno(Status::RESOURCE), ENOMEM);
+    }
+
+    #[test]
+    fn success_is_no_status() {
+        assert_eq!(Status::from_raw(0), None);
+        assert_eq!(Status::to_raw(Ok(())), 0);
+        for raw in 1..=u8::MAX {
+            let status = Status::from_raw(raw);
+            assert_eq!(status.map(|status| Status::to_raw(Err(status))), Some(raw));
+        }
+    }
+
+    #[test]
+    fn a_request_is_done_or_gets_its_time_again() {
+        let done = TimerAction::Done.to_raw();
+        let restart = TimerAction::Restart.to_raw();
+        assert_eq!(done, bindings::blk_eh_timer_return_BLK_EH_DONE);
+        assert_eq!(restart, bindings::blk_eh_timer_return_BLK_EH_RESET_TIMER);
+        assert!(done != restart);
     }
 }
