@@ -3,7 +3,10 @@
 //! Controller registers in BAR 0 (base specification, section 3.1.4; NVMe over PCIe Transport
 //! Specification 1.1, section 3.1.2).
 
-use kernel::io::register;
+use kernel::{
+    io::register,
+    prelude::*, //
+};
 use kernel_ext::pci::BarMapping;
 
 /// Where the doorbells begin.
@@ -77,4 +80,54 @@ pub(crate) const GONE: u32 = u32::MAX;
 pub(crate) fn doorbells(qid: u16, stride: usize) -> (usize, usize) {
     let tail = DOORBELLS + 2 * usize::from(qid) * stride;
     (tail, tail + stride)
+}
+
+#[kunit_tests(nvme_rs_regs)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_of_a_queue() {
+        // MQES is 0's based, 16 bits wide.
+        assert_eq!(CAP::from_raw(0).queue_entries(), 1);
+        assert_eq!(CAP::from_raw(0x07ff).queue_entries(), 2048);
+        assert_eq!(CAP::from_raw(0xffff).queue_entries(), 65536);
+        assert_eq!(CAP::from_raw(!0xffff).queue_entries(), 1);
+    }
+
+    #[test]
+    fn doorbell_stride_is_a_power_of_two() {
+        for dstrd in 0..16 {
+            let cap = CAP::from_raw(dstrd << 32);
+            assert_eq!(cap.doorbell_stride(), 1 << (2 + dstrd));
+        }
+        // The bits beside it: Contiguous Queues and others below, NSSRS above.
+        assert_eq!(CAP::from_raw(!(0xf << 32)).doorbell_stride(), 4);
+    }
+
+    /// Every other doorbell is a tail, in the order of the queues.
+    #[test]
+    fn doorbells_alternate() {
+        for stride in [4, 8, 4096, 4 << 15] {
+            let mut at = 0x1000;
+            for qid in 0..=u16::MAX {
+                let (tail, head) = doorbells(qid, stride);
+                assert!(tail == at && head == at + stride);
+                at += 2 * stride;
+            }
+        }
+    }
+
+    #[test]
+    fn status_bits() {
+        let ready = CSTS::from_raw(1);
+        assert!(ready.rdy() && !ready.cfs() && !ready.nssro());
+        let fatal = CSTS::from_raw(2);
+        assert!(!fatal.rdy() && fatal.cfs() && !fatal.nssro());
+        // SHST, bits 3:2, is nvme-core's.
+        let shut = CSTS::from_raw(0xc);
+        assert!(!shut.rdy() && !shut.cfs() && !shut.nssro());
+        let reset = CSTS::from_raw(0x10);
+        assert!(!reset.rdy() && !reset.cfs() && reset.nssro());
+    }
 }

@@ -2,6 +2,7 @@
 
 //! Admin commands that the transport sends (base specification, section 5).
 
+use kernel::prelude::*;
 use kernel_ext::nvme::Command;
 
 /// Delete I/O Submission Queue (section 5.2.4).
@@ -72,4 +73,42 @@ pub(crate) fn async_event(cid: u16) -> Command {
 /// Returns data structure `cns`, of or from controller `cntid` where that matters.
 pub(crate) fn identify(cns: u8, cntid: u16) -> Command {
     Command::new(IDENTIFY).with_dword(10, u32::from(cntid) << 16 | u32::from(cns))
+}
+
+#[kunit_tests(nvme_rs_admin)]
+mod tests {
+    use super::*;
+
+    /// Opcode, PRP entry 1, and dwords 10 and 11.
+    fn parts(command: Command) -> (u8, u64, u32, u32) {
+        let prp1 = u64::from(command.dword(7)) << 32 | u64::from(command.dword(6));
+        (command.opcode(), prp1, command.dword(10), command.dword(11))
+    }
+
+    #[test]
+    fn queues_are_created() {
+        let address = 0x1_2345_6000;
+        // The size is 0's based, and above the queue's id.
+        let cq = create_cq(0x0102, 0x0400, address, 0x0304);
+        assert_eq!(parts(cq), (5, address, 0x03ff_0102, 0x0304_0003));
+        let sq = create_sq(0x0102, 0x0400, address);
+        assert_eq!(parts(sq), (1, address, 0x03ff_0102, 0x0102_0001));
+        let largest = create_sq(1, u16::MAX, 0);
+        assert_eq!(parts(largest), (1, 0, 0xfffe_0001, 0x0001_0001));
+    }
+
+    #[test]
+    fn queues_are_deleted() {
+        assert_eq!(parts(delete_sq(0x0102)), (0, 0, 0x0102, 0));
+        assert_eq!(parts(delete_cq(0x0102)), (4, 0, 0x0102, 0));
+    }
+
+    #[test]
+    fn other_commands() {
+        assert_eq!(parts(abort(0x0102, 0x0304)), (8, 0, 0x0304_0102, 0));
+        assert_eq!(parts(identify(0x15, 0x0203)), (6, 0, 0x0203_0015, 0));
+        let event = async_event(0x001f);
+        assert_eq!(parts(event), (0xc, 0, 0, 0));
+        assert_eq!(event.dword(0), 0x001f_000c);
+    }
 }

@@ -62,3 +62,42 @@ pub(crate) fn controller_list(cntlid: u16) -> Result<KVec<u8>> {
 pub(crate) fn exists(data: &[u8]) -> bool {
     data.iter().take(8).any(|&byte| byte != 0)
 }
+
+#[kunit_tests(nvme_rs_namespaces)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attachment_names_the_namespace() {
+        let parts = |command: Command| (command.opcode(), command.dword(1), command.dword(10));
+        assert_eq!(parts(attach(0x0102_0304)), (0x15, 0x0102_0304, 0));
+        assert_eq!(parts(detach(0x0102_0304)), (0x15, 0x0102_0304, 1));
+    }
+
+    #[test]
+    fn a_list_of_one_controller() -> Result {
+        let list = controller_list(0x0102)?;
+        assert_eq!(list.len(), 4096);
+        assert_eq!(list.get(..4), Some(&[1, 0, 2, 1][..]));
+        assert!(list.iter().skip(4).all(|&byte| byte == 0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_namespace_of_any_size_exists() -> Result {
+        let mut data = KVec::from_elem(0, 4096, GFP_KERNEL)?;
+        assert!(!exists(&data));
+        for (i, found) in [(0, true), (7, true), (8, false)] {
+            data[i] = 1;
+            assert_eq!(exists(&data), found);
+            data[i] = 0;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn no_namespace_has_a_reserved_identifier() {
+        assert!(!is_valid(0) && !is_valid(u32::MAX));
+        assert!(is_valid(1) && is_valid(u32::MAX - 1));
+    }
+}

@@ -41,3 +41,27 @@ pub(crate) fn name(status: CommandStatus) -> &'static str {
 pub(crate) fn errno(status: CommandStatus) -> Error {
     find(status).map_or(EIO, |&(_, _, errno)| errno)
 }
+
+#[kunit_tests(nvme_rs_status)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_name_and_errno() {
+        let cases = [
+            (0x0001, "Invalid Command Opcode", EOPNOTSUPP),
+            (0x0118, "Namespace Already Attached", EEXIST),
+            (0x011f, "Invalid Controller Identifier", ENXIO),
+            (0x0120, "Invalid Secondary Controller State", EBUSY),
+            (0x0121, "Invalid Number of Controller Resources", ENOSPC),
+            // The code without its type is another status.
+            (0x0020, "unexpected status", EIO),
+            // With Do Not Retry, and the largest Command Retry Delay.
+            (0x5920, "Invalid Secondary Controller State", EBUSY),
+        ];
+        for (status, text, error) in cases {
+            assert_eq!(name(CommandStatus(status)), text);
+            assert_eq!(errno(CommandStatus(status)), error);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Virtualization enhancements (base specification, section 8.2.6): a primary controller's
 //! flexible resources, its secondary controllers, and the command that brings them together.
 
+use kernel::prelude::*;
 use kernel_ext::nvme::Command;
 use zerocopy::{
     little_endian::{
@@ -180,4 +181,139 @@ pub(crate) fn secondary_controllers(list: &[u8]) -> impl Iterator<Item = Seconda
         .chunks_exact(size_of::<SecondaryController>())
         .take(usize::from(count))
         .filter_map(|entry| SecondaryController::read_from_bytes(entry).ok())
+}
+
+#[kunit_tests(nvme_rs_virtualization)]
+mod tests {
+    use super::*;
+
+    /// Bytes that tell where they are: byte `i` is `i`.
+    fn counted() -> [u8; 256] {
+        let mut data = [0; 256];
+        for (byte, i) in data.iter_mut().zip(0..=u8::MAX) {
+            *byte = i;
+        }
+        data
+    }
+
+    #[test]
+    fn capabilities_are_where_the_specification_has_them() -> Result {
+        let caps = PrimaryCapabilities::parse(&counted()).ok_or(EINVAL)?;
+        assert_eq!(caps.cntlid.get(), 0x0100);
+        assert_eq!(caps.portid.get(), 0x0302);
+        assert_eq!(caps.crt, 4);
+        // VQ from byte 32 on, VI from byte 64 on.
+        for (kind, at) in [(Resource::Queue, 0), (Resource::Interrupt, 0x2020)] {
+            let resource = caps.resource(kind);
+            let wide = at << 16 | at;
+            assert_eq!(resource.flexible_total.get(), 0x2322_2120 + wide);
+            assert_eq!(resource.flexible_assigned.get(), 0x2726_2524 + wide);
+            assert_eq!(u32::from(resource.flexible_primary.get()), 0x2928 + at);
+            assert_eq!(u32::from(resource.private_total.get()), 0x2b2a + at);
+            assert_eq!(u32::from(resource.secondary_max.get()), 0x2d2c + at);
+            assert_eq!(u32::from(resource.granularity.get()), 0x2f2e + at);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn capabilities_cut_short_are_refused() {
+        let data = counted();
+        for len in 0..96 {
+            assert!(data
+                .get(..len)
+                .and_then(PrimaryCapabilities::parse)
+                .is_none());
+        }
+        assert!(data
+            .get(..96)
+            .and_then(PrimaryCapabilities::parse)
+            .is_some());
+    }
+
+    #[test]
+    fn kinds_of_resources_are_bits() -> Result {
+        for crt in 0..4 {
+            let mut data = counted();
+            data[4] = crt;
+            let caps = PrimaryCapabilities::parse(&data).ok_or(EINVAL)?;
+            assert_eq!(caps.supports(Resource::Queue), crt & 1 != 0);
+            assert_eq!(caps.supports(Resource::Interrupt), crt & 2 != 0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn entries_are_where_the_specification_has_them() -> Result {
+        let mut data = counted();
+        data[0] = 1;
+        let entry = secondary_controllers(&data).next().ok_or(EINVAL)?;
+        assert_eq!(entry.scid.get(), 0x2120);
+        assert_eq!(entry.pcid.get(), 0x2322);
+        assert_eq!(entry.scs, 0x24);
+        assert_eq!(entry.vfn.get(), 0x2928);
+        assert_eq!(entry.nvq.get(), 0x2b2a);
+        assert_eq!(entry.nvi.get(), 0x2d2c);
+        assert_eq!(entry.assigned(Resource::Queue), 0x2b2a);
+        assert_eq!(entry.assigned(Resource::Interrupt), 0x2d2c);
+        Ok(())
+    }
+
+    #[test]
+    fn online_is_one_bit_of_the_state() -> Result {
+        for state in [0, 1, 0xfe, 0xff] {
+            let mut data = counted();
+            (data[0], data[36]) = (1, state);
+            let entry = secondary_controllers(&data).next().ok_or(EINVAL)?;
+            assert_eq!(entry.is_online(), state & 1 != 0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_list_has_as_many_entries_as_it_says() -> Result {
+        let mut list = KVec::from_elem(0, 4096 + 4096, GFP_KERNEL)?;
+        for (count, entries) in [(0, 0), (1, 1), (5, 5), (127, 127), (128, 127), (255, 127)] {
+            if let Some(byte) = list.first_mut() {
+                *byte = count;
+            }
+            assert_eq!(secondary_controllers(&list).count(), entries);
+        }
+        // Cut short: whole entries only, and nothing at all without a header.
+        for (len, entries) in [(0, 0), (1, 0), (32, 0), (63, 0), (64, 1), (4096, 127)] {
+            let cut = list.get(..len).unwrap_or(&[]);
+            assert_eq!(secondary_controllers(cut).count(), entries);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn entries_are_in_the_order_of_the_list() -> Result {
+        let mut list = KVec::from_elem(0, 4096, GFP_KERNEL)?;
+        for (entry, i) in list.chunks_exact_mut(32).zip(0..128) {
+            // Not the same for two entries, nor in their order.
+            entry[0] = 200 - i;
+        }
+        list[0] = 127;
+        let scids = secondary_controllers(&list).map(|entry| entry.scid.get());
+        assert!(scids.eq((73..200).rev()));
+        Ok(())
+    }
+
+    /// Opcode, dword 10, dword 11.
+    fn parts(command: Command) -> (u8, u32, u32) {
+        (command.opcode(), command.dword(10), command.dword(11))
+    }
+
+    #[test]
+    fn commands_name_controller_kind_and_action() {
+        assert_eq!(parts(offline(0x0102)), (0x1c, 0x0102_0007, 0));
+        assert_eq!(parts(online(0x0102)), (0x1c, 0x0102_0009, 0));
+        let queues = assign(0x0102, Resource::Queue, 0x0304);
+        assert_eq!(parts(queues), (0x1c, 0x0102_0008, 0x0304));
+        let interrupts = assign(u16::MAX, Resource::Interrupt, u16::MAX);
+        assert_eq!(parts(interrupts), (0x1c, 0xffff_0108, 0xffff));
+        let primary = allocate_to_primary(0x0102, Resource::Interrupt, 0x0304);
+        assert_eq!(parts(primary), (0x1c, 0x0102_0101, 0x0304));
+    }
 }

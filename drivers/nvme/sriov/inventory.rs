@@ -77,3 +77,109 @@ impl Inventory {
         })
     }
 }
+
+#[kunit_tests(nvme_rs_inventory)]
+mod tests {
+    use super::*;
+    use crate::spec::admin::IDENTIFY_SIZE;
+
+    /// The resources of a controller with VFs at 0x40, 0x41 and 0x42: 24 of each kind are
+    /// flexible, of which the PF holds 3 queues and 2 interrupts. VF 2 is first in the list, and
+    /// behind it is a secondary controller that is no VF.
+    fn inventory(crt: u8) -> Result<Inventory> {
+        let mut caps = KVec::from_elem(0u8, IDENTIFY_SIZE, GFP_KERNEL)?;
+        let kind = |primary| [24, 0, 0, 0, 9, 0, 0, 0, primary, 0, 7, 0, 6, 0, 2, 0];
+        put(&mut caps, 4, &[crt]);
+        put(&mut caps, 32, &kind(3));
+        put(&mut caps, 64, &kind(2));
+        let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
+        put(&mut list, 0, &[4]);
+        let entry = |scid, vfn, queues, interrupts| {
+            [scid, 0, 1, 0, 0, 0, 0, 0, vfn, 0, queues, 0, interrupts, 0]
+        };
+        put(&mut list, 32, &entry(0x42, 3, 4, 1));
+        put(&mut list, 64, &entry(0x50, 0, 5, 6));
+        put(&mut list, 96, &entry(0x40, 1, 0, 0));
+        put(&mut list, 128, &entry(0x41, 2, 2, 2));
+        Ok(Inventory {
+            caps: PrimaryCapabilities::parse(&caps).ok_or(EINVAL)?,
+            list,
+        })
+    }
+
+    fn put(data: &mut [u8], at: usize, bytes: &[u8]) {
+        if let Some(place) = data.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    #[test]
+    fn a_vf_is_found_by_its_number() -> Result {
+        let inventory = inventory(3)?;
+        let scid = |vf| inventory.find(vf).map(|entry| entry.scid.get());
+        // VF numbers begin with 0 here, and with 1 in the list.
+        assert_eq!(scid(0), Some(0x40));
+        assert_eq!(scid(1), Some(0x41));
+        assert_eq!(scid(2), Some(0x42));
+        assert_eq!(scid(3), None);
+        // The number after that does not come round to the controller that is no VF.
+        assert_eq!(scid(u16::MAX), None);
+        Ok(())
+    }
+
+    /// How many resources of `kind` are free for `ours`.
+    fn free(inventory: &Inventory, kind: Resource, ours: &[u16]) -> Option<u32> {
+        let pool = inventory.pool(kind, |scid| ours.contains(&scid));
+        pool.map(|pool| pool.free)
+    }
+
+    #[test]
+    fn what_others_hold_is_not_free() -> Result {
+        let inventory = inventory(3)?;
+        let all = [0x40, 0x41, 0x42, 0x50];
+        assert_eq!(free(&inventory, Resource::Queue, &all), Some(24 - 3));
+        assert_eq!(free(&inventory, Resource::Interrupt, &all), Some(24 - 2));
+        let vfs = &all[..3];
+        assert_eq!(free(&inventory, Resource::Queue, vfs), Some(24 - 3 - 5));
+        assert_eq!(free(&inventory, Resource::Interrupt, vfs), Some(24 - 2 - 6));
+        let none = &all[..0];
+        assert_eq!(free(&inventory, Resource::Queue, none), Some(24 - 3 - 11));
+        assert_eq!(
+            free(&inventory, Resource::Interrupt, none),
+            Some(24 - 2 - 9)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_controller_that_counts_wrong_has_nothing_free() -> Result {
+        let mut inventory = inventory(3)?;
+        put(&mut inventory.list, 64 + 10, &[0xff, 0xff]);
+        assert_eq!(free(&inventory, Resource::Queue, &[]), Some(0));
+        Ok(())
+    }
+
+    #[test]
+    fn the_pool_is_as_the_controller_says() -> Result {
+        let inventory = inventory(3)?;
+        for (kind, minimum) in [(Resource::Queue, 2), (Resource::Interrupt, 1)] {
+            let pool = inventory.pool(kind, |_| true).ok_or(EINVAL)?;
+            assert_eq!(pool.per_vf_max, 6);
+            assert_eq!(pool.granularity, 2);
+            assert_eq!(pool.minimum, minimum);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn there_is_no_pool_of_what_is_not_flexible() -> Result {
+        for crt in 0..4 {
+            let inventory = inventory(crt)?;
+            let queues = free(&inventory, Resource::Queue, &[]);
+            let interrupts = free(&inventory, Resource::Interrupt, &[]);
+            assert_eq!(queues.is_some(), crt & 1 != 0);
+            assert_eq!(interrupts.is_some(), crt & 2 != 0);
+        }
+        Ok(())
+    }
+}

@@ -211,6 +211,10 @@ mod tests {
         let minimum = u64::from(pool.minimum);
         let fixed: u64 = settings.iter().copied().map(u64::from).sum();
         let free = u64::from(pool.free);
+        let shortage = fixed + sharing * minimum > free;
+        if pool.shortage(settings).is_some() != shortage {
+            return Some(Broken::Told);
+        }
         if let Err(short) = pool.divide(settings, shares) {
             let needed = fixed + sharing * minimum;
             let possible = needed <= free && (sharing == 0 || pool.minimum <= pool.limit());

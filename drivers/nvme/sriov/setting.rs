@@ -79,3 +79,46 @@ impl Settings {
         self.0.get_mut(index).ok_or(EINVAL)
     }
 }
+
+#[kunit_tests(nvme_rs_setting)]
+mod tests {
+    use super::*;
+
+    /// What a VF gets of each kind for which so many are wanted.
+    fn given(queues: u16, interrupts: u16) -> (u16, u16) {
+        let wanted = Wanted::default()
+            .with(Resource::Queue, queues)
+            .with(Resource::Interrupt, interrupts);
+        (wanted.of(Resource::Queue), wanted.of(Resource::Interrupt))
+    }
+
+    #[test]
+    fn a_queue_for_each_interrupt_and_at_least_two() {
+        for (interrupts, queues) in [(0, 0), (1, 2), (2, 2), (3, 3), (u16::MAX, u16::MAX)] {
+            assert_eq!(given(0, interrupts), (queues, interrupts));
+        }
+    }
+
+    #[test]
+    fn queues_that_are_wanted_are_given() {
+        assert_eq!(given(3, 0), (3, 0));
+        assert_eq!(given(3, 6), (3, 6));
+        assert_eq!(given(6, 3), (6, 3));
+    }
+
+    #[test]
+    fn a_setting_is_kept_for_its_vf_alone() -> Result {
+        let mut settings = Settings::default();
+        let setting = settings.get_mut(2)?;
+        setting.wanted = Wanted::default().with(Resource::Interrupt, 5);
+        setting.namespaces.push(7, GFP_KERNEL)?;
+        for vf in [0, 1, 3, u16::MAX] {
+            assert_eq!(settings.wanted(vf).get(Resource::Interrupt), 0);
+            assert!(settings.namespaces(vf).is_empty());
+        }
+        assert_eq!(settings.wanted(2).get(Resource::Interrupt), 5);
+        assert_eq!(settings.wanted(2).get(Resource::Queue), 0);
+        assert_eq!(settings.namespaces(2), &[7]);
+        Ok(())
+    }
+}
