@@ -24,6 +24,7 @@ PROGRAMS = (
     "/usr/bin/fio",
     "/usr/bin/lspci",
     "/usr/bin/qemu-io",
+    "/usr/sbin/kexec",
     "/usr/sbin/nvme",
     "/usr/sbin/qemu-ga",
 )

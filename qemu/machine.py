@@ -104,7 +104,9 @@ class Machine:
         self._marks = itertools.count(1)
         folder = Path(self._folder.name)
         kernel = Kernel.from_environment()
-        image.initramfs(kernel, folder / "initramfs")
+        self.initramfs = folder / "initramfs"
+        """What the guest boots with, beside its kernel."""
+        image.initramfs(kernel, self.initramfs)
 
         console = folder / "console"
         console.touch()
@@ -123,7 +125,7 @@ class Machine:
         try:
             self.qmp = self._connect(folder / "qmp", negotiate=True)
             self._agent = self._connect(folder / "agent", negotiate=False)
-            self._ask(_BOOT_LIMIT, "guest-ping")
+            self.wait_for_boot()
         except BaseException as error:
             error.add_note(self.log.all())
             self.stop()
@@ -219,6 +221,11 @@ class Machine:
                 raise Timeout(f"not in {timeout} s: {what}")
             time.sleep(0.1)
         return value
+
+    def wait_for_boot(self) -> None:
+        """Waits until the guest agent of the next kernel is there."""
+        # It answers what was asked before it was there.
+        self._ask(_BOOT_LIMIT, "guest-ping")
 
     def wait_for_end(self, timeout: float = 60) -> None:
         """Waits until the guest has powered off."""

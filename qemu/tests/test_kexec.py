@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+"""From one kernel into the next, without a reset of the machine in between."""
+
+import pytest
+
+from kernel import Kernel
+from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from nvme import Driver, PhysicalFunction, disk, fio
+
+VFS = 4
+
+
+@pytest.mark.shape(Shape(cpus=2))
+def test_kexec_with_vfs(machine: Machine, pf: PhysicalFunction,
+                        request: pytest.FixtureRequest) -> None:
+    """The second kernel finds a device with VFs that were never disabled."""
+    if machine.run("test -e /sys/kernel/kexec_loaded", check=False).rc:
+        pytest.skip("this kernel has no kexec")
+    for vf in range(VFS):
+        assert pf.set(vf, "namespaces", FIRST_PRIVATE_NSID + vf) == 0
+    assert pf.set_vfs(VFS) == 0
+    for vf in pf.vfs:
+        vf.live()
+    machine.put("/root/kernel", Kernel.from_environment().image.read_bytes())
+    machine.put("/root/initramfs", machine.initramfs.read_bytes())
+    machine.run("kexec -l /root/kernel --initrd=/root/initramfs --reuse-cmdline")
+    # All devices are shut down, VFs before their PF, and no more.
+    machine.spawn("sleep 1; kexec -e")
+    machine.wait_for(lambda: "kexec_core: Starting new kernel" in machine.log.window(),
+                     "the end of the first kernel")
+    machine.wait_for_boot()
+    driver = Driver(machine, request.config.getoption("driver"))
+    driver.load()
+    pf.live()
+    assert pf.num_vfs == 0 and not pf.vfs
+    assert pf.set_vfs(VFS) == 0
+    disks = [disk(machine, vf.live(), FIRST_PRIVATE_NSID + number)
+             for number, vf in enumerate(pf.vfs)]
+    fio(machine, *disks, size="1m")
+    assert pf.set_vfs(0) == 0
+    assert pf.pool("queues")["free"] == machine.shape.vq_flexible
