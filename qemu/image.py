@@ -13,12 +13,16 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from kernel import Kernel
 
 MODULE = Path(os.environ["NVME_RS_MODULE"])
 MODULE_IN_GUEST = "/root/nvme_rs.ko"
+
+_DAY = 24 * 3600.0
 
 PROGRAMS = (
     "/usr/bin/fio",
@@ -66,10 +70,19 @@ def _base(kernel: Kernel) -> Path:
             _stage(kernel, stage)
             part = Path(scratch) / "part"
             part.write_bytes(_cpio(stage))
-            for old in folder.glob(f"{kernel.abi}-*.cpio"):
-                old.unlink(missing_ok=True)
             part.rename(archive)
+        _delete_unused(folder)
+    archive.touch()
     return archive
+
+
+def _delete_unused(folder: Path) -> None:
+    """Deletes what no clone has used for a day; the cache is theirs together."""
+    for archive in folder.glob("*.cpio"):
+        # Another clone may be doing the same.
+        with suppress(FileNotFoundError):
+            if time.time() - archive.stat().st_mtime > _DAY:
+                archive.unlink()
 
 
 def _source(name: str) -> Path:
