@@ -10,8 +10,9 @@ ifndef KDIR
 # Debian's stock kernel, or FLAVOUR=debug's, in the Debian root.
 setup := toolchain
 # The shell asks for paths: $(shell) does not see variables of the command line.
+# Its argument is a folder below, if it is not for nvme_rs.ko.
 kbuild = $(toolchain) exec make --no-print-directory \
-	-C $$($(toolchain) path kdir) M=$$(dirname $$($(toolchain) path module)) \
+	-C $$($(toolchain) path kdir) M=$$(dirname $$($(toolchain) path module))$(1) \
 	$$($(toolchain) flags) $(jobs)
 # The usual module is made in this folder, those of other flavours in copies of it.
 ifneq ($(filter-out amd64,$(FLAVOUR)),)
@@ -30,8 +31,16 @@ kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(jobs)
 endif
 
 .PHONY: all modules
-all modules: $(setup) $(copy)
+all: modules guest-modules
+modules: $(setup) $(copy)
 	+@$(kbuild) modules
+
+# What the tests load into a debug kernel's guest beside it.
+.PHONY: guest-modules
+guest-modules: modules
+ifeq ($(FLAVOUR)$(KDIR),debug)
+	+@$(call kbuild,/qemu/modules) modules
+endif
 
 .PHONY: copy
 copy: $(setup)
@@ -70,7 +79,7 @@ run: modules
 	@qemu/run $(RUN)
 
 .PHONY: test
-test: modules
+test: guest-modules
 	@qemu/test $(TESTS)
 
 # The same tests, on a kernel that watches for what the stock one overlooks.

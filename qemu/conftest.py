@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from leaks import check_memory, check_references, forget_memory
+from leaks import check_memory, check_references, shorten_scans
 from log import faults
 from machine import Machine, MachineError, Shape
 from nvme import Driver, PhysicalFunction, physical_functions
@@ -34,8 +34,13 @@ class Pool:
                                  and self.machine.shape == shape):
             self.retire()
         if self.machine is None:
-            self.machine = Machine(shape)
-            forget_memory(self.machine)
+            machine = Machine(shape)
+            try:
+                shorten_scans(machine)
+            except BaseException:
+                machine.stop()
+                raise
+            self.machine = machine
         return self.machine
 
     def retire(self) -> None:
@@ -79,6 +84,13 @@ def check_log(machine: Machine) -> None:
     machine.log.close_window()
 
 
+def check(machine: Machine) -> None:
+    """What holds after every test; raises if something does not."""
+    check_log(machine)
+    if machine.alive:
+        check_memory(machine)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--driver", default="nvme_rs", choices=("nvme_rs", "nvme"),
@@ -90,9 +102,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     yield
     machine = item.stash.get(_machine, None)
     if machine:
-        check_log(machine)
-        if machine.alive:
-            check_memory(machine)
+        check(machine)
 
 
 @pytest.hookimpl(wrapper=True)

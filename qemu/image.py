@@ -3,7 +3,7 @@
 
 It consists of two cpio archives, one after the other. The first has everything
 that does not change from one build of the driver to the next, and is kept in
-the cache; the second has nvme_rs.ko alone.
+the cache; the second has the modules built here.
 """
 
 import hashlib
@@ -20,7 +20,11 @@ from pathlib import Path
 from kernel import Kernel
 
 MODULE = Path(os.environ["NVME_RS_MODULE"])
-MODULE_IN_GUEST = "/root/nvme_rs.ko"
+DEBUG_MODULES = MODULE.parent / "qemu/modules"
+"""Modules for the guests of a debug kernel."""
+IN_GUEST = Path("/root")
+"""Where the guest has all these."""
+MODULE_IN_GUEST = f"{IN_GUEST}/nvme_rs.ko"
 
 _DAY = 24 * 3600.0
 
@@ -40,16 +44,17 @@ MODULES = (
 
 
 def initramfs(kernel: Kernel, to: Path) -> None:
-    """Writes the initramfs for ``kernel``, with the nvme_rs.ko just built."""
+    """Writes the initramfs for ``kernel``, with the modules just built."""
     with tempfile.TemporaryDirectory() as scratch:
         stage = Path(scratch)
-        target = stage / MODULE_IN_GUEST.lstrip("/")
-        target.parent.mkdir(parents=True)
-        shutil.copy(MODULE, target)
-        module = _cpio(stage)
+        target = stage / IN_GUEST.relative_to("/")
+        target.mkdir(parents=True)
+        for module in (MODULE, *DEBUG_MODULES.glob("*.ko")):
+            shutil.copy(module, target)
+        modules = _cpio(stage)
     with to.open("wb") as out, _base(kernel).open("rb") as base:
         shutil.copyfileobj(base, out)
-        out.write(module)
+        out.write(modules)
 
 
 def _base(kernel: Kernel) -> Path:

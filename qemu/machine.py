@@ -27,6 +27,8 @@ _BOOT_LIMIT = 120.0
 """Seconds for booting; TCG on a busy host needs 20."""
 _PATIENCE = float(os.environ["NVME_RS_PATIENCE"])
 """By how much all limits are longer than they say, for slow kernels."""
+_PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
+"""Further parameters of the kernel."""
 _MIB = 1 << 20
 
 FIRST_PRIVATE_NSID = 2
@@ -299,6 +301,7 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
         "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
         # On a busy host, an emulated timer may miss the ticks that boot counts.
         "no_timer_check",
+        _PARAMETERS,
         f"sysctl.kernel.hung_task_timeout_secs={30 * _PATIENCE:.0f}",
         f"sysctl.kernel.watchdog_thresh={min(10 * _PATIENCE, 60):.0f}",
     ]
