@@ -23,12 +23,13 @@ _FAULTS = re.compile(
     | sleeping\ function\ called\ from\ invalid\ context
     | scheduling\ while\ atomic
     | DMA-API:
+    | ODEBUG:
     | DMAR:.*fault
     | kmemleak:(?!.*\ suspected\ )      # leaks.py tells true from false
     | locking\ correctness\ validator   # lockdep has given up
     | not\ ok\ \d+                      # a unit test
     | refcount_t:
-    | list_(add|del)\ corruption
+    | list_(add|del)\b                  # corrupt, or misused
     | nobody\ cared
     | driver\ left\ SR-IOV\ enabled
     """,

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults, one for each detector of the debug kernel.
+ *
+ * Loading the module makes the fault that its parameter names, and removing it
+ * takes back what can be taken back. The tests prove by it that a fault in the
+ * driver under test would be found.
+ */
+
+#include <linux/completion.h>
+#include <linux/dma-mapping.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/timer.h>
+
+#define SIZE 64
+
+static char *fault;
+module_param(fault, charp, 0);
+MODULE_PARM_DESC(fault, "which one of the table below");
+
+static DEFINE_MUTEX(lock_a);
+static DEFINE_MUTEX(lock_b);
+static DEFINE_SPINLOCK(spinlock);
+static DECLARE_COMPLETION(never);
+static struct task_struct *sleeper;
+static struct pci_dev *device;
+static void *mapped;
+static dma_addr_t mapping = DMA_MAPPING_ERROR;
+
+/* KASAN: memory is read after it was freed. */
+static int use_after_free(void)
+{
+	char *memory = kmalloc(SIZE, GFP_KERNEL);
+
+	if (!memory)
+		return -ENOMEM;
+	/* The compiler need not know that both are the same. */
+	OPTIMIZER_HIDE_VAR(memory);
+	kfree(memory);
+	(void)READ_ONCE(*memory);
+	return 0;
+}
+
+/* lockdep: two locks are taken in one order, then in the other. */
+static int lock_order(void)
+{
+	mutex_lock(&lock_a);
+	mutex_lock(&lock_b);
+	mutex_unlock(&lock_b);
+	mutex_unlock(&lock_a);
+
+	mutex_lock(&lock_b);
+	mutex_lock(&lock_a);
+	mutex_unlock(&lock_a);
+	mutex_unlock(&lock_b);
+	return 0;
+}
+
+/* An allocation that may sleep, under a spinlock. */
+static int sleep_in_atomic(void)
+{
+	spin_lock(&spinlock);
+	kfree(kmalloc(SIZE, GFP_KERNEL));
+	spin_unlock(&spinlock);
+	return 0;
+}
+
+/*
+ * kmemleak: nothing points to the memory any more. A stale pointer may be left on
+ * a stack, but hardly to each of several.
+ */
+static int leak(void)
+{
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		void *memory = kzalloc(SIZE, GFP_KERNEL);
+
+		OPTIMIZER_HIDE_VAR(memory);
+	}
+	return 0;
+}
+
+/* Maps memory for the first NVMe controller. */
+static int map(void)
+{
+	device = pci_get_class(PCI_CLASS_STORAGE_EXPRESS, NULL);
+	if (!device)
+		return -ENODEV;
+	mapped = kmalloc(SIZE, GFP_KERNEL);
+	if (!mapped)
+		return -ENOMEM;
+	mapping = dma_map_single(&device->dev, mapped, SIZE, DMA_TO_DEVICE);
+	return dma_mapping_error(&device->dev, mapping);
+}
+
+static void unmap(size_t size)
+{
+	if (mapping != DMA_MAPPING_ERROR)
+		dma_unmap_single(&device->dev, mapping, size, DMA_TO_DEVICE);
+	mapping = DMA_MAPPING_ERROR;
+}
+
+/* DMA-API debug: memory is unmapped in another size than it was mapped. */
+static int bad_unmap(void)
+{
+	int ret = map();
+
+	if (!ret)
+		unmap(SIZE / 2);
+	return ret;
+}
+
+static void expired(struct timer_list *timer)
+{
+}
+
+/* Debug objects: memory is freed with a timer in it that still runs. */
+static int free_active(void)
+{
+	struct timer_list *timer = kmalloc(sizeof(*timer), GFP_KERNEL);
+
+	if (!timer)
+		return -ENOMEM;
+	timer_setup(timer, expired, 0);
+	mod_timer(timer, jiffies + 3600 * HZ);
+	kfree(timer);
+	return 0;
+}
+
+/* DEBUG_LIST: an entry is added to a list that it is in. */
+static int list_twice(void)
+{
+	LIST_HEAD(list);
+	struct list_head entry;
+
+	list_add(&entry, &list);
+	list_add(&entry, &list);
+	return 0;
+}
+
+static int sleep_on(void *unused)
+{
+	wait_for_completion(&never);
+	return 0;
+}
+
+/* Hung task: a thread waits until the module is removed. */
+static int hang(void)
+{
+	sleeper = kthread_create(sleep_on, NULL, "seeded");
+	if (IS_ERR(sleeper))
+		return PTR_ERR(sleeper);
+	get_task_struct(sleeper);
+	wake_up_process(sleeper);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*make)(void);
+} faults[] = {
+	{ "use-after-free", use_after_free },
+	{ "lock-order", lock_order },
+	{ "sleep-in-atomic", sleep_in_atomic },
+	{ "leak", leak },
+	{ "leaked-mapping", map },
+	{ "bad-unmap", bad_unmap },
+	{ "free-active", free_active },
+	{ "list-twice", list_twice },
+	{ "hang", hang },
+};
+
+static void undo(void)
+{
+	unmap(SIZE);
+	kfree(mapped);
+	pci_dev_put(device);
+	if (!IS_ERR_OR_NULL(sleeper)) {
+		complete(&never);
+		kthread_stop_put(sleeper);
+	}
+}
+
+static int __init seeded_init(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(faults); i++) {
+		if (fault && !strcmp(fault, faults[i].name)) {
+			int ret = faults[i].make();
+
+			if (ret)
+				undo();
+			return ret;
+		}
+	}
+	return -EINVAL;
+}
+module_init(seeded_init);
+
+static void __exit seeded_exit(void)
+{
+	undo();
+}
+module_exit(seeded_exit);
+
+MODULE_DESCRIPTION("Faults for the detectors of a debug kernel");
+MODULE_LICENSE("GPL");
