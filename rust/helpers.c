@@ -94,6 +94,27 @@ bool ext_blk_mq_add_to_batch(struct request *rq, struct io_comp_batch *iob,
 	return blk_mq_add_to_batch(rq, iob, is_error, complete);
 }
 
+#ifdef NVME_RS_FAULTS
+void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
+		       size_t len)
+{
+	struct req_iterator iter;
+	struct bio_vec bv;
+
+	if (rq_data_dir(rq) != READ)
+		return;
+	rq_for_each_segment(bv, rq, iter) {
+		size_t skip = min_t(size_t, offset, bv.bv_len);
+		size_t part = min_t(size_t, len, bv.bv_len - skip);
+
+		memcpy_to_page(bv.bv_page, bv.bv_offset + skip, from, part);
+		offset -= skip;
+		from += part;
+		len -= part;
+	}
+}
+#endif
+
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq)
 {
 	return nvme_check_ready(ctrl, rq, true);

@@ -43,6 +43,12 @@ bool ext_blk_mq_add_to_batch(struct request *rq, struct io_comp_batch *iob,
 			     bool is_error,
 			     void (*complete)(struct io_comp_batch *iob));
 
+#ifdef NVME_RS_FAULTS
+/* rq_for_each_segment(), memcpy_to_page() */
+void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
+		       size_t len);
+#endif
+
 /* drivers/nvme/host/nvme.h */
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq);
 void ext_nvme_start_request(struct request *rq);

@@ -11,12 +11,16 @@
 mod admin;
 mod command;
 mod controller;
+#[cfg(NVME_RS_FAULTS)]
+mod data;
 mod ops;
 mod queue;
 mod request;
 mod tags;
 mod transport;
 
+#[cfg(NVME_RS_FAULTS)]
+pub use self::data::Data;
 pub use self::{
     admin::AdminDone,
     command::{

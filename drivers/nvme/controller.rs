@@ -3,6 +3,7 @@
 //! The controller as nvme-core sees it: registers, requests, events.
 
 use crate::{
+    faults,
     lifecycle,
     prp::{
         self,
@@ -10,14 +11,16 @@ use crate::{
         Lists, //
     },
     queue::Queue,
-    regs::Bar0,
+    regs::{
+        self,
+        Bar0, //
+    },
     spec::admin,
     sriov::Virtualization,
     timeout, //
 };
 use kernel::{
     device::Bound,
-    io::Io,
     new_mutex,
     pci,
     prelude::*,
@@ -30,6 +33,11 @@ use kernel::{
         Arc,
         Mutex, //
     }, //
+};
+#[cfg(NVME_RS_FAULTS)]
+use kernel_ext::nvme::{
+    Command,
+    Data, //
 };
 use kernel_ext::{
     block::mq::{
@@ -47,7 +55,8 @@ use kernel_ext::{
     pci::{
         irq::Vectors,
         BoundLock,
-        DeviceEnabled, //
+        DeviceEnabled,
+        DeviceExt, //
     },
 };
 
@@ -115,6 +124,11 @@ impl Nvme {
         )
     }
 
+    /// Whether the function answers.
+    pub(crate) fn is_present(&self) -> bool {
+        !faults::is_gone() && self.pdev.is_present()
+    }
+
     /// Queue pair `qid`, if it exists.
     pub(crate) fn queue_pair(&self, qid: u16) -> Option<Arc<Queue>> {
         self.queues.lock().get(usize::from(qid)).cloned()
@@ -129,15 +143,15 @@ impl Transport for Nvme {
     type RequestData = Lists;
 
     fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
-        ctrl.data().bar.try_read32(offset as usize)
+        regs::read32(&ctrl.data().bar, offset as usize)
     }
 
     fn write32(ctrl: &Controller<Self>, offset: u32, value: u32) -> Result {
-        ctrl.data().bar.try_write32(value, offset as usize)
+        regs::write32(&ctrl.data().bar, offset as usize, value)
     }
 
     fn read64(ctrl: &Controller<Self>, offset: u32) -> Result<u64> {
-        ctrl.data().bar.read64_lo_hi(offset as usize)
+        regs::read64(&ctrl.data().bar, offset as usize)
     }
 
     fn submit_async_event(ctrl: &Controller<Self>) {
@@ -197,6 +211,13 @@ impl Transport for Nvme {
     #[inline]
     fn release(queue: &Queue, lists: &mut Lists) {
         lists.free(queue.lists());
+    }
+
+    #[cfg(NVME_RS_FAULTS)]
+    fn inject(queue: &Queue, command: &Command, data: &mut Data<'_>) {
+        if queue.qid() == 0 {
+            faults::data(command, data);
+        }
     }
 
     fn timeout(ctrl: &Controller<Self>, queue: &Queue, rq: &InFlight<'_, Self>) -> TimerAction {

@@ -146,7 +146,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     let mut hw = lock_unless_stopping(ctrl)?;
     let (pdev, hw) = hw.split();
     let lists = hw.lists.as_ref().ok_or(ENODEV)?;
-    let cap = regs::CAP::from(data.bar.read64_lo_hi(0)?);
+    let cap = regs::CAP::read(&data.bar)?;
     let stride = cap.doorbell_stride();
     let queue = Queue::new(pdev, ctrl, &data.bar, lists, qid, depth(cap)?, stride)?;
     data.queues.lock().push(queue.clone(), GFP_KERNEL)?;

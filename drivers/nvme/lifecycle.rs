@@ -47,7 +47,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let (pdev, hw) = hw.split();
 
     let enabled = hw.enabled.insert(DeviceEnabled::new(pdev)?);
-    if data.bar.read(regs::CSTS).into_raw() == regs::GONE {
+    if regs::CSTS::read(&data.bar).into_raw() == regs::GONE {
         dev_err!(
             ctrl.device(),
             "the registers read as all ones: is the device gone?\n"
@@ -56,7 +56,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     }
     let vectors = hw.vectors.insert(Vectors::alloc(pdev, 1, 1, 0)?);
 
-    let cap = regs::CAP::from(data.bar.read64_lo_hi(0)?);
+    let cap = regs::CAP::read(&data.bar)?;
     if cap.into_raw() == 0 && pdev.is_virtfn() {
         dev_err!(
             ctrl.device(),
@@ -112,10 +112,10 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
 /// Whether the controller cannot be talked to any more.
 fn is_dead(ctrl: &Controller<Nvme>, hw: &Hardware) -> bool {
     let data = ctrl.data();
-    if hw.enabled.is_none() || !data.pdev.is_present() || data.pdev.is_channel_offline() {
+    if hw.enabled.is_none() || !data.is_present() || data.pdev.is_channel_offline() {
         return true;
     }
-    let csts = data.bar.read(regs::CSTS);
+    let csts = regs::CSTS::read(&data.bar);
     csts.cfs() || !csts.rdy()
 }
 
@@ -211,7 +211,7 @@ pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
 /// Undoes [`start`], however far it came; the device may be gone.
 pub(crate) fn end(ctrl: &Controller<Nvme>) {
     ctrl.change_state(State::Deleting);
-    if !ctrl.data().pdev.is_present() {
+    if !ctrl.data().is_present() {
         ctrl.change_state(State::Dead);
         stop(ctrl, true);
     }

@@ -8,12 +8,15 @@
 //!   command that does not come back.
 //! - `queue`: a submission and completion queue pair; `prp`: where a command's data is.
 //! - `sriov`: virtual functions, from the plan to the last one online.
+//! - `faults`: device faults on demand, in kernels with fault injection.
 //! - `regs`, `spec`: registers and data structures of the NVM Express specifications.
 //!
 //! "Base specification" is the NVM Express Base Specification, revision 2.1.
 
 mod controller;
 mod driver;
+#[cfg_attr(not(NVME_RS_FAULTS), path = "faults/none.rs")]
+mod faults;
 mod io_queues;
 mod lifecycle;
 mod prp;
@@ -36,12 +39,15 @@ use kernel_ext::pci::Adapter;
 #[pin_data]
 struct NvmeModule {
     #[pin]
+    _faults: faults::Files,
+    #[pin]
     _driver: Registration<Adapter<driver::NvmeDriver>>,
 }
 
 impl InPlaceModule for NvmeModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            _faults <- faults::Files::new(),
             _driver <- Registration::new(<Self as ModuleMetadata>::NAME, module),
         })
     }

@@ -12,6 +12,7 @@ use self::{
 };
 use crate::{
     controller::Nvme,
+    faults,
     prp::ListPool,
     regs::{
         self,
@@ -85,8 +86,9 @@ impl Queue {
     ) -> Result<Arc<Self>> {
         let (tail, head) = regs::doorbells(qid, stride);
         let tags = QueueTags::take(ctrl, qid)?;
-        let sq = SubmissionQueue::new(dev, bar.doorbell(tail)?, entries)?;
-        let cq = CompletionQueue::new(dev, bar.doorbell(head)?, entries, tags)?;
+        let (sent, received) = faults::queue(qid, entries)?;
+        let sq = SubmissionQueue::new(dev, bar.doorbell(tail)?, entries, sent)?;
+        let cq = CompletionQueue::new(dev, bar.doorbell(head)?, entries, tags, received)?;
 
         Arc::pin_init(
             try_pin_init!(Self {

@@ -3,8 +3,13 @@
 //! Controller registers in BAR 0 (base specification, section 3.1.4; NVMe over PCIe Transport
 //! Specification 1.1, section 3.1.2).
 
+use crate::faults;
 use kernel::{
-    io::register,
+    io::{
+        register,
+        register::Register,
+        Io, //
+    },
     prelude::*, //
 };
 use kernel_ext::pci::BarMapping;
@@ -66,6 +71,9 @@ pub(crate) const ACQ: usize = 0x30;
 
 /// Bits of Controller Configuration, which nvme-core writes.
 pub(crate) mod cc {
+    /// Where the register is.
+    #[cfg(NVME_RS_FAULTS)]
+    pub(crate) const OFFSET: usize = 0x14;
     /// Enable.
     pub(crate) const EN: u32 = 1;
     /// Shutdown Notification: normal.
@@ -74,6 +82,39 @@ pub(crate) mod cc {
 
 /// What every register of a device that is gone reads as.
 pub(crate) const GONE: u32 = u32::MAX;
+
+/// Reads the 32-bit register at `offset`.
+pub(crate) fn read32(bar: &Bar0, offset: usize) -> Result<u32> {
+    Ok(faults::read32(offset, bar.try_read32(offset)?))
+}
+
+/// Reads the 64-bit register at `offset`.
+pub(crate) fn read64(bar: &Bar0, offset: usize) -> Result<u64> {
+    Ok(faults::read64(offset, bar.read64_lo_hi(offset)?))
+}
+
+/// Writes the 32-bit register at `offset`.
+pub(crate) fn write32(bar: &Bar0, offset: usize, value: u32) -> Result {
+    if faults::loses_write(offset, value) {
+        return Ok(());
+    }
+    bar.try_write32(value, offset)
+}
+
+impl CAP {
+    /// Reads the register.
+    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
+        Ok(Self::from(read64(bar, Self::OFFSET)?))
+    }
+}
+
+impl CSTS {
+    /// Reads the register.
+    pub(crate) fn read(bar: &Bar0) -> Self {
+        let value = bar.read(CSTS).into_raw();
+        Self::from(faults::read32(Self::OFFSET, value))
+    }
+}
 
 /// Where the doorbells of queue pair `qid` are (NVMe over PCIe Transport Specification, section
 /// 3.1.2.1), which are `stride` bytes apart: the submission queue's tail, the completion queue's head.

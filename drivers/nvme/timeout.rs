@@ -14,7 +14,6 @@ use crate::{
     spec::admin, //
 };
 use kernel::{
-    io::Io,
     prelude::*,
     sync::{
         aref::ARef,
@@ -117,7 +116,7 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
     if matches!(ctrl.state(), State::Resetting | State::Connecting) {
         return false;
     }
-    let csts = bar.read(regs::CSTS);
+    let csts = regs::CSTS::read(bar);
     if csts.cfs() {
         dev_warn!(
             ctrl.device(),

@@ -2,6 +2,8 @@
 
 //! A request on its way through the transport: new, prepared, started, in flight.
 
+#[cfg(NVME_RS_FAULTS)]
+use super::Data;
 use super::{
     Command,
     Controller,
@@ -115,6 +117,8 @@ impl<T: Transport> Pdu<T> {
             T::release(queue, &mut pdu.data);
             let ctrl = Controller::<T>::from_raw(pdu.nvme.ctrl);
             pdu.mapping.unmap(rq, ctrl.dma_device(), ctrl.segments());
+            #[cfg(NVME_RS_FAULTS)]
+            T::inject(queue, &pdu.command, &mut Data::new(rq));
         }
     }
 }

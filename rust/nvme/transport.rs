@@ -2,6 +2,11 @@
 
 //! What a transport does for nvme-core.
 
+#[cfg(NVME_RS_FAULTS)]
+use super::{
+    Command,
+    Data, //
+};
 use super::{
     Controller,
     InFlight,
@@ -67,6 +72,11 @@ pub trait Transport: Sized + Send + Sync + 'static {
 
     /// The device is done with a request's data: gives back what `data` holds. Any context.
     fn release(queue: &Self::Queue, data: &mut Self::RequestData);
+
+    /// `command` of `queue` is complete, and nobody has seen yet what it has read into `data`. May
+    /// change that, to test who reads it.
+    #[cfg(NVME_RS_FAULTS)]
+    fn inject(queue: &Self::Queue, command: &Command, data: &mut Data<'_>);
 
     /// The time of `rq` is up. Sleeps if it likes.
     fn timeout(

@@ -6,6 +6,7 @@
 use super::ring::Head;
 use crate::{
     controller::Nvme,
+    faults,
     regs::MIN_SIZE, //
 };
 use kernel::{
@@ -54,6 +55,7 @@ pub(super) struct CompletionQueue {
     tags: QueueTags<Nvme>,
     /// How many entries were for no command that is under way.
     strays: u32,
+    faults: faults::Received,
 }
 
 impl CompletionQueue {
@@ -62,6 +64,7 @@ impl CompletionQueue {
         doorbell: Doorbell<MIN_SIZE>,
         entries: u16,
         tags: QueueTags<Nvme>,
+        faults: faults::Received,
     ) -> Result<Self> {
         Ok(Self {
             ring: Coherent::zeroed_slice(dev.as_ref(), usize::from(entries), GFP_KERNEL)?,
@@ -69,6 +72,7 @@ impl CompletionQueue {
             doorbell,
             tags,
             strays: 0,
+            faults,
         })
     }
 
@@ -94,7 +98,9 @@ impl CompletionQueue {
         let rcu = rcu::read_lock();
         while let Some(cqe) = self.next() {
             found = true;
-            self.complete(&cqe, &mut batch, &rcu);
+            for cqe in self.faults.arrive(cqe) {
+                self.complete(&cqe, &mut batch, &rcu);
+            }
         }
         if found {
             self.doorbell.ring(u32::from(self.head.index()));
@@ -106,6 +112,9 @@ impl CompletionQueue {
     #[inline]
     fn next(&mut self) -> Option<Completion> {
         let cqe = self.peek().ok()??;
+        if self.faults.misses(&cqe) {
+            return None;
+        }
         self.head.advance();
         Some(cqe)
     }

@@ -4,7 +4,10 @@
 //! section 3.3.1).
 
 use super::ring::Tail;
-use crate::regs::MIN_SIZE;
+use crate::{
+    faults,
+    regs::MIN_SIZE, //
+};
 use kernel::{
     device::Bound,
     dma::{
@@ -30,6 +33,7 @@ pub(super) struct SubmissionQueue {
     ring: Coherent<[Command]>,
     tail: Tail,
     doorbell: Doorbell<MIN_SIZE>,
+    faults: faults::Sent,
 }
 
 impl SubmissionQueue {
@@ -37,11 +41,13 @@ impl SubmissionQueue {
         dev: &Device<Bound>,
         doorbell: Doorbell<MIN_SIZE>,
         entries: u16,
+        faults: faults::Sent,
     ) -> Result<Self> {
         Ok(Self {
             ring: Coherent::zeroed_slice(dev.as_ref(), usize::from(entries), GFP_KERNEL)?,
             tail: Tail::new(entries),
             doorbell,
+            faults,
         })
     }
 
@@ -62,6 +68,7 @@ impl SubmissionQueue {
         // The index is below the number of entries, so this cannot fail.
         let slot: Result<_> = (|| Ok(io_project!(self.ring, [try: index])))();
         let Ok(slot) = slot else { return };
+        self.faults.submit(&command);
         slot.copy_write(command);
         self.tail.advance();
         if last || self.tail.must_tell() {
@@ -79,6 +86,9 @@ impl SubmissionQueue {
 
     #[inline]
     fn tell(&mut self) {
-        self.doorbell.ring(u32::from(self.tail.tell()));
+        let tail = self.tail.tell();
+        if !faults::is_gone() {
+            self.doorbell.ring(u32::from(tail));
+        }
     }
 }

@@ -26,12 +26,9 @@ use kernel::{
     prelude::*,
     sync::aref::ARef, //
 };
-use kernel_ext::{
-    nvme::{
-        Controller,
-        State, //
-    },
-    pci::DeviceExt, //
+use kernel_ext::nvme::{
+    Controller,
+    State, //
 };
 
 /// What a VF has; 0 for a kind that the controller does not hand out.
@@ -310,7 +307,7 @@ impl Secondaries {
     /// Whether commands make sense: a controller that is being reset has forgotten its
     /// secondaries, and one that is gone would be waited for in vain.
     fn is_reachable(&self) -> bool {
-        self.ctrl.state() == State::Live && self.ctrl.data().pdev.is_present()
+        self.ctrl.state() == State::Live && self.ctrl.data().is_present()
     }
 }
 
