@@ -183,7 +183,23 @@ pub(crate) fn snapshot(ctrl: &Controller<Nvme>) -> KVec<Arc<Queue>> {
 }
 
 /// Starts a new controller, up to the point where nvme-core looks for namespaces.
+///
+/// `ENODEV` if it is not ready in time, or leaves a command without answer.
 pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
+    try_start(ctrl).map_err(|e| cause(ctrl, e))
+}
+
+/// Why the controller cannot be started, if that is what failed with `e`: a command that is called
+/// off, as the controller is given up, fails in its own way.
+fn cause(ctrl: &Controller<Nvme>, e: Error) -> Error {
+    if ctrl.state().is_terminal() {
+        ENODEV
+    } else {
+        e
+    }
+}
+
+fn try_start(ctrl: &Controller<Nvme>) -> Result {
     enable(ctrl, &mut ctrl.data().bound.lock()?)?;
     ctrl.alloc_admin_tag_set()?;
     // The timeouts of the commands that follow do the right thing in this state.
@@ -228,6 +244,7 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
 /// Resets the controller, from state `Resetting` to `Live`, or to `Dead` where that fails.
 pub(crate) fn reset(ctrl: &Controller<Nvme>) {
     if let Err(e) = try_reset(ctrl) {
+        let e = cause(ctrl, e);
         dev_err!(
             ctrl.device(),
             "reset failed ({e:?}); the controller is given up\n"
@@ -239,6 +256,8 @@ pub(crate) fn reset(ctrl: &Controller<Nvme>) {
         ctrl.mark_namespaces_dead();
         ctrl.unquiesce_io();
         ctrl.change_state(State::Dead);
+        // What multipath holds back until a path is live again fails with the last path.
+        ctrl.remove_namespaces();
     }
 }
 
