@@ -46,7 +46,11 @@ pub(crate) fn depth(cap: regs::CAP) -> Result<u16> {
 ///
 /// The admin queue works. It changes its interrupt on the way.
 pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<u16> {
-    let mut want = ctrl.request_io_queues(ctrl.data().max_io_queues)?;
+    let data = ctrl.data();
+    let mut want = ctrl.request_io_queues(data.max_io_queues)?;
+    // Doorbells may be further apart than the BAR has room for.
+    let pairs = regs::queue_pairs(&data.bar, ctrl.capabilities().into());
+    want = want.min(u16::try_from(pairs.saturating_sub(1)).unwrap_or(u16::MAX));
     while want > 0 {
         let count = spread_interrupts(ctrl, want)?;
         let created = create_count(ctrl, count)?;
@@ -146,7 +150,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     let mut hw = lock_unless_stopping(ctrl)?;
     let (pdev, hw) = hw.split();
     let lists = hw.lists.as_ref().ok_or(ENODEV)?;
-    let cap = regs::CAP::read(&data.bar)?;
+    let cap = regs::CAP::from(ctrl.capabilities());
     let stride = cap.doorbell_stride();
     let queue = Queue::new(pdev, ctrl, &data.bar, lists, qid, depth(cap)?, stride)?;
     data.queues.lock().push(queue.clone(), GFP_KERNEL)?;

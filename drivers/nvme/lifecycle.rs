@@ -72,6 +72,14 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
         );
         return Err(EINVAL);
     }
+    if regs::queue_pairs(&data.bar, cap) == 0 {
+        dev_err!(
+            ctrl.device(),
+            "CAP.DSTRD is {}: the admin queue's doorbells are beyond the end of BAR 0\n",
+            u8::from(cap.dstrd())
+        );
+        return Err(EINVAL);
+    }
     ctrl.set_capabilities(cap.into_raw(), io_depth);
     enabled.save_state();
 

@@ -116,6 +116,11 @@ impl CSTS {
     }
 }
 
+/// How many queue pairs have their doorbells in `bar`, the admin queue's included.
+pub(crate) fn queue_pairs(bar: &Bar0, cap: CAP) -> usize {
+    bar.len().saturating_sub(DOORBELLS) / (2 * cap.doorbell_stride())
+}
+
 /// Where the doorbells of queue pair `qid` are (NVMe over PCIe Transport Specification, section
 /// 3.1.2.1), which are `stride` bytes apart: the submission queue's tail, the completion queue's head.
 pub(crate) fn doorbells(qid: u16, stride: usize) -> (usize, usize) {

@@ -31,6 +31,13 @@ impl<T: Transport> Controller<T> {
         unsafe { (&raw const (*self.as_raw()).ctrl_config).read_volatile() }
     }
 
+    /// The Controller Capabilities register as [`Controller::set_capabilities`] gave it, or as
+    /// [`Controller::enable`] read it.
+    pub fn capabilities(&self) -> u64 {
+        // SAFETY: Initialised by `new`; written as one word.
+        unsafe { (&raw const (*self.as_raw()).cap).read_volatile() }
+    }
+
     /// Gives nvme-core the Controller Capabilities register, and the depth of the I/O queues.
     pub fn set_capabilities(&self, cap: u64, io_queue_depth: u16) {
         // SAFETY: Initialised by `new`; each is written as one word.
@@ -53,7 +60,11 @@ impl<T: Transport> Controller<T> {
     pub fn request_io_queues(&self, count: u16) -> Result<u16> {
         let mut granted = c_int::from(count);
         // SAFETY: Initialised by `new`.
-        to_result(unsafe { bindings::nvme_set_queue_count(self.as_raw(), &mut granted) })?;
+        match unsafe { bindings::nvme_set_queue_count(self.as_raw(), &mut granted) } {
+            // The status of a command that was called off.
+            ret if ret > 0 => return Err(EIO),
+            ret => to_result(ret)?,
+        }
         Ok(u16::try_from(granted)?.min(count))
     }
 
