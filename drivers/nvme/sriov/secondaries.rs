@@ -76,7 +76,8 @@ impl Secondaries {
     /// missing, it gives that back, and is reset.
     ///
     /// `None` if the controller has nothing to share out: its VFs have what they need. `ENOSPC`
-    /// if the resources are short, `ENXIO` if the controller knows not as many VFs.
+    /// if the resources are short, `ENXIO` if the controller knows not as many VFs, `EIO` if it
+    /// takes two of them for one.
     pub(super) fn assign(
         ctrl: &Controller<Nvme>,
         pdev: &pci::Device<Core<'_>>,
@@ -97,6 +98,15 @@ impl Secondaries {
                 return Err(ENXIO);
             };
             let scid = entry.scid.get();
+            let taken = |other: &Secondary| other.scid == scid;
+            if scid == inventory.caps.cntlid.get() || list.iter().any(taken) {
+                dev_err!(
+                    ctrl.device(),
+                    "VF {vf}: the Secondary Controller List gives it controller {scid:#x}, which \
+                     is another function's; the device's firmware is at fault\n"
+                );
+                return Err(EIO);
+            }
             let share = Share {
                 queues: entry.nvq.get(),
                 interrupts: entry.nvi.get(),
