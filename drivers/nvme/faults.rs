@@ -147,7 +147,7 @@ fn write_register(_: &(), reader: &mut UserSliceReader) -> Result {
 }
 
 fn write_gone(_: &(), reader: &mut UserSliceReader) -> Result {
-    let gone = parse(reader, |text| rule::number(text))?;
+    let gone = parse(reader, rule::number)?;
     GONE.store(gone != 0, Relaxed);
     Ok(())
 }
