@@ -57,11 +57,12 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let vectors = hw.vectors.insert(Vectors::alloc(pdev, 1, 1, 0)?);
 
     let cap = regs::CAP::read(&data.bar)?;
-    if cap.into_raw() == 0 && pdev.is_virtfn() {
-        dev_err!(
-            ctrl.device(),
-            "the VF is offline: have its PF bring it online (nvme virt-mgmt -a 9)\n"
-        );
+    if cap.into_raw() == 0 {
+        let why = match pdev.is_virtfn() {
+            true => "the VF is offline: have its PF bring it online (nvme virt-mgmt -a 9)",
+            false => "CAP reads as zero: is the device cut off?",
+        };
+        dev_err!(ctrl.device(), "{why}\n");
         return Err(ENODEV);
     }
     let io_depth = io_queues::depth(cap)?;
