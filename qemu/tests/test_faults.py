@@ -402,6 +402,7 @@ def test_all_ones_under_io(machine: Machine, driver: Driver,
 
 @pytest.mark.parametrize("clear, set, code, words", [
     (0xffff, 0, errno.EINVAL, "CAP.MQES is 0"),
+    (0xffff_ffff_ffff_ffff, 0, errno.ENODEV, "CAP reads as zero"),
     (0, 0xf << 32, errno.EINVAL, "CAP.DSTRD is 15"),
     (0, 0xf << 48, errno.ENODEV, "Minimum device page size"),
     (0xffff, 0x1, 0, ""),
@@ -658,8 +659,23 @@ def test_refused_queue(machine: Machine, driver: Driver, function: PhysicalFunct
 
 
 @pytest.mark.shape(Shape(vfs=0))
+def test_intx(machine: Machine, driver: Driver, function: PhysicalFunction) -> None:
+    """Without MSI-X and MSI, all queues share the interrupt line."""
+    function.unbind()
+    assert function.write("msi_bus", 0) == 0
+    assert function.bind(driver.name) == 0
+    check_works(machine, function, 1)
+    machine.run(f"nvme reset {function.device}")
+    check_works(machine, function, 1)
+    assert "IO-APIC" in machine.run("grep nvme0q /proc/interrupts").out
+    function.unbind()
+    assert function.write("msi_bus", 1) == 0
+    assert function.bind(driver.name) == 0
+    check_works(machine, function)
+
+
+@pytest.mark.shape(Shape(vfs=0))
 @pytest.mark.parametrize("properties, io_queues", [
-    ("max_ioqpairs=32,msix_qsize=33,mdts=0", 4),
     ("max_ioqpairs=32,msix_qsize=33,mdts=1", 4),
     ("max_ioqpairs=2,msix_qsize=33", 2),
     ("max_ioqpairs=32,msix_qsize=3", 2),
@@ -676,22 +692,6 @@ def test_small_controller(machine: Machine, driver: Driver, limits: None,
     check_works(machine, function, io_queues)
 
 
-@pytest.mark.shape(Shape(vfs=0))
-def test_intx(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
-    """Without MSI-X and MSI, all queues share the interrupt line."""
-    pf.unbind()
-    assert pf.write("msi_bus", 0) == 0
-    assert pf.bind(driver.name) == 0
-    check_works(machine, pf, 1)
-    machine.run(f"nvme reset {pf.device}")
-    check_works(machine, pf, 1)
-    assert "IO-APIC" in machine.run("grep nvme0q /proc/interrupts").out
-    pf.unbind()
-    assert pf.write("msi_bus", 1) == 0
-    assert pf.bind(driver.name) == 0
-    check_works(machine, pf)
-
-
 def replace(machine: Machine, properties: str) -> None:
     """Unplugs the controller, and plugs another one in."""
     for function in physical_functions(machine):
@@ -705,7 +705,7 @@ def replace(machine: Machine, properties: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["under I/O", "in a reset", "as VFs come"])
-def test_cut_off(machine: Machine, driver: Driver, function: PhysicalFunction,
+def test_cut_off(machine: Machine, function: PhysicalFunction,
                  moment: str) -> None:
     """The port above forwards nothing any more, neither memory nor configuration."""
     controller = function.live()
@@ -722,9 +722,9 @@ def test_cut_off(machine: Machine, driver: Driver, function: PhysicalFunction,
     machine.run("sleep 3")
     with cut_off(machine, function), within(machine, 12 * ADMIN_LIMIT):
         assert machine.finish(process, 12 * ADMIN_LIMIT) != 0
-        function.unbind()
-    assert not function.vfs
-    assert function.bind(driver.name) == 0
+        assert function.write("remove", 1) == 0
+    # What the PCI core has read meanwhile is not true: have it start anew.
+    machine.run("echo 1 > /sys/bus/pci/rescan")
     check_works(machine, function)
     assert function.set_vfs(2) == 0
     for vf in function.vfs:
@@ -752,18 +752,12 @@ def cut_off(machine: Machine, function: PhysicalFunction) -> Iterator[None]:
     write({offset: config[offset] for offset in registers})
 
 
-@pytest.mark.parametrize("moment", ["in a reset", "as VFs come"])
-def test_unplugged(machine: Machine, driver: Driver, function: PhysicalFunction,
-                   moment: str) -> None:
-    """The function is taken out at a bad moment."""
-    device = function.device
-    process = {
-        "in a reset": lambda: machine.spawn(
-            f"while nvme reset {device}; do true; done; false"),
-        "as VFs come": lambda: machine.spawn(
-            f"while echo 8 > {function.sysfs}/sriov_numvfs &&"
-            f" echo 0 > {function.sysfs}/sriov_numvfs; do true; done; false"),
-    }[moment]()
+# Not as VFs come: the kernel's sriov_numvfs_store() takes the device lock and then
+# the rescan lock, and its hot-unplug takes them in the other order.
+def test_unplugged_in_a_reset(machine: Machine,
+                              function: PhysicalFunction) -> None:
+    process = machine.spawn(
+        f"while nvme reset {function.device}; do true; done; false")
     machine.run("sleep 3")
     shape = machine.shape
     replace(machine, f"max_ioqpairs={shape.io_queues},"
