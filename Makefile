@@ -87,12 +87,18 @@ test: guest-modules
 test-debug:
 	+@$(MAKE) --no-print-directory test FLAVOUR=debug
 
+# Hours of use; goes on where it was interrupted.
+.PHONY: soak
+soak: modules
+	@qemu/soak $(SOAK)
+
 .PHONY: help
 help:
 	@echo 'make                 build nvme_rs.ko for the stock kernel'
 	@echo 'make run             boot a guest, use four VFs; RUN="arguments of qemu/run"'
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
+	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
 	@echo 'make check           format, lint, documentation; CHECKS="clippy unsafe" for some'
 	@echo 'make rust-analyzer   rust-project.json for editors'
 	@echo 'make clean           remove what was built here'
