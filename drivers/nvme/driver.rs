@@ -106,8 +106,11 @@ impl Driver for NvmeDriver {
             let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
-            let ctrl = Nvme::controller(dev, bound, bar)?;
-            ctrl.add()?;
+            let ctrl = Nvme::controller(dev, bound, bar)
+                .and_then(|ctrl| ctrl.add().map(|()| ctrl))
+                .inspect_err(|e| {
+                    dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");
+                })?;
             dev_info!(ctrl.device(), "pci function {}\n", dev.as_ref().name());
 
             if let Err(e) = lifecycle::start(&ctrl) {
