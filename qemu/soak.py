@@ -28,16 +28,16 @@ def say(text: str) -> None:
 
 def show(state: State) -> None:
     """Prints the table."""
-    print(f"\n{'phase':<8}  {'cycles':>11}  {'time':>9}  {'MemAvailable':>25}"
+    print(f"\n{'phase':<8}  {'cycles':>11}  {'time':>9}  {'Available':>25}"
           f"  {'SUnreclaim':>21}  {'legs':>4}")
     for phase in state.phases:
         legs = [leg for leg in phase.legs if leg.end]
-        memory = {name: "" for name in ("MemAvailable", "SUnreclaim")}
+        memory = {name: "" for name in ("Available", "SUnreclaim")}
         if legs and legs[-1].end:
             memory = {name: f"{legs[-1].start.memory[name]} to"
                             f" {legs[-1].end.memory[name]} KiB" for name in memory}
         print(f"{phase.name:<8}  {phase.done:>5}/{phase.total:<5}"
-              f"  {phase.seconds / 60:>5.1f} min  {memory['MemAvailable']:>25}"
+              f"  {phase.seconds / 60:>5.1f} min  {memory['Available']:>25}"
               f"  {memory['SUnreclaim']:>21}  {len(phase.legs):>4}")
     print(f"faults: {len(state.faults)}, seed {state.seed}\n")
 

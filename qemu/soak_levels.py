@@ -7,13 +7,15 @@ from machine import Machine
 from nvme import Driver, PhysicalFunction
 
 MEMORY = {
-    "MemAvailable": -16384,
+    "Available": -4096,
     "Slab": 4096,
     "SUnreclaim": 4096,
     "Percpu": 1024,
     "VmallocUsed": 1024,
 }
-"""How many KiB each figure of /proc/meminfo may change, up or (negative) down."""
+"""How many KiB of each may be there more, or (negative) less. All but the first are
+figures of /proc/meminfo. ``Available`` is its MemAvailable and the free pages on the
+CPUs' lists, which are megabytes, and not counted there."""
 MAPPINGS = 16
 """How many DMA mappings may be added: pages of the pools come with I/O."""
 OBJECTS = 400
@@ -26,7 +28,9 @@ sync; echo 3 > /proc/sys/vm/drop_caches
 for cache in /sys/kernel/slab/*/shrink; do echo 1 > $cache; done
 sleep 1
 while read -r name value _; do echo "memory ${name%:} $value"; done < /proc/meminfo
+awk '/ count:/ { pages += $2 } END { print "memory PerCPULists", 4 * pages }' /proc/zoneinfo
 while read -r name active _; do echo "objects $name $active"; done < /proc/slabinfo
+echo "objects vmalloc-areas $(grep -vc unpurged /proc/vmallocinfo)"
 threads=0
 for comm in /proc/[0-9]*/comm; do
 	read -r name < $comm && case $name in kworker*) ;; *) threads=$((threads + 1)) ;; esac
@@ -50,7 +54,7 @@ class Levels:
     """What there is of everything while the driver rests."""
 
     memory: dict[str, int] = field(default_factory=dict)
-    """KiB, by the names of /proc/meminfo."""
+    """KiB, by the names of /proc/meminfo, and more."""
     objects: dict[str, int] = field(default_factory=dict)
     """Objects in use, by slab cache."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -67,6 +71,10 @@ def measure(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Levels:
         kind, name, value = line.split()
         if value.isdigit():
             getattr(levels, kind)[name] = int(value)
+    memory = levels.memory
+    memory["Available"] = memory["MemAvailable"] + memory["PerCPULists"]
+    # Those of areas that are no more are kept for the next ones.
+    levels.objects.pop("vmap_area", None)
     held = pf.secondaries()
     for resource in ("num-virtual-queues", "num-virtual-interrupts"):
         levels.counts[f"VFs' {resource}"] = sum(entry[resource] for entry in held)

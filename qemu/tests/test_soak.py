@@ -58,7 +58,7 @@ def test_growth_in_the_guest_is_noticed(
     found = "\n".join(grown(before, measure(machine, driver, pf), 1))
     assert pf.set_vfs(0) == 0
     machine.run(f"rm /tmp/grown; kill {process}")
-    for name in ("MemAvailable: -", "threads: ", "interrupts: ", "/sys/kernel/irq: ",
+    for name in ("Available: -", "threads: ", "interrupts: ", "/sys/kernel/irq: ",
                  "/sys/class/nvme: ", "VFs' num-virtual-queues: 0, now "):
         assert name in found
 
