@@ -127,7 +127,12 @@ pub(crate) fn configure(
         return Err(ENODEV);
     }
 
-    let secondaries = Secondaries::assign(ctrl, pdev, num, &vfs.settings)?;
+    let secondaries = Secondaries::assign(ctrl, pdev, num, &vfs.settings).inspect_err(|e| {
+        // Whatever else can fail has been told of by now.
+        if *e == ENOMEM {
+            dev_err!(ctrl.device(), "cannot enable {num} VFs: out of memory\n");
+        }
+    })?;
     let functions = enable_functions(ctrl, pdev, num, secondaries.as_ref(), lock)?;
     announce(ctrl, pdev, num, secondaries.as_ref());
     vfs.enabled = Some(Vfs {
@@ -197,7 +202,15 @@ fn enable_functions(
             return detach(secondaries, vf);
         }
         let online = secondaries.map_or(Ok(()), |secondaries| secondaries.bring_online(vf));
-        if let Err(e) = online.and_then(|()| dev.sleep_before(pf)) {
+        let linked = online.and_then(|()| {
+            dev.sleep_before(pf).inspect_err(|e| {
+                dev_err!(
+                    ctrl.device(),
+                    "VF {vf}: cannot link its system sleep to the PF's: {e:?}\n"
+                );
+            })
+        });
+        if let Err(e) = linked {
             let _ = failure.cmpxchg(0, e.to_errno(), Full);
         }
     };
