@@ -133,6 +133,13 @@ impl Nvme {
     pub(crate) fn queue_pair(&self, qid: u16) -> Option<Arc<Queue>> {
         self.queues.lock().get(usize::from(qid)).cloned()
     }
+
+    /// The queue pairs by id, the admin queue first. Takes the lock for each, not in between, and
+    /// no memory: this is how a controller is stopped.
+    pub(crate) fn queue_pairs(&self) -> impl DoubleEndedIterator<Item = Arc<Queue>> + '_ {
+        let count = u16::try_from(self.queues.lock().len()).unwrap_or(u16::MAX);
+        (0..count).filter_map(|qid| self.queue_pair(qid))
+    }
 }
 
 #[vtable]

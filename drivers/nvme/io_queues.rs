@@ -62,9 +62,8 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<u16> {
             ctrl.device(),
             "only {created} of {count} I/O queues could be created\n"
         );
-        let queues = crate::lifecycle::snapshot(ctrl);
-        delete(ctrl, &queues);
-        for queue in queues.iter().skip(1) {
+        delete(ctrl);
+        for queue in ctrl.data().queue_pairs().skip(1) {
             queue.disable();
         }
         want = created;
@@ -192,12 +191,13 @@ impl AdminDone for Waiter {
     }
 }
 
-/// Deletes those of `queues` that are enabled I/O queues. Gives up when the time of one admin
+/// Deletes the I/O queues that are enabled. Gives up when the time of one admin
 /// command is over: the controller is disabled next anyway, which takes its queues too.
-pub(crate) fn delete(ctrl: &Controller<Nvme>, queues: &[Arc<Queue>]) {
+pub(crate) fn delete(ctrl: &Controller<Nvme>) {
     let mut left = Some(ctrl.admin_timeout());
     for command in [admin::delete_sq, admin::delete_cq] {
-        for queue in queues.iter().skip(1).rev().filter(|q| q.is_enabled()) {
+        let io = |queue: &Arc<Queue>| queue.qid() != 0 && queue.is_enabled();
+        for queue in ctrl.data().queue_pairs().rev().filter(io) {
             left = left.and_then(|limit| execute(ctrl, command(queue.qid()), limit));
         }
     }

@@ -22,8 +22,7 @@ use kernel::{
     device::Core,
     io::Io,
     pci,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 use kernel_ext::{
     nvme::{
@@ -149,15 +148,14 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
     }
     ctrl.quiesce_io();
 
-    let queues = snapshot(ctrl);
-    if let (false, Some(admin)) = (dead, queues.first()) {
-        io_queues::delete(ctrl, &queues);
+    if let (false, Some(admin)) = (dead, data.queue_pair(0)) {
+        io_queues::delete(ctrl);
         if ctrl.disable(shutdown).is_err() {
             dev_warn!(ctrl.device(), "the controller does not stop\n");
         }
         admin.poll();
     }
-    for queue in queues.iter().rev() {
+    for queue in data.queue_pairs().rev() {
         if queue.qid() == 0 && queue.is_enabled() {
             ctrl.quiesce_admin();
         }
@@ -167,7 +165,7 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
     hw.enabled = None;
 
     // What was completed, but not seen, before the rest is called off.
-    for queue in &queues {
+    for queue in data.queue_pairs() {
         queue.poll();
     }
     ctrl.cancel_all();
@@ -177,18 +175,6 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
         ctrl.unquiesce_io();
         ctrl.unquiesce_admin();
     }
-}
-
-/// The queue pairs as they are now; none if there is no memory to note them.
-pub(crate) fn snapshot(ctrl: &Controller<Nvme>) -> KVec<Arc<Queue>> {
-    let queues = ctrl.data().queues.lock();
-    let mut copy = KVec::new();
-    for queue in queues.iter() {
-        if copy.push(queue.clone(), GFP_KERNEL).is_err() {
-            break;
-        }
-    }
-    copy
 }
 
 /// Starts a new controller, up to the point where nvme-core looks for namespaces.
