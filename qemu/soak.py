@@ -26,6 +26,19 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - START:7.1f} s] {text}", flush=True)
 
 
+def inquire(machine: Machine) -> None:
+    """Has the log tell what there is, and what every task waits for."""
+    if machine.alive:
+        try:
+            machine.run("""
+                { ls -l /dev/nvme* /sys/class/nvme/*/ /sys/block
+                  grep . /sys/class/nvme/*/state /sys/class/nvme/*/*/ana_state
+                  cat /proc/interrupts; ps; } > /dev/ttyS0 2>&1
+                echo w > /proc/sysrq-trigger; sleep 2""")
+        except MachineError as error:
+            say(f"the guest does not tell what is wrong: {error}")
+
+
 def show(state: State) -> None:
     """Prints the table."""
     print(f"\n{'phase':<8}  {'cycles':>11}  {'time':>9}  {'Available':>25}"
@@ -78,6 +91,7 @@ def main() -> int:
         forget_memory(machine)
         soak(machine, Driver(machine, "nvme_rs"), state, path, say)
     except MachineError as error:
+        inquire(machine)
         text = "\n".join([str(error), *getattr(error, "__notes__", [])])
         state.faults.append(text)
         state.save(path)
