@@ -257,6 +257,8 @@ def fio_command(*disks: str, **options: object) -> str:
     common: dict[str, object] = {
         "ioengine": "io_uring", "direct": 1, "rw": "randwrite", "bs": "4k",
         "size": "8m", "iodepth": 32, "verify": "crc32c", "verify_fatal": 1,
+        # A disk that has just gone must not come back as a file in /dev.
+        "allow_file_create": 0,
         "output-format": "json",
     } | options
     arguments = [f"--{key}={value}" for key, value in common.items()]
