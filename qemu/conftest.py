@@ -95,6 +95,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--driver", default="nvme_rs", choices=("nvme_rs", "nvme"),
         help="the driver under test; nvme is the kernel's own")
+    parser.addoption(
+        "--every-allocation", action="store_true",
+        help="fail each of a thousand allocations, not only those near the driver")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fails the driver's memory allocations, one after the other.
+
+The kernel counts the allocations of a task, and fails the Nth of them (fail-nth,
+Documentation/fault-injection/fault-injection.rst). Only those count here that have
+the driver's code in their call stack: its own, and all that nvme-core, the block
+layer and the PCI core do for it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from image import MODULE_IN_GUEST
+from machine import Machine
+from nvme import Driver, PhysicalFunction
+
+DEEPEST = 32
+"""The most frames of a call stack that the kernel looks at."""
+_BATCH = 20
+"""How many steps are done by one command."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that the driver does, in shell commands for $FUNCTION and $DRIVER."""
+
+    name: str
+    before: str
+    """Makes the state that it begins with."""
+    command: str
+    """Does it, in the shell's own process, which is the one whose allocations fail."""
+    state: str
+    """Prints the state that it ends with, if it succeeds."""
+    after: str
+    """Undoes it; nothing fails."""
+    workers: bool = False
+    """Whether it is done by work queues too."""
+    around: str = ""
+    """The kernel's function whose allocations fail, if not those of the driver."""
+    without: str = "acpi_pci_irq_enable"
+    """A function that is to have all its memory."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation in which one allocation failed."""
+
+    number: int
+    """Which, from 1."""
+    count: int
+    """How many there were in the task that had most, up to the one that failed."""
+    status: int
+    """The exit status of the operation: whether it failed."""
+    error: str
+    """The errno's text, if it did."""
+    state: str
+    log: str
+    """What the kernel said, but for reports of the failed allocation."""
+    stack: tuple[str, ...]
+    """The functions that wanted the memory, innermost first; none if the caller
+    forbids the kernel to mention it."""
+
+    @property
+    def fired(self) -> bool:
+        """Whether there were as many allocations, so that one failed."""
+        return self.count == self.number
+
+    @property
+    def site(self) -> str:
+        """The driver's function that is nearest to the allocation."""
+        return next((name for name in self.stack if "[" in name), "")
+
+
+_FUNCTIONS = """
+state() {
+	for file in $FUNCTION/nvme/nvme*/state; do read -r state < $file && echo $state; done
+}
+count() {
+	read -r count < $FUNCTION/sriov_numvfs && echo "$count VFs"
+}
+vfs() {
+	[ "$(count)" != "$1 VFs" ] || return 0
+	[ "$(count)" = "0 VFs" ] || echo 0 > $FUNCTION/sriov_numvfs || exit 3
+	[ $1 = 0 ] || echo $1 > $FUNCTION/sriov_numvfs || exit 3
+}
+workers() {
+	for task in /proc/[0-9]*; do
+		read -r name < $task/comm && case $name in kworker/u*) echo $task ;; esac
+	done 2> /dev/null
+}
+"""
+_BOUND = "[ -e $FUNCTION/driver ] || echo $ADDRESS > $DRIVER/bind || exit 3; vfs"
+
+# In a process of its own, which begins with the number that it is to have.
+_LOAD = f"""
+	sh -c 'echo $0 > /proc/self/fail-nth; exec insmod {MODULE_IN_GUEST}' $number 2>&3 &
+	task=/proc/$!
+	while read -r _ _ ended _ < $task/stat && [ $ended != Z ]; do :; done
+	read -r left < $task/fail-nth
+	echo $left > /proc/self/fail-nth
+	wait $!
+"""
+
+OPERATIONS = {operation.name: operation for operation in (
+    Operation(
+        "load",
+        # Without a device, or that would be probed too, and that by others.
+        before="[ ! -e $DRIVER ] || rmmod ${DRIVER##*/} || exit 3;"
+               " echo 0 > /sys/bus/pci/drivers_autoprobe",
+        command=_LOAD,
+        state="[ ! -e $DRIVER ] || echo loaded",
+        after="echo 1 > /sys/bus/pci/drivers_autoprobe",
+        around="do_init_module",
+        without="kunit_module_notify",
+    ),
+    Operation(
+        "probe",
+        before="[ ! -e $FUNCTION/driver ] || echo $ADDRESS > $DRIVER/unbind",
+        command="echo $ADDRESS > $DRIVER/bind",
+        state="state",
+        after=":",
+    ),
+    Operation(
+        "enable",
+        before=_BOUND + " 0",
+        command="echo 2 > $FUNCTION/sriov_numvfs",
+        state="state; count",
+        after="vfs 0",
+    ),
+    Operation(
+        "disable",
+        before=_BOUND + " 2",
+        command="echo 0 > $FUNCTION/sriov_numvfs",
+        state="state; count",
+        after=":",
+    ),
+    Operation(
+        "reset",
+        before=_BOUND + " 2",
+        command="echo 1 > $FUNCTION/reset",
+        state="state",
+        # A controller that is given up comes back with its driver.
+        after="[ $(state) = live ] || echo $ADDRESS > $DRIVER/unbind",
+        workers=True,
+    ),
+    Operation(
+        "unbind",
+        before=_BOUND + " 1",
+        command="echo $ADDRESS > $DRIVER/unbind",
+        state="[ -e $FUNCTION/driver ] || [ -e $FUNCTION/virtfn0 ] || echo unbound",
+        after=":",
+    ),
+)}
+
+# fail-nth of this process reads 0 if it has fired, and N less those that there were
+# if not. The kernel's own threads of work queues count for themselves.
+_STEPS = """
+for number in $NUMBERS; do
+	@before
+	echo "allocation: $number" > /dev/kmsg
+	tasks=@tasks
+	for task in $tasks; do echo $number > $task/fail-nth; done 2> /dev/null
+	exec 3> /run/allocation
+	echo $number > /proc/self/fail-nth
+	{ @command
+	} 2>&3
+	status=$?
+	read -r left < /proc/self/fail-nth
+	echo 0 > /proc/self/fail-nth
+	for task in $tasks; do
+		read -r mine < $task/fail-nth && [ $mine -lt $left ] && left=$mine
+		echo 0 > $task/fail-nth
+	done 2> /dev/null
+	echo "allocation: end" > /dev/kmsg
+	[ $status != 0 ] || found=$( @state )
+	read -r error < /run/allocation
+	echo "$number;$left;$status;${error##*: };$(echo $found)"
+	error= found=
+	@after
+	[ $left = 0 ] || break
+done
+"""
+
+_REPORT = re.compile(
+    r"(FAULT_INJECTION: forcing a failure|vmalloc error: |page allocation failure).*?"
+    r" </TASK>(.*?Mem-Info:.*?pages hwpoisoned)?", re.DOTALL)
+_FRAME = re.compile(r"\] +(?!\?)([\w.$]+)\+0x[0-9a-f]+/0x[0-9a-f]+( \[\w+\])?$", re.MULTILINE)
+_ALLOCATORS = re.compile(
+    r"dump_stack|should_fail|__?kmalloc|kmem_cache_|k[vz]?alloc|__?alloc_pages|___slab|"
+    r"__slab|krealloc|kvrealloc|__vmalloc|vmalloc|alloc_frozen|get_free_page|kmemdup|kstrdup")
+
+
+def aim(machine: Machine, driver: Driver, operation: Operation,
+        depth: int = DEEPEST) -> None:
+    """Has only allocations counted for which the driver's code, or that of the
+    operation, is among the ``depth`` innermost functions. The module is loaded."""
+    # Not worth a step are the detectors' own notes, for which they have a reserve, and
+    # what ACPI's interpreter needs to find a legacy interrupt: it breaks, for good.
+    machine.run(f"""
+        set -e
+        bounds() {{
+            awk -v name=$1 '$3 == name {{ print "0x" $1; getline; print "0x" $1; exit }}' \\
+                /proc/kallsyms
+        }}
+        around="{operation.around}"
+        if [ $around ]; then
+            set -- $(bounds $around)
+        else
+            while read -r name size _ _ _ base _; do
+                [ $name != {driver.name} ] || break
+            done < /proc/modules
+            set -- $base $(printf '0x%x' $((base + size)))
+        fi
+        set -- $1 $2 $(bounds {operation.without})
+        for attributes in failslab fail_page_alloc; do
+            cd /sys/kernel/debug/$attributes
+            echo $1 > require-start
+            echo $2 > require-end
+            echo $3 > reject-start
+            echo $4 > reject-end
+            echo {depth} > stacktrace-depth
+            echo 0 > ignore-gfp-wait
+            echo 2 > verbose
+            echo 0 > verbose_ratelimit_interval_ms
+        done
+        echo 0 > min-order
+        echo 0 > ignore-gfp-highmem
+        for cache in /sys/kernel/slab/*; do
+            case $cache in
+            */kmemleak_*|*/debug_objects_*|*/Acpi-*) ;;
+            *) echo 1 > $cache/failslab ;;
+            esac
+        done
+        echo 1 > /sys/kernel/debug/failslab/cache-filter
+    """, timeout=120)
+
+
+def fail(machine: Machine, driver: Driver, pf: PhysicalFunction,
+         operation: Operation, numbers: Iterable[int]) -> Iterator[Step]:
+    """Does ``operation`` once for each of ``numbers``, while the allocation of this
+    number fails. Ends with a step in which there were not as many."""
+    left = list(numbers)
+    script = (f"ADDRESS={pf.address}\nFUNCTION={pf.sysfs}\n"
+              f"DRIVER=/sys/bus/pci/drivers/{driver.name}\n{_FUNCTIONS}{_STEPS}")
+    for place in ("before", "command", "state", "after"):
+        script = script.replace(f"@{place}", getattr(operation, place))
+    script = script.replace("@tasks", "$(workers)" if operation.workers else "")
+    while left:
+        batch, left = left[:_BATCH], left[_BATCH:]
+        machine.sync_log()
+        skip = len(machine.log.window())
+        listed = " ".join(map(str, batch))
+        said = machine.run(f"NUMBERS='{listed}'\n{script}", timeout=300).out
+        machine.sync_log()
+        logs = dict(re.findall(
+            r"allocation: (\d+)$(.*?)allocation: end$", machine.log.window()[skip:],
+            re.DOTALL | re.MULTILINE))
+        for line in said.splitlines():
+            number, rest, status, error, state = line.split(";")
+            log = logs[number]
+            report = _REPORT.search(log)
+            yield Step(
+                int(number), int(number) - int(rest), int(status), error, state,
+                _REPORT.sub("", log).strip(),
+                tuple(_stack(report.group())) if report else ())
+            if rest != "0":
+                return
+
+
+def _stack(report: str) -> Iterator[str]:
+    for name, module in _FRAME.findall(report):
+        if module or not _ALLOCATORS.match(name):
+            yield name + module
