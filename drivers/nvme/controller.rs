@@ -5,6 +5,7 @@
 use crate::{
     faults,
     lifecycle,
+    parameters,
     prp::{
         self,
         ListPool,
@@ -82,6 +83,9 @@ pub(crate) struct Nvme {
     pub(crate) pdev: ARef<pci::Device>,
     pub(crate) bound: Arc<BoundLock<Hardware>>,
     pub(crate) bar: Arc<Bar0>,
+    /// The module parameter when the controller was made: the block layer's tags are made once,
+    /// and each needs an entry.
+    pub(crate) io_queue_depth: u32,
     /// How many I/O queues there can be at most.
     pub(crate) max_io_queues: u16,
     /// The vector of I/O queue 1, if each I/O queue has its own; else 0.
@@ -116,6 +120,7 @@ impl Nvme {
                 pdev: function.into(),
                 bound,
                 bar,
+                io_queue_depth: parameters::io_queue_depth.value(),
                 max_io_queues,
                 first_io_vector: Atomic::new(0),
                 queues <- new_mutex!(KVec::new(), "Nvme::queues"),

@@ -8,6 +8,7 @@ use crate::{
         Nvme, //
     },
     lifecycle,
+    parameters,
     regs::MIN_SIZE,
     sriov, //
 };
@@ -231,8 +232,8 @@ impl Driver for NvmeDriver {
 
 /// Enables the VFs that the module parameter asks for. That they cannot be does not stop the PF.
 fn enable_vfs(ctrl: &Controller<Nvme>, dev: &Device<Core<'_>>) {
-    let want = crate::module_parameters::sriov_vfs.value();
-    let num = want.min(dev.total_vfs());
+    let want = parameters::sriov_vfs.value();
+    let num = u16::try_from(want).unwrap_or(u16::MAX).min(dev.total_vfs());
     if num == 0 || !dev.is_physfn() {
         return;
     }

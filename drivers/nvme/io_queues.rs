@@ -33,12 +33,10 @@ use kernel_ext::{
     sync::Completion,
 };
 
-/// The depth of the I/O queues, unless the controller has less.
-const DEPTH: u16 = 1024;
-
 /// How many entries the I/O queues of a controller with these capabilities have.
-pub(crate) fn depth(cap: regs::CAP) -> Result<u16> {
-    Ok(u16::try_from(cap.queue_entries().min(DEPTH.into()))?)
+pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: regs::CAP) -> Result<u16> {
+    let limit = ctrl.data().io_queue_depth;
+    Ok(u16::try_from(cap.queue_entries().min(limit))?)
 }
 
 /// Creates the I/O queues: one for each CPU, as far as controller and interrupts allow. Returns
@@ -151,7 +149,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     let lists = hw.lists.as_ref().ok_or(ENODEV)?;
     let cap = regs::CAP::from(ctrl.capabilities());
     let stride = cap.doorbell_stride();
-    let queue = Queue::new(pdev, ctrl, &data.bar, lists, qid, depth(cap)?, stride)?;
+    let queue = Queue::new(pdev, ctrl, &data.bar, lists, qid, depth(ctrl, cap)?, stride)?;
     data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
     Ok(queue)
 }

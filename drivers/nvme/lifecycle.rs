@@ -64,7 +64,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
         dev_err!(ctrl.device(), "{why}\n");
         return Err(ENODEV);
     }
-    let io_depth = io_queues::depth(cap)?;
+    let io_depth = io_queues::depth(ctrl, cap)?;
     if io_depth < 2 {
         dev_err!(
             ctrl.device(),

@@ -6,6 +6,7 @@
 //! - `controller`: the controller as nvme-core sees it.
 //! - `lifecycle`: how a controller is started, stopped and reset; `timeout`: what is done for a
 //!   command that does not come back.
+//! - `parameters`: the module's parameters.
 //! - `queue`: a submission and completion queue pair; `prp`: where a command's data is.
 //! - `sriov`: virtual functions, from the plan to the last one online.
 //! - `faults`: device faults on demand, in kernels with fault injection.
@@ -19,6 +20,7 @@ mod driver;
 mod faults;
 mod io_queues;
 mod lifecycle;
+mod parameters;
 mod prp;
 mod queue;
 mod regs;
@@ -59,10 +61,4 @@ module! {
     authors: ["The nvme-rs authors"],
     description: "NVM Express over PCIe, with SR-IOV",
     license: "GPL",
-    params: {
-        sriov_vfs: u16 {
-            default: 0,
-            description: "Number of virtual functions to enable when a physical function is probed",
-        },
-    },
 }

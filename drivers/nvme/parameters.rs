@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's parameters. Those that the kernel's own driver has, too, have its names, types,
+//! defaults and permissions.
+
+/// The smallest and largest depth of an I/O queue. Command identifiers have 12 bits for the tag.
+const IO_QUEUE_DEPTHS: core::ops::RangeInclusive<u32> = 2..=4095;
+
+kernel_ext::module_param! {
+    /// How many VFs to enable on each physical function that is probed.
+    pub(crate) sriov_vfs: u32 {
+        default: 0,
+        perm: 0o444,
+        description: "Number of virtual functions to enable when a physical function is probed",
+    }
+
+    /// The most entries of an I/O queue, for controllers that are probed from now on.
+    pub(crate) io_queue_depth: u32 {
+        default: 1024,
+        perm: 0o644,
+        check: |depth| IO_QUEUE_DEPTHS.contains(&depth),
+        description: "Entries of an I/O queue, from 2 to 4095",
+    }
+}

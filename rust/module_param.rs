@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module parameters that show in sysfs, may be writable there, and refuse bad values.
+//!
+//! Those of the kernel crate's `module!` are hidden and set once. These are parsed and printed by
+//! the kernel's own functions, so they take and show what those of a C module do.
+//!
+//! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
+
+use crate::bindings;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        AtomicType,
+        Relaxed, //
+    }, //
+};
+
+#[doc(hidden)]
+pub use kernel::module_param::KernelParam;
+
+mod private {
+    pub trait Sealed {}
+}
+
+/// A function of the kernel's that parses a string into what a parameter's `arg` points to.
+type Set = unsafe extern "C" fn(*const c_char, *const bindings::kernel_param) -> c_int;
+
+/// A function of the kernel's that prints what a parameter's `arg` points to.
+type Get = unsafe extern "C" fn(*mut c_char, *const bindings::kernel_param) -> c_int;
+
+/// The types that a parameter can have.
+///
+/// `SET` and `GET` want `arg` to point to a value of the type.
+pub trait ParamType: AtomicType + private::Sealed + 'static {
+    /// Flags of `struct kernel_param_ops`.
+    #[doc(hidden)]
+    const FLAGS: u32;
+    #[doc(hidden)]
+    const SET: Set;
+    #[doc(hidden)]
+    const GET: Get;
+    #[doc(hidden)]
+    fn load(value: &Atomic<Self>) -> Self;
+    #[doc(hidden)]
+    fn store(value: &Atomic<Self>, new: Self);
+}
+
+macro_rules! param_type {
+    ($ty:ty, $flags:expr, $set:ident, $get:ident) => {
+        impl private::Sealed for $ty {}
+
+        impl ParamType for $ty {
+            const FLAGS: u32 = $flags;
+            const SET: Set = bindings::$set;
+            const GET: Get = bindings::$get;
+
+            #[inline]
+            fn load(value: &Atomic<Self>) -> Self {
+                value.load(Relaxed)
+            }
+
+            #[inline]
+            fn store(value: &Atomic<Self>, new: Self) {
+                value.store(new, Relaxed);
+            }
+        }
+    };
+}
+
+param_type!(u32, 0, param_set_uint, param_get_uint);
+param_type!(i32, 0, param_set_int, param_get_int);
+param_type!(
+    bool,
+    bindings::KERNEL_PARAM_OPS_FL_NOARG,
+    param_set_bool,
+    param_get_bool
+);
+
+/// A module parameter; made by [`module_param!`](crate::module_param!).
+pub struct ModuleParam<T: ParamType> {
+    value: Atomic<T>,
+    check: fn(T) -> bool,
+}
+
+impl<T: ParamType> ModuleParam<T> {
+    /// `ops` of this parameter's `struct kernel_param`.
+    const OPS: bindings::kernel_param_ops = bindings::kernel_param_ops {
+        flags: T::FLAGS,
+        set: Some(set_callback::<T>),
+        get: Some(get_callback::<T>),
+        free: None,
+    };
+
+    #[doc(hidden)]
+    pub const fn new(default: T, check: fn(T) -> bool) -> Self {
+        Self {
+            value: Atomic::new(default),
+            check,
+        }
+    }
+
+    /// The value as it is now. Where it is writable in sysfs it may change at any time.
+    #[inline]
+    pub fn value(&self) -> T {
+        T::load(&self.value)
+    }
+
+    /// What the kernel has of the parameter: its `name`, and what its file in sysfs permits.
+    #[doc(hidden)]
+    pub const fn descriptor(&'static self, name: &'static CStr, perm: u16) -> KernelParam {
+        KernelParam::new(bindings::kernel_param {
+            name: kernel::str::as_char_ptr_in_const_context(name),
+            mod_: (&raw const bindings::__this_module).cast_mut(),
+            ops: &Self::OPS,
+            perm,
+            level: -1,
+            flags: 0,
+            __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
+                arg: core::ptr::from_ref(self).cast_mut().cast(),
+            },
+        })
+    }
+}
+
+/// Calls `f` with a copy of `param` whose `arg` is `value`, and with the parameter.
+///
+/// # Safety
+///
+/// `param` was made by [`ModuleParam::descriptor`] of a `ModuleParam<T>`.
+unsafe fn with_value<T: ParamType>(
+    value: &mut T,
+    param: *const bindings::kernel_param,
+    f: impl FnOnce(*const bindings::kernel_param) -> c_int,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let mut copy = unsafe { *param };
+    copy.__bindgen_anon_1.arg = core::ptr::from_mut(value).cast();
+    f(&copy)
+}
+
+/// # Safety
+///
+/// Only called for a parameter that [`ModuleParam::descriptor`] of a `ModuleParam<T>` describes,
+/// with its lock held, and with a string, or null if the type's flags allow it.
+unsafe extern "C" fn set_callback<T: ParamType>(
+    string: *const c_char,
+    param: *const bindings::kernel_param,
+) -> c_int {
+    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
+    let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<ModuleParam<T>>() };
+    let mut value = this.value();
+    // SAFETY: By the contract of this function; `SET` writes a `T`.
+    let ret = unsafe { with_value(&mut value, param, |param| T::SET(string, param)) };
+    if to_result(ret).is_err() {
+        return ret;
+    }
+    if !(this.check)(value) {
+        return EINVAL.to_errno();
+    }
+    T::store(&this.value, value);
+    0
+}
+
+/// # Safety
+///
+/// Only called for a parameter that [`ModuleParam::descriptor`] of a `ModuleParam<T>` describes,
+/// with a page to write to.
+unsafe extern "C" fn get_callback<T: ParamType>(
+    buffer: *mut c_char,
+    param: *const bindings::kernel_param,
+) -> c_int {
+    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
+    let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<ModuleParam<T>>() };
+    let mut value = this.value();
+    // SAFETY: By the contract of this function; `GET` reads a `T`.
+    unsafe { with_value(&mut value, param, |param| T::GET(buffer, param)) }
+}
+
+/// The bytes of `text`, for section `.modinfo`; `N` is its length.
+#[doc(hidden)]
+pub const fn modinfo<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut i = 0;
+    while i < N {
+        bytes[i] = text.as_bytes()[i];
+        i += 1;
+    }
+    bytes
+}
+
+/// Declares parameters of a loadable module, each a static [`ModuleParam`] of its name.
+///
+/// `perm` is the mode of the file in `/sys/module/MODULE/parameters`. A value that `check`, if
+/// there is one, does not hold for is refused with `EINVAL`. The types are [`ParamType`]'s.
+///
+/// ```ignore
+/// kernel_ext::module_param! {
+///     /// How many turns to take.
+///     pub(crate) turns: u32 {
+///         default: 4,
+///         perm: 0o644,
+///         check: |n| n > 0,
+///         description: "Number of turns, at least 1",
+///     }
+/// }
+/// ```
+///
+/// [`ModuleParam`]: module_param::ModuleParam
+/// [`ParamType`]: module_param::ParamType
+#[macro_export]
+macro_rules! module_param {
+    // What modinfo calls the types.
+    (@type u32) => { "uint" };
+    (@type i32) => { "int" };
+    (@type bool) => { "bool" };
+
+    ($(
+        $(#[$attr:meta])*
+        $vis:vis $name:ident: $ty:ident {
+            default: $default:expr,
+            perm: $perm:expr,
+            $(check: $check:expr,)?
+            description: $description:literal,
+        }
+    )*) => {$(
+        $(#[$attr])*
+        #[allow(non_upper_case_globals)]
+        $vis static $name: $crate::module_param::ModuleParam<$ty> = {
+            #[allow(unused_variables)]
+            let check: fn($ty) -> bool = |_| true;
+            $(let check: fn($ty) -> bool = $check;)?
+            $crate::module_param::ModuleParam::new($default, check)
+        };
+
+        const _: () = {
+            const TYPE: &str = ::core::concat!(
+                "parmtype=", ::core::stringify!($name), ":", $crate::module_param!(@type $ty), "\0"
+            );
+            const DESCRIPTION: &str = ::core::concat!(
+                "parm=", ::core::stringify!($name), ":", $description, "\0"
+            );
+
+            #[link_section = ".modinfo"]
+            #[used(compiler)]
+            static MODINFO_TYPE: [u8; TYPE.len()] = $crate::module_param::modinfo(TYPE);
+            #[link_section = ".modinfo"]
+            #[used(compiler)]
+            static MODINFO_DESCRIPTION: [u8; DESCRIPTION.len()] =
+                $crate::module_param::modinfo(DESCRIPTION);
+
+            #[link_section = "__param"]
+            #[used(compiler)]
+            static DESCRIPTOR: $crate::module_param::KernelParam = {
+                const NAME: &str = ::core::concat!(::core::stringify!($name), "\0");
+                match ::core::ffi::CStr::from_bytes_with_nul(NAME.as_bytes()) {
+                    Ok(name) => $name.descriptor(name, $perm),
+                    Err(_) => ::core::panic!("a parameter's name has no NUL"),
+                }
+            };
+        };
+    )*};
+}
