@@ -152,6 +152,17 @@ def driver(request: pytest.FixtureRequest, machine: Machine) -> Driver:
 
 
 @pytest.fixture
+def unloaded(machine: Machine, driver: Driver) -> Iterator[Driver]:
+    """The driver under test, not loaded, and loaded with its defaults in the end."""
+    driver.unload()
+    yield driver
+    if machine.alive:
+        if driver.loaded:
+            driver.unload()
+        driver.load()
+
+
+@pytest.fixture
 def pf(machine: Machine, driver: Driver) -> PhysicalFunction:
     """The first physical function: bound, live, and without VFs."""
     found = physical_functions(machine)[0]

@@ -14,6 +14,13 @@ kernel_ext::module_param! {
         description: "Number of virtual functions to enable when a physical function is probed",
     }
 
+    /// Whether interrupts are handled in threads; not if 0. For interrupts requested from now on.
+    pub(crate) use_threaded_interrupts: i32 {
+        default: 0,
+        perm: 0o444,
+        description: "Handle interrupts in kernel threads, if not 0",
+    }
+
     /// The most entries of an I/O queue, for controllers that are probed from now on.
     pub(crate) io_queue_depth: u32 {
         default: 1024,

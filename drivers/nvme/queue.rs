@@ -13,6 +13,7 @@ use self::{
 use crate::{
     controller::Nvme,
     faults,
+    parameters,
     prp::ListPool,
     regs::{
         self,
@@ -145,7 +146,8 @@ impl Queue {
         vector: u32,
     ) -> Result {
         let name = CString::try_from_fmt(fmt!("nvme{}q{}", ctrl.instance(), self.qid))?;
-        self.cq.request(vectors, vector, &name)?;
+        let threaded = parameters::use_threaded_interrupts.value() != 0;
+        self.cq.request(vectors, vector, &name, threaded)?;
         self.enabled.store(true, Release);
         Ok(())
     }

@@ -3,7 +3,6 @@
 
 import errno
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,17 +12,6 @@ from nvme import Driver, controllers, disk, fio, physical_functions, write
 OURS = "nvme_rs"
 OWN = {"sriov_vfs"}
 """What the kernel's own driver does not have."""
-
-
-@pytest.fixture
-def unloaded(machine: Machine, driver: Driver) -> Iterator[Driver]:
-    """The driver under test, not loaded, and loaded with its defaults in the end."""
-    driver.unload()
-    yield driver
-    if machine.alive:
-        if driver.loaded:
-            driver.unload()
-        driver.load()
 
 
 def folder(name: str) -> str:

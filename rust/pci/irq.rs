@@ -76,8 +76,8 @@ impl Drop for Vectors {
 
 /// What an interrupt does.
 pub trait Handler: Send + 'static {
-    /// Handles the interrupt, in hard interrupt context. Never runs beside itself, nor beside
-    /// [`IrqCell::with`].
+    /// Handles the interrupt, in hard interrupt context or in the interrupt's thread. Never runs
+    /// beside itself, nor beside [`IrqCell::with`].
     fn handle(&mut self) -> IrqReturn;
 }
 
@@ -119,10 +119,18 @@ impl<H: Handler> IrqCell<H> {
         Ok(Self { inner })
     }
 
-    /// Registers the handler for vector `index`, as `name` in `/proc/interrupts`.
+    /// Registers the handler for vector `index`, as `name` in `/proc/interrupts`. If `threaded`,
+    /// it runs in a kernel thread of that name, and the interrupt only wakes that up.
     ///
-    /// `EBUSY` if it is registered already, `EINVAL` if there is no such vector.
-    pub fn request(&self, vectors: &Arc<Vectors>, index: u32, name: &CStr) -> Result {
+    /// `EBUSY` if it is registered already, or if it is threaded and shares its interrupt with a
+    /// device's handler that is not; `EINVAL` if there is no such vector.
+    pub fn request(
+        &self,
+        vectors: &Arc<Vectors>,
+        index: u32,
+        name: &CStr,
+        threaded: bool,
+    ) -> Result {
         let mut line = self.inner.line.lock();
         if line.is_some() {
             return Err(EBUSY);
@@ -131,14 +139,23 @@ impl<H: Handler> IrqCell<H> {
         // SAFETY: `dev` is valid and has its vectors, as `vectors` is alive.
         let irq = unsafe { bindings::pci_irq_vector(dev, index) };
         let irq = u32::try_from(irq).map_err(|_| EINVAL)?;
+        // The state cannot be looked at beside the thread to find out whether the interrupt is the
+        // device's. So there is no function of ours for hard interrupt context, and the kernel
+        // keeps a level-triggered interrupt masked until the thread is done with it.
+        let callback: bindings::irq_handler_t = Some(handle_callback::<H>);
+        let (handler, thread) = if threaded {
+            (None, callback)
+        } else {
+            (callback, None)
+        };
         // SAFETY: `inner` is pinned on the heap and freed only after `free`, see `drop`; if the
         // cell is leaked, it stays. `name` is copied by the callee.
         to_result(unsafe {
             bindings::pci_request_irq(
                 dev,
                 index,
-                Some(handle_callback::<H>),
-                None,
+                handler,
+                thread,
                 self.dev_id(),
                 c"%s".as_char_ptr(),
                 name.as_char_ptr(),
@@ -166,7 +183,8 @@ impl<H: Handler> IrqCell<H> {
     pub fn with<R>(&self, f: impl FnOnce(&mut H) -> R) -> R {
         let line = self.inner.line.lock();
         if let Some(l) = &*line {
-            // SAFETY: The interrupt is ours while `line` is `Some`. Waits for a running handler.
+            // SAFETY: The interrupt is ours while `line` is `Some`. Waits for a running handler,
+            // and for its thread.
             unsafe { bindings::disable_irq(l.irq) };
         }
         // SAFETY: The handler does not run: its interrupt is disabled or it has none. Other
@@ -197,8 +215,9 @@ extern "C" fn handle_callback<H: Handler>(
     // SAFETY: `dev_id` is the `Inner<H>` that `request` passed, alive until `free`. Only the cell
     // of `handler` is touched here.
     let handler = unsafe { (*dev_id.cast::<Inner<H>>().cast_const()).handler.get() };
-    // SAFETY: One handler of a line runs at a time, `with` disables the line first, and `request`
-    // and `free` hold the lock that `with` needs.
+    // SAFETY: One handler of a line runs at a time, in interrupt context or in the line's one
+    // thread; `with` disables the line first, and `request` and `free` hold the lock that `with`
+    // needs.
     let handler = unsafe { &mut *handler };
     bindings::irqreturn(handler.handle() as c_uint)
 }
