@@ -13,6 +13,7 @@ mod command;
 mod controller;
 #[cfg(NVME_RS_FAULTS)]
 mod data;
+mod io_queues;
 mod ops;
 mod queue;
 mod request;
@@ -33,6 +34,7 @@ pub use self::{
         Limits,
         State, //
     },
+    io_queues::IoQueues,
     request::{
         InFlight,
         Prepared,

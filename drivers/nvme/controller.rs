@@ -4,6 +4,7 @@
 
 use crate::{
     faults,
+    io_queues,
     lifecycle,
     parameters,
     prp::{
@@ -27,10 +28,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         Mutex, //
     }, //
@@ -88,8 +85,6 @@ pub(crate) struct Nvme {
     pub(crate) io_queue_depth: u32,
     /// How many I/O queues there can be at most.
     pub(crate) max_io_queues: u16,
-    /// The vector of I/O queue 1, if each I/O queue has its own; else 0.
-    pub(crate) first_io_vector: Atomic<u32>,
     /// The queue pairs by id. Filled in order, and emptied when the device is unbound: they hold
     /// the controller.
     #[pin]
@@ -106,7 +101,7 @@ impl Nvme {
         bound: Arc<BoundLock<Hardware>>,
         bar: Arc<Bar0>,
     ) -> Result<ARef<Controller<Self>>> {
-        let max_io_queues = u16::try_from(kernel::cpu::nr_cpu_ids())?;
+        let max_io_queues = io_queues::most()?;
         let limits = Limits {
             max_bytes: prp::MAX_BYTES,
             max_segments: u32::try_from(MAX_SEGMENTS)?,
@@ -122,7 +117,6 @@ impl Nvme {
                 bar,
                 io_queue_depth: parameters::io_queue_depth.value(),
                 max_io_queues,
-                first_io_vector: Atomic::new(0),
                 queues <- new_mutex!(KVec::new(), "Nvme::queues"),
                 vfs <- new_mutex!(Virtualization::default(), "Nvme::vfs"),
             }),
@@ -181,13 +175,6 @@ impl Transport for Nvme {
 
     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {
         ctrl.data().queue_pair(qid)
-    }
-
-    fn first_io_vector(ctrl: &Controller<Self>) -> Option<u32> {
-        match ctrl.data().first_io_vector.load(Relaxed) {
-            0 => None,
-            vector => Some(vector),
-        }
     }
 
     #[inline]

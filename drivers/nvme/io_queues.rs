@@ -8,23 +8,23 @@ use crate::{
         Nvme, //
     },
     queue::Queue,
+    queue_kinds::QueueKinds,
     regs,
     spec::admin, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    },
+    sync::Arc,
     time::Jiffies, //
 };
 use kernel_ext::{
+    block::mq,
     nvme::{
         AdminDone,
         Command,
         CommandStatus,
-        Controller, //
+        Controller,
+        IoQueues, //
     },
     pci::{
         irq::Vectors,
@@ -39,21 +39,37 @@ pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: regs::CAP) -> Result<u16> {
     Ok(u16::try_from(cap.queue_entries().min(limit))?)
 }
 
-/// Creates the I/O queues: one for each CPU, as far as controller and interrupts allow. Returns
-/// how many there are; none if the controller refuses to have any.
+/// How many I/O queues a controller has at most that is probed now.
+pub(crate) fn most() -> Result<u16> {
+    let cpus = u16::try_from(mq::possible_queues())?;
+    Ok(QueueKinds::wanted(None).most(cpus))
+}
+
+/// Creates the I/O queues: one for each CPU, and for those that reads or writes have to
+/// themselves, as far as controller and interrupts allow. Returns what there is; nothing if the
+/// controller refuses to have any.
 ///
 /// The admin queue works. It changes its interrupt on the way.
-pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<u16> {
+pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     let data = ctrl.data();
-    let mut want = ctrl.request_io_queues(data.max_io_queues)?;
+    let kinds = QueueKinds::wanted(ctrl.io_queue_kinds());
+    let cpus = u16::try_from(mq::possible_queues())?;
+    let mut want = ctrl.request_io_queues(kinds.most(cpus).min(data.max_io_queues))?;
     // Doorbells may be further apart than the BAR has room for.
     let pairs = regs::queue_pairs(&data.bar, ctrl.capabilities().into());
     want = want.min(u16::try_from(pairs.saturating_sub(1)).unwrap_or(u16::MAX));
     while want > 0 {
-        let count = spread_interrupts(ctrl, want)?;
-        let created = create_count(ctrl, count)?;
+        let queues = spread_interrupts(ctrl, kinds, want)?;
+        let count = queues.total();
+        let created = create_all(ctrl, &queues)?;
         if created == count {
-            return Ok(count);
+            dev_info!(
+                ctrl.device(),
+                "{}/{} default/read queues\n",
+                queues.default,
+                queues.read
+            );
+            return Ok(queues);
         }
         // The controller has less than it said: spread the interrupts over what there is.
         dev_warn!(
@@ -67,12 +83,12 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<u16> {
         want = created;
     }
     ctrl.set_queue_count(1);
-    Ok(0)
+    Ok(IoQueues::default())
 }
 
-/// Allocates interrupt vectors for the admin queue and `want` I/O queues. Returns for how many I/O
-/// queues they are.
-fn spread_interrupts(ctrl: &Controller<Nvme>, want: u16) -> Result<u16> {
+/// Allocates interrupt vectors for the admin queue and up to `want` I/O queues. Returns which I/O
+/// queues they suffice for.
+fn spread_interrupts(ctrl: &Controller<Nvme>, kinds: QueueKinds, want: u16) -> Result<IoQueues> {
     let data = ctrl.data();
     let mut hw = lock_unless_stopping(ctrl)?;
     let admin = data.queue_pair(0).ok_or(ENODEV)?;
@@ -84,22 +100,11 @@ fn spread_interrupts(ctrl: &Controller<Nvme>, want: u16) -> Result<u16> {
         return Err(ENODEV);
     }
     hw.vectors = None;
-    let vectors = hw
-        .vectors
-        .insert(Vectors::alloc(pdev, 1, u32::from(want).wrapping_add(1), 1)?);
-    let count = match u16::try_from(vectors.count())? {
-        // All queues share the one vector; more than one I/O queue would gain nothing.
-        1 => {
-            data.first_io_vector.store(0, Relaxed);
-            1
-        }
-        n => {
-            data.first_io_vector.store(1, Relaxed);
-            n.wrapping_sub(1).min(want)
-        }
-    };
+    let most = u32::from(kinds.vectors(want)).wrapping_add(1);
+    let vectors = Vectors::alloc_sets(pdev, 1, most, 1, |count| kinds.sets(count))?;
+    let vectors = hw.vectors.insert(vectors);
     admin.enable(ctrl, vectors, 0)?;
-    Ok(count)
+    Ok(kinds.divide(want, vectors.count().saturating_sub(1)))
 }
 
 /// The hardware, unless it is being stopped: whoever stops it waits for commands that are ours.
@@ -111,15 +116,15 @@ fn lock_unless_stopping(ctrl: &Controller<Nvme>) -> Result<BoundGuard<'_, Hardwa
     Ok(hw)
 }
 
-/// Creates I/O queues 1 to `count`. Returns how many the controller accepted.
-fn create_count(ctrl: &Controller<Nvme>, count: u16) -> Result<u16> {
+/// Creates `queues`. Returns how many the controller accepted.
+fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
     let mut created = 0;
-    for qid in 1..=count {
+    for qid in 1..=queues.total() {
         let queue = allocate(ctrl, qid)?;
         queue.clear()?;
-        let vector = match ctrl.data().first_io_vector.load(Relaxed) {
-            0 => 0,
-            first => u16::try_from(first)?.wrapping_add(qid).wrapping_sub(1),
+        let vector = match queues.first_vector {
+            None => 0,
+            Some(first) => u16::try_from(first)?.wrapping_add(qid).wrapping_sub(1),
         };
         if let Err(status) = create_pair(ctrl, &queue, vector)? {
             dev_warn!(
@@ -212,11 +217,11 @@ fn execute(ctrl: &Controller<Nvme>, command: Command, limit: Jiffies) -> Option<
     waiter.completion.wait_io_timeout(limit)
 }
 
-/// Fits the block layer's idea of the I/O queues to `count`, after a reset. The queues are frozen.
-pub(crate) fn update(ctrl: &Controller<Nvme>, count: u16) -> Result {
-    if !ctrl.has_io_tag_set() {
-        return ctrl.alloc_io_tag_set();
+/// Fits the block layer's idea of the I/O queues to `queues`, after a reset. They are frozen.
+pub(crate) fn update(ctrl: &Controller<Nvme>, queues: IoQueues) -> Result {
+    if ctrl.io_queue_kinds().is_none() {
+        return ctrl.alloc_io_tag_set(queues);
     }
     let _hw = lock_unless_stopping(ctrl)?;
-    ctrl.update_io_queues(count)
+    ctrl.update_io_queues(queues)
 }

@@ -202,15 +202,14 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
         return Err(EBUSY);
     }
     ctrl.init_finish(false)?;
-    match io_queues::create(ctrl)? {
-        0 => dev_warn!(
+    let queues = io_queues::create(ctrl)?;
+    if queues.total() > 0 {
+        ctrl.alloc_io_tag_set(queues)?;
+    } else {
+        dev_warn!(
             ctrl.device(),
             "no I/O queues: only administration is possible\n"
-        ),
-        count => {
-            ctrl.alloc_io_tag_set()?;
-            dev_info!(ctrl.device(), "I/O queues: {count}\n");
-        }
+        );
     }
     if !ctrl.change_state(State::Live) {
         return Err(ENODEV);
@@ -276,11 +275,11 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     }
     ctrl.init_finish(was_suspended)?;
 
-    let count = io_queues::create(ctrl)?;
-    if count > 0 {
+    let queues = io_queues::create(ctrl)?;
+    if queues.total() > 0 {
         ctrl.unquiesce_io();
         ctrl.wait_freeze();
-        io_queues::update(ctrl, count)?;
+        io_queues::update(ctrl, queues)?;
         ctrl.unfreeze();
     } else {
         dev_warn!(

@@ -8,6 +8,7 @@
 //!   command that does not come back.
 //! - `parameters`: the module's parameters.
 //! - `queue`: a submission and completion queue pair; `prp`: where a command's data is.
+//! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
 //! - `sriov`: virtual functions, from the plan to the last one online.
 //! - `faults`: device faults on demand, in kernels with fault injection.
 //! - `regs`, `spec`: registers and data structures of the NVM Express specifications.
@@ -23,6 +24,7 @@ mod lifecycle;
 mod parameters;
 mod prp;
 mod queue;
+mod queue_kinds;
 mod regs;
 mod spec;
 mod sriov;

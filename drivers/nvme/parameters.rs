@@ -3,6 +3,8 @@
 //! The module's parameters. Those that the kernel's own driver has, too, have its names, types,
 //! defaults and permissions.
 
+use kernel_ext::block::mq;
+
 /// The smallest and largest depth of an I/O queue. Command identifiers have 12 bits for the tag.
 const IO_QUEUE_DEPTHS: core::ops::RangeInclusive<u32> = 2..=4095;
 
@@ -27,5 +29,13 @@ kernel_ext::module_param! {
         perm: 0o644,
         check: |depth| IO_QUEUE_DEPTHS.contains(&depth),
         description: "Entries of an I/O queue, from 2 to 4095",
+    }
+
+    /// How many I/O queues are for all but reads; 0 if reads share them. A reset applies it.
+    pub(crate) write_queues: u32 {
+        default: 0,
+        perm: 0o644,
+        check: |count| count <= mq::possible_queues(),
+        description: "Number of queues for writes; if 0, reads and writes share queues",
     }
 }

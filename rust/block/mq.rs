@@ -5,6 +5,8 @@
 //! C headers: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h),
 //! [`include/linux/blk-mq-dma.h`](srctree/include/linux/blk-mq-dma.h)
 
+use crate::bindings;
+
 mod map;
 mod status;
 
@@ -20,3 +22,10 @@ pub use self::{
         TimerAction, //
     }, //
 };
+
+/// How many queues can be of use: one for each CPU that there may be, but for those that are
+/// isolated from managed interrupts.
+pub fn possible_queues() -> u32 {
+    // SAFETY: No preconditions; 0 is no limit.
+    unsafe { bindings::blk_mq_num_possible_queues(0) }
+}

@@ -9,6 +9,7 @@ mod setup;
 use super::{
     ops,
     tags::TagTable,
+    IoQueues,
     Transport, //
 };
 use crate::{
@@ -24,6 +25,7 @@ use kernel::{
     device,
     error::to_result,
     new_mutex,
+    new_spinlock,
     prelude::*,
     sync::{
         aref::{
@@ -36,7 +38,8 @@ use kernel::{
             Relaxed, //
         },
         Arc,
-        Mutex, //
+        Mutex,
+        SpinLock, //
     },
     types::Opaque, //
 };
@@ -121,6 +124,9 @@ pub struct Controller<T: Transport> {
     /// What of nvme-core is set up. Never taken while a request is waited for, but for teardown.
     #[pin]
     made: Mutex<Made>,
+    /// What the I/O tag set's queues are for. Written with `made` locked.
+    #[pin]
+    pub(super) io_queues: SpinLock<IoQueues>,
     #[pin]
     data: T,
 }
@@ -172,6 +178,7 @@ impl<T: Transport> Controller<T> {
                 segments: SegmentPool::new()?,
                 tags: TagTable::new(queues)?,
                 made <- new_mutex!(Made::default(), "Controller::made"),
+                io_queues <- new_spinlock!(IoQueues::default(), "Controller::io_queues"),
                 data <- data,
             }),
             GFP_KERNEL,

@@ -201,15 +201,9 @@ unsafe extern "C" fn exit_request_callback<T: Transport>(
 ///
 /// Only called by the block layer, with a tag set of transport `T`.
 unsafe extern "C" fn map_queues_callback<T: Transport>(set: *mut bindings::blk_mq_tag_set) {
-    // SAFETY: By the contract of this function; the default map always exists.
-    unsafe {
-        let ctrl = Controller::<T>::from_raw((*set).driver_data.cast());
-        let map = &raw mut (*set).map[0];
-        (*map).nr_queues = (*set).nr_hw_queues;
-        (*map).queue_offset = 0;
-        match T::first_io_vector(ctrl) {
-            Some(vector) => bindings::blk_mq_map_hw_queues(map, ctrl.dma_device(), vector),
-            None => bindings::blk_mq_map_queues(map),
-        }
-    }
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw((*set).driver_data.cast()) };
+    let queues = *ctrl.io_queues.lock();
+    // SAFETY: By the contract of this function.
+    unsafe { queues.map(ctrl, set) };
 }

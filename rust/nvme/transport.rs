@@ -55,10 +55,6 @@ pub trait Transport: Sized + Send + Sync + 'static {
     /// The queue pair `qid`; 0 is the admin queue. `None` if there is no such.
     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Self::Queue>>;
 
-    /// The interrupt vector of I/O queue 1, if the I/O queues have one each, in order, spread
-    /// over the CPUs; else queues are shared out without regard to interrupts.
-    fn first_io_vector(ctrl: &Controller<Self>) -> Option<u32>;
-
     /// Sends `rq` on `queue`. The doorbell may be left for later unless `last`. May not sleep.
     fn queue_rq(
         ctrl: &Controller<Self>,

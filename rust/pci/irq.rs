@@ -43,12 +43,27 @@ impl Vectors {
         max: u32,
         pre_vectors: u32,
     ) -> Result<Arc<Vectors>> {
+        Self::alloc_sets(dev, min, max, pre_vectors, |spread| [spread, 0, 0, 0])
+    }
+
+    /// As [`Vectors::alloc`], with the vectors after the first `pre_vectors` in sets, each of which
+    /// is spread over all CPUs. `sets` is asked how to divide so many vectors, perhaps several
+    /// times; what it asks for beyond that it does not get.
+    pub fn alloc_sets<F: FnMut(u32) -> Sets>(
+        dev: &Device<Bound>,
+        min: u32,
+        max: u32,
+        pre_vectors: u32,
+        mut sets: F,
+    ) -> Result<Arc<Vectors>> {
         let mut affinity = bindings::irq_affinity {
             pre_vectors,
+            calc_sets: Some(sets_callback::<F>),
+            priv_: (&raw mut sets).cast(),
             ..Default::default()
         };
         let flags = bindings::PCI_IRQ_ALL_TYPES | bindings::PCI_IRQ_AFFINITY;
-        // SAFETY: `as_raw` is valid; `affinity` is only read and written during the call.
+        // SAFETY: `as_raw` is valid; `affinity` and `sets` are only used during the call.
         let ret = unsafe {
             bindings::pci_alloc_irq_vectors_affinity(as_raw(dev), min, max, flags, &mut affinity)
         };
@@ -63,6 +78,32 @@ impl Vectors {
     /// How many vectors there are; at least one.
     pub fn count(&self) -> u32 {
         self.len
+    }
+}
+
+/// The sizes of sets of vectors.
+pub type Sets = [u32; bindings::IRQ_AFFINITY_MAX_SETS as usize];
+
+/// # Safety
+///
+/// Only called by the interrupt core, with the `irq_affinity` of a call of [`Vectors::alloc_sets`]
+/// with an `F` that is under way.
+unsafe extern "C" fn sets_callback<F: FnMut(u32) -> Sets>(
+    affinity: *mut bindings::irq_affinity,
+    vectors: c_uint,
+) {
+    // SAFETY: By the contract of this function; `alloc_sets` has set `priv_`, and does not touch
+    // what it points to.
+    let (affinity, sets) = unsafe { (&mut *affinity, &mut *(*affinity).priv_.cast::<F>()) };
+    let mut left = vectors;
+    affinity.nr_sets = 0;
+    for size in sets(vectors) {
+        let size = size.min(left);
+        if size > 0 {
+            affinity.set_size[affinity.nr_sets as usize] = size;
+            affinity.nr_sets = affinity.nr_sets.wrapping_add(1);
+        }
+        left = left.wrapping_sub(size);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     nvme::{
         queue::Operations,
         request::Pdu,
+        IoQueues,
         Transport, //
     }, //
 };
@@ -71,19 +72,23 @@ impl<T: Transport> Controller<T> {
         }
     }
 
-    /// Makes the I/O queues' tags, for as many queues as [`Controller::set_queue_count`] said.
-    pub fn alloc_io_tag_set(&self) -> Result {
+    /// Makes the tags of the I/O queues. They can only ever be for the kinds of queues that there
+    /// are now.
+    pub fn alloc_io_tag_set(&self, queues: IoQueues) -> Result {
         let mut made = self.made.lock();
         if made.io_set {
             return Err(EEXIST);
         }
+        self.check_io_queues(&queues)?;
+        *self.io_queues.lock() = queues;
+        self.set_queue_count(queues.total().saturating_add(1));
         // SAFETY: As in `alloc_admin_tag_set`.
         to_result(unsafe {
             bindings::nvme_alloc_io_tag_set(
                 self.as_raw(),
                 self.io_set.get(),
                 &Operations::<T, false>::VTABLE,
-                1,
+                queues.maps(),
                 size_of::<Pdu<T>>() as c_uint,
             )
         })?;
@@ -91,9 +96,19 @@ impl<T: Transport> Controller<T> {
         Ok(())
     }
 
-    /// Whether the I/O queues' tags are made.
-    pub fn has_io_tag_set(&self) -> bool {
-        self.made.lock().io_set
+    /// `EINVAL` unless there can be `queues`.
+    fn check_io_queues(&self, queues: &IoQueues) -> Result {
+        if queues.default == 0 || usize::from(queues.total()) >= self.tags.len() {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// How many kinds of I/O queues there can be: 1, only default queues, or 2, read queues, too.
+    /// `None` if the I/O queues' tags are not made yet.
+    pub fn io_queue_kinds(&self) -> Option<u32> {
+        // SAFETY: The tag set is made, and its number of maps does not change.
+        (self.made.lock().io_set).then(|| unsafe { (*self.io_set.get()).nr_maps })
     }
 
     /// Takes the I/O queues' tags away. Only when no namespace is left: the last reference.
@@ -105,22 +120,22 @@ impl<T: Transport> Controller<T> {
         }
     }
 
-    /// Adapts the I/O queues' tags to `queues` I/O queues. The queues must be frozen; sleeps.
-    pub fn update_io_queues(&self, queues: u16) -> Result {
-        if queues == 0 || usize::from(queues) >= self.tags.len() {
-            return Err(EINVAL);
-        }
+    /// Adapts the I/O queues' tags and maps to `queues`. The queues must be frozen; sleeps.
+    pub fn update_io_queues(&self, queues: IoQueues) -> Result {
+        self.check_io_queues(&queues)?;
         let made = self.made.lock();
         if !made.io_set {
             return Err(ENODEV);
         }
+        let count = c_uint::from(queues.total());
+        let before = core::mem::replace(&mut *self.io_queues.lock(), queues);
         // SAFETY: The tag set is made.
-        if unsafe { (*self.io_set.get()).nr_hw_queues } == c_uint::from(queues) {
+        if before == queues && unsafe { (*self.io_set.get()).nr_hw_queues } == count {
             return Ok(());
         }
         self.tags.hide(1, self.tags.len());
         // SAFETY: As above; no tag can be looked up, and `init_hctx` shows the new ones.
-        unsafe { bindings::blk_mq_update_nr_hw_queues(self.io_set.get(), c_int::from(queues)) };
+        unsafe { bindings::blk_mq_update_nr_hw_queues(self.io_set.get(), count as c_int) };
         drop(made);
         Ok(())
     }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the I/O queues are for: dividing those that the controller grants, and their interrupts,
+//! as the module parameters ask.
+
+use crate::parameters;
+use kernel::prelude::*;
+use kernel_ext::{
+    nvme::IoQueues,
+    pci::irq::Sets, //
+};
+
+/// The queues for special purposes that are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueKinds {
+    /// How many are for all but reads; 0 if all are for everything.
+    write: u16,
+}
+
+impl QueueKinds {
+    /// As the module parameters have it now. A controller whose tags were made for fewer `kinds`
+    /// cannot have more.
+    pub(crate) fn wanted(kinds: Option<u32>) -> Self {
+        let kinds = kinds.unwrap_or(u32::MAX);
+        let count = |parameter: u32| u16::try_from(parameter).unwrap_or(u16::MAX);
+        Self {
+            write: if kinds < 2 {
+                0
+            } else {
+                count(parameters::write_queues.value())
+            },
+        }
+    }
+
+    /// How many I/O queues to ask the controller for, on a machine of `cpus` CPUs.
+    pub(crate) fn most(self, cpus: u16) -> u16 {
+        cpus.saturating_add(self.write)
+    }
+
+    /// How many interrupt vectors `queues` I/O queues can use.
+    pub(crate) fn vectors(self, queues: u16) -> u16 {
+        queues
+    }
+
+    /// Divides up to `vectors` queues with an interrupt: those for everything or for writes, and
+    /// those for reads. At least one is left for each, if there is more than one.
+    fn divide_vectors(self, vectors: u32) -> (u32, u32) {
+        let write = u32::from(self.write);
+        if write == 0 || vectors < 2 {
+            return (vectors, 0);
+        }
+        let write = write.min(vectors.wrapping_sub(1));
+        (write, vectors.wrapping_sub(write))
+    }
+
+    /// The sets in which `vectors` interrupts are spread over the CPUs.
+    pub(crate) fn sets(self, vectors: u32) -> Sets {
+        let (default, read) = self.divide_vectors(vectors);
+        [default, read, 0, 0]
+    }
+
+    /// What `queues` I/O queues are for, which is not zero, if there are `vectors` interrupts
+    /// besides the admin queue's. Without any, one queue shares that.
+    pub(crate) fn divide(self, queues: u16, vectors: u32) -> IoQueues {
+        let with_interrupt = vectors.clamp(1, self.vectors(queues).max(1).into());
+        let (default, read) = self.divide_vectors(with_interrupt);
+        IoQueues {
+            // No more than `queues`, so these are exact.
+            default: default as u16,
+            read: read as u16,
+            first_vector: (vectors > 0).then_some(1),
+        }
+    }
+}
+
+#[kunit_tests(nvme_rs_queue_kinds)]
+mod tests {
+    use super::*;
+
+    /// Default and read queues of `queues` queues and `vectors` interrupts.
+    fn divided(write: u16, queues: u16, vectors: u32) -> (u16, u16) {
+        let found = QueueKinds { write }.divide(queues, vectors);
+        (found.default, found.read)
+    }
+
+    #[test]
+    fn all_for_everything() {
+        assert_eq!(divided(0, 4, 4), (4, 0));
+        assert_eq!(divided(0, 4, 9), (4, 0));
+        assert_eq!(divided(0, 4, 3), (3, 0));
+        assert_eq!(divided(0, 1, 1), (1, 0));
+    }
+
+    #[test]
+    fn one_interrupt_for_all() {
+        for write in [0, 1, 4] {
+            assert_eq!(divided(write, 4, 0), (1, 0));
+            assert_eq!(QueueKinds { write }.divide(4, 0).first_vector, None);
+            assert_eq!(QueueKinds { write }.divide(4, 1).first_vector, Some(1));
+        }
+    }
+
+    #[test]
+    fn reads_keep_a_queue() {
+        assert_eq!(divided(1, 5, 5), (1, 4));
+        assert_eq!(divided(4, 8, 8), (4, 4));
+        assert_eq!(divided(4, 8, 5), (4, 1));
+        assert_eq!(divided(4, 8, 3), (2, 1));
+        assert_eq!(divided(4, 8, 2), (1, 1));
+        assert_eq!(divided(4, 8, 1), (1, 0));
+        assert_eq!(divided(4, 1, 1), (1, 0));
+    }
+
+    #[test]
+    fn sets_are_the_queues() {
+        for write in [0, 1, 3, 8] {
+            for vectors in 1..=9 {
+                let kinds = QueueKinds { write };
+                let queues = kinds.divide(9, vectors);
+                let [default, read, ..] = kinds.sets(vectors);
+                assert_eq!((default, read), (queues.default.into(), queues.read.into()));
+            }
+        }
+    }
+}
