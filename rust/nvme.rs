@@ -42,6 +42,7 @@ pub use self::{
         Started, //
     },
     tags::{
+        Batch,
         CompletionBatch,
         QueueTags, //
     },

@@ -44,6 +44,7 @@ use kernel_ext::{
         MAX_SEGMENTS, //
     },
     nvme::{
+        Batch,
         Controller,
         InFlight,
         Limits,
@@ -205,6 +206,11 @@ impl Transport for Nvme {
     #[inline]
     fn commit_rqs(queue: &Queue) {
         queue.commit();
+    }
+
+    #[inline]
+    fn poll(queue: &Queue, batch: &mut Batch<'_, Self>) -> bool {
+        queue.try_poll(batch)
     }
 
     #[inline]

@@ -45,8 +45,8 @@ pub(crate) fn most() -> Result<u16> {
     Ok(QueueKinds::wanted(None).most(cpus))
 }
 
-/// Creates the I/O queues: one for each CPU, and for those that reads or writes have to
-/// themselves, as far as controller and interrupts allow. Returns what there is; nothing if the
+/// Creates the I/O queues: one for each CPU, and for those that writes have to
+/// themselves or that are polled, as far as controller and interrupts allow. Returns what there is; nothing if the
 /// controller refuses to have any.
 ///
 /// The admin queue works. It changes its interrupt on the way.
@@ -65,9 +65,10 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
         if created == count {
             dev_info!(
                 ctrl.device(),
-                "{}/{} default/read queues\n",
+                "{}/{}/{} default/read/poll queues\n",
                 queues.default,
-                queues.read
+                queues.read,
+                queues.poll
             );
             return Ok(queues);
         }
@@ -123,8 +124,9 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
         let queue = allocate(ctrl, qid)?;
         queue.clear()?;
         let vector = match queues.first_vector {
-            None => 0,
-            Some(first) => u16::try_from(first)?.wrapping_add(qid).wrapping_sub(1),
+            _ if qid > queues.with_interrupt() => None,
+            None => Some(0),
+            Some(first) => Some(u16::try_from(first)?.wrapping_add(qid).wrapping_sub(1)),
         };
         if let Err(status) = create_pair(ctrl, &queue, vector)? {
             dev_warn!(
@@ -136,7 +138,10 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
         }
         let hw = lock_unless_stopping(ctrl)?;
         let vectors = hw.vectors.as_ref().ok_or(ENODEV)?;
-        queue.enable(ctrl, vectors, vector.into())?;
+        match vector {
+            Some(vector) => queue.enable(ctrl, vectors, vector.into())?,
+            None => queue.enable_polled()?,
+        }
         created = qid;
     }
     ctrl.set_queue_count(created.wrapping_add(1));
@@ -159,11 +164,11 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     Ok(queue)
 }
 
-/// Has the controller create both queues of a pair. The inner result is its answer.
+/// Has the controller create both queues of a pair, with interrupt `vector` or none. The inner result is its answer.
 fn create_pair(
     ctrl: &Controller<Nvme>,
     queue: &Queue,
-    vector: u16,
+    vector: Option<u16>,
 ) -> Result<Result<(), CommandStatus>> {
     let (qid, entries) = (queue.qid(), queue.entries());
     let cq = admin::create_cq(qid, entries, queue.cq_address(), vector);

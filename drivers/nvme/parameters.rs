@@ -38,4 +38,12 @@ kernel_ext::module_param! {
         check: |count| count <= mq::possible_queues(),
         description: "Number of queues for writes; if 0, reads and writes share queues",
     }
+
+    /// How many I/O queues are polled. A reset applies it.
+    pub(crate) poll_queues: u32 {
+        default: 0,
+        perm: 0o644,
+        check: |count| count <= mq::possible_queues(),
+        description: "Number of queues for polled I/O, without interrupts",
+    }
 }

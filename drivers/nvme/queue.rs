@@ -40,6 +40,7 @@ use kernel::{
 };
 use kernel_ext::{
     nvme::{
+        Batch,
         Command,
         Controller,
         QueueTags, //
@@ -152,6 +153,14 @@ impl Queue {
         Ok(())
     }
 
+    /// As [`Queue::enable`], but the controller sends no interrupts: [`Queue::try_poll`] completes
+    /// what it has completed.
+    pub(crate) fn enable_polled(&self) -> Result {
+        self.cq.start_polling()?;
+        self.enabled.store(true, Release);
+        Ok(())
+    }
+
     /// Takes no more commands, and no more interrupts. Returns whether it did before. Sleeps.
     ///
     /// The block layer must have been quiesced, so that no submission is under way when the
@@ -184,5 +193,12 @@ impl Queue {
     /// Completes what the controller has completed, without its interrupt. Sleeps.
     pub(crate) fn poll(&self) -> bool {
         self.cq.with(CompletionQueue::process)
+    }
+
+    /// Completes what the controller has completed, with the requests of `batch`, if the queue has
+    /// no interrupt and nobody else is doing so.
+    #[inline]
+    pub(crate) fn try_poll(&self, batch: &mut Batch<'_, Nvme>) -> bool {
+        self.cq.poll(|cq| cq.collect(batch)).unwrap_or(false)
     }
 }

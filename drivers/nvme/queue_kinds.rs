@@ -15,6 +15,8 @@ use kernel_ext::{
 pub(crate) struct QueueKinds {
     /// How many are for all but reads; 0 if all are for everything.
     write: u16,
+    /// How many are polled.
+    poll: u16,
 }
 
 impl QueueKinds {
@@ -22,24 +24,29 @@ impl QueueKinds {
     /// cannot have more.
     pub(crate) fn wanted(kinds: Option<u32>) -> Self {
         let kinds = kinds.unwrap_or(u32::MAX);
-        let count = |parameter: u32| u16::try_from(parameter).unwrap_or(u16::MAX);
+        let count = |kind: u32, parameter: u32| match kind <= kinds {
+            true => u16::try_from(parameter).unwrap_or(u16::MAX),
+            false => 0,
+        };
         Self {
-            write: if kinds < 2 {
-                0
-            } else {
-                count(parameters::write_queues.value())
-            },
+            write: count(2, parameters::write_queues.value()),
+            poll: count(3, parameters::poll_queues.value()),
         }
     }
 
     /// How many I/O queues to ask the controller for, on a machine of `cpus` CPUs.
     pub(crate) fn most(self, cpus: u16) -> u16 {
-        cpus.saturating_add(self.write)
+        cpus.saturating_add(self.write).saturating_add(self.poll)
+    }
+
+    /// How many of `queues` I/O queues are polled. At least one is not.
+    fn polled(self, queues: u16) -> u16 {
+        self.poll.min(queues.saturating_sub(1))
     }
 
     /// How many interrupt vectors `queues` I/O queues can use.
     pub(crate) fn vectors(self, queues: u16) -> u16 {
-        queues
+        queues.saturating_sub(self.polled(queues))
     }
 
     /// Divides up to `vectors` queues with an interrupt: those for everything or for writes, and
@@ -68,6 +75,7 @@ impl QueueKinds {
             // No more than `queues`, so these are exact.
             default: default as u16,
             read: read as u16,
+            poll: self.polled(queues),
             first_vector: (vectors > 0).then_some(1),
         }
     }
@@ -79,8 +87,16 @@ mod tests {
 
     /// Default and read queues of `queues` queues and `vectors` interrupts.
     fn divided(write: u16, queues: u16, vectors: u32) -> (u16, u16) {
-        let found = QueueKinds { write }.divide(queues, vectors);
+        let found = QueueKinds { write, poll: 0 }.divide(queues, vectors);
         (found.default, found.read)
+    }
+
+    /// As `divided`, with polled queues, of which `poll` are wanted, and all the interrupts that
+    /// the queues can use.
+    fn divided_polled(write: u16, poll: u16, queues: u16) -> (u16, u16, u16) {
+        let kinds = QueueKinds { write, poll };
+        let found = kinds.divide(queues, kinds.vectors(queues).into());
+        (found.default, found.read, found.poll)
     }
 
     #[test]
@@ -95,8 +111,9 @@ mod tests {
     fn one_interrupt_for_all() {
         for write in [0, 1, 4] {
             assert_eq!(divided(write, 4, 0), (1, 0));
-            assert_eq!(QueueKinds { write }.divide(4, 0).first_vector, None);
-            assert_eq!(QueueKinds { write }.divide(4, 1).first_vector, Some(1));
+            let kinds = QueueKinds { write, poll: 0 };
+            assert_eq!(kinds.divide(4, 0).first_vector, None);
+            assert_eq!(kinds.divide(4, 1).first_vector, Some(1));
         }
     }
 
@@ -112,10 +129,24 @@ mod tests {
     }
 
     #[test]
+    fn one_queue_is_not_polled() {
+        assert_eq!(divided_polled(0, 2, 6), (4, 0, 2));
+        assert_eq!(divided_polled(4, 4, 12), (4, 4, 4));
+        assert_eq!(divided_polled(1, 2, 5), (1, 2, 2));
+        assert_eq!(divided_polled(4, 4, 5), (1, 0, 4));
+        assert_eq!(divided_polled(0, 4, 3), (1, 0, 2));
+        assert_eq!(divided_polled(4, 4, 1), (1, 0, 0));
+        // Polled queues need no interrupt.
+        let kinds = QueueKinds { write: 0, poll: 2 };
+        assert_eq!(kinds.divide(6, 0).total(), 3);
+        assert_eq!(kinds.divide(6, 2).with_interrupt(), 2);
+    }
+
+    #[test]
     fn sets_are_the_queues() {
         for write in [0, 1, 3, 8] {
             for vectors in 1..=9 {
-                let kinds = QueueKinds { write };
+                let kinds = QueueKinds { write, poll: 0 };
                 let queues = kinds.divide(9, vectors);
                 let [default, read, ..] = kinds.sets(vectors);
                 assert_eq!((default, read), (queues.default.into(), queues.read.into()));

@@ -39,7 +39,7 @@ def test_as_the_kernels_own(machine: Machine, unloaded: Driver) -> None:
         found[name] = parameters(machine, name)
         driver.unload()
     assert found[OURS].pop("sriov_vfs") == ("444", "0")
-    assert {"io_queue_depth", "use_threaded_interrupts",
+    assert {"io_queue_depth", "poll_queues", "use_threaded_interrupts",
             "write_queues"} <= set(found[OURS])
     assert found[OURS] == {
         name: found["nvme"].get(name) for name in found[OURS]}
@@ -49,6 +49,7 @@ def test_as_the_kernels_own(machine: Machine, unloaded: Driver) -> None:
     ("io_queue_depth", ("0", "1", "4096", "-1", "4294967296", "x", "")),
     # There are four CPUs.
     ("write_queues", ("-1", "5", "x")),
+    ("poll_queues", ("-1", "5", "x")),
     ("sriov_vfs", ("-1", "x", "4294967296")),
 ])
 def test_refused(machine: Machine, unloaded: Driver, parameter: str,

@@ -2,9 +2,13 @@
 """Threads and types of I/O queues, beside the kernel's own driver."""
 
 import re
+from collections import Counter
 
 from machine import Machine
-from nvme import Driver, controllers, disk, fio, interrupts
+from nvme import (
+    Controller, Driver, controllers, disk, fio, fio_command, interrupts,
+    physical_functions, private_disks, write,
+)
 
 OURS = "nvme_rs"
 BOTH = OURS, "nvme"
@@ -23,6 +27,31 @@ def switches(machine: Machine, pid: int) -> int:
     """Returns how often a thread has waited for something to do."""
     status = machine.read(f"/proc/{pid}/status")
     return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[0])
+
+
+def maps(machine: Machine, controller: Controller) -> list[tuple[str, str]]:
+    """Returns type and CPUs of each hardware queue of the controller's disks."""
+    found = machine.run(
+        f"cd /sys/class/nvme/{controller.name}/nvme*n1/mq && for q in *; do"
+        " echo $q $(cat /sys/kernel/debug/block/$(basename $(dirname $PWD))"
+        "/hctx$q/type) $(cat $q/cpu_list); done").out
+    queues = {}
+    for line in found.splitlines():
+        index, kind, *cpus = line.split()
+        queues[int(index)] = kind, " ".join(cpus)
+    return [queues[index] for index in range(len(queues))]
+
+
+def kinds(queues: list[tuple[str, str]]) -> tuple[int, int, int]:
+    """Returns how many default, read and poll queues there are."""
+    count = Counter(kind for kind, _ in queues)
+    return count["default"], count["read"], count["poll"]
+
+
+def set_parameters(machine: Machine, name: str, **values: int) -> None:
+    """Writes module parameters of a loaded driver."""
+    for parameter, value in values.items():
+        assert write(machine, f"/sys/module/{name}/parameters/{parameter}", value) == 0
 
 
 def test_threaded_interrupts(machine: Machine, unloaded: Driver) -> None:
@@ -62,3 +91,98 @@ def test_reads_and_writes_apart(machine: Machine, unloaded: Driver) -> None:
         used[rw] = {queue for queue in after if after[queue] - before[queue] > 5}
     assert used["randwrite"] == {f"{controller.name}q1"}
     assert used["randread"] == {f"{controller.name}q{n}" for n in range(2, 6)}
+
+
+def test_maps(machine: Machine, unloaded: Driver) -> None:
+    """The same queues for the same CPUs and the same interrupts as with the
+    kernel's own driver, which is granted eight queues at most."""
+    seen: dict[str, list[object]] = {}
+    for name in BOTH:
+        driver = Driver(machine, name)
+        seen[name] = []
+        for writes, polls in (0, 0), (1, 0), (4, 0), (0, 2), (2, 1), (4, 4):
+            driver.load(f"write_queues={writes} poll_queues={polls}")
+            controller, = controllers(machine).values()
+            device = disk(machine, controller, 1)
+            queues = maps(machine, controller)
+            seen[name].append(queues)
+            seen[name].append(sorted(interrupts(machine, controller)))
+            default, read, poll = kinds(queues)
+            assert (bool(read), poll) == (writes > 0, polls)
+            assert default == (writes or 4) or default + read + poll == 8
+            if name == OURS:
+                fio(machine, device, size="1m")
+            driver.unload()
+    assert seen[OURS] == seen["nvme"]
+
+
+def test_polled(machine: Machine, unloaded: Driver) -> None:
+    """What is polled is complete and right, without any interrupt."""
+    unloaded.load("poll_queues=2")
+    controller, = controllers(machine).values()
+    device = disk(machine, controller, 1)
+    assert machine.read(f"/sys/block/{device[5:]}/queue/io_poll").strip() == "1"
+    before = interrupts(machine, controller)
+    results = fio(machine, device, hipri=1, size="2m", offset_increment="2m",
+                  numjobs=3, iodepth=16, bssplit="4k/80:64k/20")
+    after = interrupts(machine, controller)
+    assert [r["read"]["io_bytes"] for r in results] == [2 << 20] * 3
+    # Polled queues have none; that of others came for nothing of this.
+    assert set(after) == {f"{controller.name}q{n}" for n in range(5)}
+    assert sum(after.values()) - sum(before.values()) < 20
+    # Beside those that are not polled.
+    fio(machine, device, size="1m")
+    assert sum(interrupts(machine, controller).values()) > sum(after.values())
+
+
+def test_reset_with_other_counts(machine: Machine, unloaded: Driver) -> None:
+    """A reset applies what was written, as far as the first start allows."""
+    seen: dict[str, list[object]] = {}
+    for name in BOTH:
+        driver = Driver(machine, name)
+        seen[name] = []
+        driver.load("write_queues=1 poll_queues=2")
+        controller, = controllers(machine).values()
+        device = disk(machine, controller, 1)
+        for writes, polls in (3, 1), (0, 2), (1, 0), (0, 0), (2, 2):
+            set_parameters(machine, name, write_queues=writes, poll_queues=polls)
+            machine.run(f"nvme reset /dev/{controller.name}")
+            seen[name].append(maps(machine, controller))
+            seen[name].append(sorted(interrupts(machine, controller)))
+            if name == OURS:
+                fio(machine, device, size="1m", hipri=int(polls > 0))
+        driver.unload()
+        # Without queues for writes or polled ones at first, there are none later.
+        driver.load()
+        set_parameters(machine, name, write_queues=2, poll_queues=2)
+        controller, = controllers(machine).values()
+        machine.run(f"nvme reset /dev/{controller.name}")
+        seen[name].append(maps(machine, controller))
+        driver.unload()
+    assert seen[OURS] == seen["nvme"]
+
+
+def test_reset_under_polled_io(machine: Machine, unloaded: Driver) -> None:
+    unloaded.load("poll_queues=2")
+    controller, = controllers(machine).values()
+    process = machine.spawn(fio_command(
+        disk(machine, controller, 1), hipri=1, size="8m", numjobs=2,
+        offset_increment="8m"))
+    for polls in 1, 2, 1:
+        set_parameters(machine, OURS, poll_queues=polls)
+        machine.run(f"sleep 0.3; nvme reset /dev/{controller.name}")
+        assert kinds(maps(machine, controller)) == (4, 0, polls)
+    assert machine.finish(process, 200) == 0
+
+
+def test_polled_vfs(machine: Machine, unloaded: Driver) -> None:
+    """VFs divide the few queues that they have in the same way."""
+    unloaded.load("write_queues=2 poll_queues=2")
+    pf, = physical_functions(machine)
+    for count, expected in (4, (2, 1, 2)), (8, (1, 0, 1)):
+        assert pf.set_vfs(count) == 0
+        disks = private_disks(machine, pf)
+        for vf in pf.vfs:
+            assert kinds(maps(machine, vf.live())) == expected
+        fio(machine, *disks[:4], hipri=1, size="512k", iodepth=4)
+        assert pf.set_vfs(0) == 0

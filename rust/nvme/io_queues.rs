@@ -16,20 +16,30 @@ pub struct IoQueues {
     pub default: u16,
     /// For reads.
     pub read: u16,
-    /// The interrupt vector of the first queue, if each queue has one, in order, those of each
-    /// kind spread over the CPUs. Else queues are shared out without regard to interrupts.
+    /// For requests that their submitters poll for.
+    pub poll: u16,
+    /// The interrupt vector of the first queue, if each queue that is not polled has one, in
+    /// order, those of each kind spread over the CPUs. Else queues are shared out without regard
+    /// to interrupts, as polled ones are anyway.
     pub first_vector: Option<u32>,
 }
 
 impl IoQueues {
     /// How many queues there are in all.
     pub fn total(&self) -> u16 {
+        self.with_interrupt().saturating_add(self.poll)
+    }
+
+    /// How many are not polled; they come before those that are.
+    pub fn with_interrupt(&self) -> u16 {
         self.default.saturating_add(self.read)
     }
 
     /// How many maps from CPUs to queues the block layer needs for them.
     pub(super) fn maps(&self) -> c_uint {
-        if self.read > 0 {
+        if self.poll > 0 {
+            3
+        } else if self.read > 0 {
             2
         } else {
             1
@@ -53,6 +63,7 @@ impl IoQueues {
         let kinds = [
             (bindings::hctx_type_HCTX_TYPE_DEFAULT, self.default.max(1)),
             (bindings::hctx_type_HCTX_TYPE_READ, self.read),
+            (bindings::hctx_type_HCTX_TYPE_POLL, self.poll),
         ];
         let mut offset = 0;
         for (kind, count) in kinds.into_iter().filter(|&(kind, _)| kind < maps) {
@@ -65,12 +76,14 @@ impl IoQueues {
                 (*map).queue_offset = offset;
                 match self.first_vector {
                     _ if count == 0 => {}
-                    Some(first) => bindings::blk_mq_map_hw_queues(
-                        map,
-                        ctrl.dma_device(),
-                        first.wrapping_add(offset),
-                    ),
-                    None => bindings::blk_mq_map_queues(map),
+                    Some(first) if kind != bindings::hctx_type_HCTX_TYPE_POLL => {
+                        bindings::blk_mq_map_hw_queues(
+                            map,
+                            ctrl.dma_device(),
+                            first.wrapping_add(offset),
+                        )
+                    }
+                    _ => bindings::blk_mq_map_queues(map),
                 }
             }
             offset = offset.wrapping_add(count);

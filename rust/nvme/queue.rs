@@ -4,6 +4,8 @@
 
 use super::{
     request::Pdu,
+    Batch,
+    CompletionBatch,
     Controller,
     InFlight,
     Request,
@@ -41,6 +43,11 @@ impl<T: Transport, const ADMIN: bool> Operations<T, ADMIN> {
             None
         } else {
             Some(map_queues_callback::<T>)
+        },
+        poll: if ADMIN {
+            None
+        } else {
+            Some(poll_callback::<T>)
         },
         ..pin_init::zeroed()
     };
@@ -80,6 +87,25 @@ unsafe extern "C" fn queue_rq_callback<T: Transport>(
 unsafe extern "C" fn commit_rqs_callback<T: Transport>(hctx: *mut bindings::blk_mq_hw_ctx) {
     // SAFETY: By the contract of this function; `init_hctx_callback` set `driver_data`.
     T::commit_rqs(unsafe { &*(*hctx).driver_data.cast::<T::Queue>() });
+}
+
+/// # Safety
+///
+/// Only called by the block layer, with a context of transport `T`, and null or a batch that it
+/// completes.
+unsafe extern "C" fn poll_callback<T: Transport>(
+    hctx: *mut bindings::blk_mq_hw_ctx,
+    iob: *mut bindings::io_comp_batch,
+) -> c_int {
+    // SAFETY: By the contract of this function; `init_hctx_callback` set `driver_data`.
+    let (queue, theirs) = unsafe {
+        let queue = &*(*hctx).driver_data.cast::<T::Queue>();
+        (queue, iob.as_mut().map(|iob| Batch::from_raw(iob)))
+    };
+    c_int::from(match theirs {
+        Some(mut batch) => T::poll(queue, &mut batch),
+        None => T::poll(queue, &mut CompletionBatch::new().collect()),
+    })
 }
 
 /// # Safety

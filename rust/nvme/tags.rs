@@ -138,7 +138,7 @@ impl<T: Transport> QueueTags<T> {
         self.qid
     }
 
-    /// Completes the request that `cqe` is for: by itself, or with `batch`.
+    /// Completes the request that `cqe` is for: by itself, or with the requests of `batch`.
     ///
     /// `ENOENT` if no command with this identifier is under way in this queue; a device that
     /// completes what was never sent, or completes it twice, is found out here.
@@ -146,7 +146,7 @@ impl<T: Transport> QueueTags<T> {
     pub fn complete(
         &mut self,
         cqe: &Completion,
-        batch: &mut CompletionBatch<T>,
+        batch: &mut Batch<'_, T>,
         _rcu: &rcu::Guard,
     ) -> Result {
         let entry = self
@@ -201,7 +201,7 @@ impl<T: Transport> QueueTags<T> {
             let failed = (*req).status != 0;
             if !bindings::ext_blk_mq_add_to_batch(
                 rq,
-                &mut batch.iob,
+                batch.iob,
                 failed,
                 Some(queue::complete_batch_callback::<T>),
             ) {
@@ -220,6 +220,25 @@ impl<T: Transport> Drop for QueueTags<T> {
     }
 }
 
+/// Where requests are collected that somebody completes together: the value's owner, or the block
+/// layer.
+pub struct Batch<'a, T: Transport> {
+    iob: &'a mut bindings::io_comp_batch,
+    _t: PhantomData<T>,
+}
+
+impl<'a, T: Transport> Batch<'a, T> {
+    /// # Safety
+    ///
+    /// Whoever `iob` is from calls its `complete` for the requests in it.
+    pub(super) unsafe fn from_raw(iob: &'a mut bindings::io_comp_batch) -> Self {
+        Self {
+            iob,
+            _t: PhantomData,
+        }
+    }
+}
+
 /// Requests that are completed together, when the value is dropped.
 pub struct CompletionBatch<T: Transport> {
     iob: bindings::io_comp_batch,
@@ -232,6 +251,15 @@ impl<T: Transport> CompletionBatch<T> {
     pub fn new() -> Self {
         Self {
             iob: bindings::io_comp_batch::default(),
+            _t: PhantomData,
+        }
+    }
+
+    /// The place to collect them in.
+    #[inline]
+    pub fn collect(&mut self) -> Batch<'_, T> {
+        Batch {
+            iob: &mut self.iob,
             _t: PhantomData,
         }
     }

@@ -8,6 +8,7 @@ use super::{
     Data, //
 };
 use super::{
+    Batch,
     Controller,
     InFlight,
     Request, //
@@ -65,6 +66,10 @@ pub trait Transport: Sized + Send + Sync + 'static {
 
     /// Rings the doorbell for what was queued without `last`.
     fn commit_rqs(queue: &Self::Queue);
+
+    /// Completes what the controller has completed of `queue`, if it is one that is polled, with
+    /// the requests of `batch`. Returns whether there was any. May not sleep.
+    fn poll(queue: &Self::Queue, batch: &mut Batch<'_, Self>) -> bool;
 
     /// The device is done with a request's data: gives back what `data` holds. Any context.
     fn release(queue: &Self::Queue, data: &mut Self::RequestData);

@@ -123,18 +123,39 @@ pub trait Handler: Send + 'static {
 }
 
 /// State that an interrupt handler owns: `&mut` in the handler without any lock, and `&mut`
-/// elsewhere with the interrupt kept away.
+/// elsewhere with the interrupt kept away. Instead of an interrupt it may have callers that poll,
+/// of which one at a time owns it.
 pub struct IrqCell<H: Handler> {
     inner: Pin<KBox<Inner<H>>>,
 }
 
 #[pin_data]
 struct Inner<H: Handler> {
-    /// Accessed by the handler, or by whoever holds `line` with the interrupt disabled or free.
+    /// Accessed by the handler, or by whoever holds `source` with the interrupt disabled, or
+    /// without one.
     handler: UnsafeCell<H>,
-    /// `Some` while the handler is registered. Taken before any lock of the handler's own.
+    /// Who calls the handler. Taken before any lock of the handler's own.
     #[pin]
-    line: Mutex<Option<Line>>,
+    source: Mutex<Source>,
+}
+
+/// Who calls a handler.
+enum Source {
+    /// Nobody.
+    None,
+    /// An interrupt.
+    Line(Line),
+    /// Callers of [`IrqCell::poll`].
+    Polled,
+}
+
+impl Source {
+    fn line(&self) -> Option<&Line> {
+        match self {
+            Source::Line(line) => Some(line),
+            _ => None,
+        }
+    }
 }
 
 /// A registered interrupt.
@@ -153,7 +174,7 @@ impl<H: Handler> IrqCell<H> {
         let inner = KBox::pin_init(
             pin_init!(Inner {
                 handler: UnsafeCell::new(handler),
-                line <- new_mutex!(None, "IrqCell::line"),
+                source <- new_mutex!(Source::None, "IrqCell::source"),
             }),
             GFP_KERNEL,
         )?;
@@ -163,7 +184,7 @@ impl<H: Handler> IrqCell<H> {
     /// Registers the handler for vector `index`, as `name` in `/proc/interrupts`. If `threaded`,
     /// it runs in a kernel thread of that name, and the interrupt only wakes that up.
     ///
-    /// `EBUSY` if it is registered already, or if it is threaded and shares its interrupt with a
+    /// `EBUSY` if it is registered or polled already, or if it is threaded and shares its interrupt with a
     /// device's handler that is not; `EINVAL` if there is no such vector.
     pub fn request(
         &self,
@@ -172,8 +193,8 @@ impl<H: Handler> IrqCell<H> {
         name: &CStr,
         threaded: bool,
     ) -> Result {
-        let mut line = self.inner.line.lock();
-        if line.is_some() {
+        let mut source = self.inner.source.lock();
+        if !matches!(*source, Source::None) {
             return Err(EBUSY);
         }
         let dev = as_raw(&vectors.dev);
@@ -202,7 +223,7 @@ impl<H: Handler> IrqCell<H> {
                 name.as_char_ptr(),
             )
         })?;
-        *line = Some(Line {
+        *source = Source::Line(Line {
             vectors: vectors.clone(),
             index,
             irq,
@@ -210,28 +231,51 @@ impl<H: Handler> IrqCell<H> {
         Ok(())
     }
 
-    /// Takes the handler off its interrupt, waiting for a running one. Sleeps.
+    /// Lets [`IrqCell::poll`] reach the state from now on. `EBUSY` if it does already, or if the
+    /// handler is registered.
+    pub fn start_polling(&self) -> Result {
+        let mut source = self.inner.source.lock();
+        if !matches!(*source, Source::None) {
+            return Err(EBUSY);
+        }
+        *source = Source::Polled;
+        Ok(())
+    }
+
+    /// Runs `f` on the state, if that is to be polled and nobody else is at it. Does not wait; not
+    /// for interrupt context.
+    pub fn poll<R>(&self, f: impl FnOnce(&mut H) -> R) -> Option<R> {
+        let source = self.inner.source.try_lock()?;
+        match *source {
+            // SAFETY: There is no interrupt, and other callers of this and of `with` need `source`.
+            Source::Polled => Some(f(unsafe { &mut *self.inner.handler.get() })),
+            _ => None,
+        }
+    }
+
+    /// Takes the handler off its interrupt, or ends polling, waiting for whoever is at it. Sleeps.
     pub fn free(&self) {
-        let mut line = self.inner.line.lock();
-        if let Some(l) = &*line {
+        let mut source = self.inner.source.lock();
+        if let Some(l) = source.line() {
             // SAFETY: `request` registered exactly this.
             unsafe { bindings::pci_free_irq(as_raw(&l.vectors.dev), l.index, self.dev_id()) };
         }
-        *line = None;
+        *source = Source::None;
     }
 
-    /// Runs `f` on the state with the interrupt kept away. Sleeps; not for interrupt context.
+    /// Runs `f` on the state with the interrupt, or who polls, kept away. Sleeps; not for
+    /// interrupt context.
     pub fn with<R>(&self, f: impl FnOnce(&mut H) -> R) -> R {
-        let line = self.inner.line.lock();
-        if let Some(l) = &*line {
-            // SAFETY: The interrupt is ours while `line` is `Some`. Waits for a running handler,
+        let source = self.inner.source.lock();
+        if let Some(l) = source.line() {
+            // SAFETY: The interrupt is ours while it is in `source`. Waits for a running handler,
             // and for its thread.
             unsafe { bindings::disable_irq(l.irq) };
         }
         // SAFETY: The handler does not run: its interrupt is disabled or it has none. Other
-        // callers of this wait for `line`.
+        // callers of this wait for `source`, and `poll` gives up without it.
         let ret = f(unsafe { &mut *self.inner.handler.get() });
-        if let Some(l) = &*line {
+        if let Some(l) = source.line() {
             // SAFETY: Balances the call above.
             unsafe { bindings::enable_irq(l.irq) };
         }

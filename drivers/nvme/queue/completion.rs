@@ -33,6 +33,7 @@ use kernel::{
 };
 use kernel_ext::{
     nvme::{
+        Batch,
         Completion,
         CompletionBatch,
         Controller,
@@ -47,7 +48,7 @@ use kernel_ext::{
 /// How many completions of unknown commands a queue reports, before it only drops them.
 const MAX_STRAYS: u32 = 8;
 
-/// The host's side of a completion queue. Its interrupt handler owns it.
+/// The host's side of a completion queue. Its interrupt handler owns it, or whoever polls it.
 pub(super) struct CompletionQueue {
     ring: Coherent<[Completion]>,
     head: Head,
@@ -92,14 +93,19 @@ impl CompletionQueue {
     /// Completes every command that the controller has completed. Returns whether there was any.
     #[inline]
     pub(super) fn process(&mut self) -> bool {
-        let mut batch = CompletionBatch::new();
+        self.collect(&mut CompletionBatch::new().collect())
+    }
+
+    /// As [`CompletionQueue::process`], with the requests of `batch` where that is possible.
+    #[inline]
+    pub(super) fn collect(&mut self, batch: &mut Batch<'_, Nvme>) -> bool {
         let mut found = false;
 
         let rcu = rcu::read_lock();
         while let Some(cqe) = self.next() {
             found = true;
             for cqe in self.faults.arrive(cqe) {
-                self.complete(&cqe, &mut batch, &rcu);
+                self.complete(&cqe, batch, &rcu);
             }
         }
         if found {
@@ -133,7 +139,7 @@ impl CompletionQueue {
     }
 
     #[inline]
-    fn complete(&mut self, cqe: &Completion, batch: &mut CompletionBatch<Nvme>, rcu: &rcu::Guard) {
+    fn complete(&mut self, cqe: &Completion, batch: &mut Batch<'_, Nvme>, rcu: &rcu::Guard) {
         let qid = self.tags.qid();
         if qid == 0 && u16::from_le(cqe.command_id) == Controller::<Nvme>::async_event_id() {
             self.tags.controller().complete_async_event(cqe);

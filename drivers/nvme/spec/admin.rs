@@ -33,12 +33,14 @@ fn queue(qid: u16, entries: u16) -> u32 {
     u32::from(entries.wrapping_sub(1)) << 16 | u32::from(qid)
 }
 
-/// Creates completion queue `qid` of `entries` entries at `address`, with interrupt `vector`.
-pub(crate) fn create_cq(qid: u16, entries: u16, address: u64, vector: u16) -> Command {
+/// Creates completion queue `qid` of `entries` entries at `address`, with interrupt `vector`, or
+/// without interrupts.
+pub(crate) fn create_cq(qid: u16, entries: u16, address: u64, vector: Option<u16>) -> Command {
+    let interrupt = vector.map_or(0, |vector| u32::from(vector) << 16 | IEN);
     Command::new(CREATE_CQ)
         .with_prp1(address)
         .with_dword(10, queue(qid, entries))
-        .with_dword(11, u32::from(vector) << 16 | IEN | PC)
+        .with_dword(11, interrupt | PC)
 }
 
 /// Creates submission queue `qid` of `entries` entries at `address`, which completes to the
@@ -89,8 +91,10 @@ mod tests {
     fn queues_are_created() {
         let address = 0x1_2345_6000;
         // The size is 0's based, and above the queue's id.
-        let cq = create_cq(0x0102, 0x0400, address, 0x0304);
+        let cq = create_cq(0x0102, 0x0400, address, Some(0x0304));
         assert_eq!(parts(cq), (5, address, 0x03ff_0102, 0x0304_0003));
+        let polled = create_cq(0x0102, 0x0400, address, None);
+        assert_eq!(parts(polled), (5, address, 0x03ff_0102, 0x0000_0001));
         let sq = create_sq(0x0102, 0x0400, address);
         assert_eq!(parts(sq), (1, address, 0x03ff_0102, 0x0102_0001));
         let largest = create_sq(1, u16::MAX, 0);

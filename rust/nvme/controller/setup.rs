@@ -104,8 +104,8 @@ impl<T: Transport> Controller<T> {
         Ok(())
     }
 
-    /// How many kinds of I/O queues there can be: 1, only default queues, or 2, read queues, too.
-    /// `None` if the I/O queues' tags are not made yet.
+    /// Which kinds of I/O queues there can be: 1, default queues only; 2, read queues, too; 3,
+    /// polled queues, too. `None` if the I/O queues' tags are not made yet.
     pub fn io_queue_kinds(&self) -> Option<u32> {
         // SAFETY: The tag set is made, and its number of maps does not change.
         (self.made.lock().io_set).then(|| unsafe { (*self.io_set.get()).nr_maps })
