@@ -36,6 +36,22 @@ FIRST_PRIVATE_NSID = 2
 
 
 @dataclass(frozen=True)
+class Format:
+    """What a namespace's logical blocks are made of."""
+
+    block: int = 512
+    """Bytes of data in a block."""
+    metadata: int = 0
+    """Bytes of metadata that each block has."""
+    extended: bool = False
+    """Whether the metadata follows the block's data, in the same buffer."""
+    protection: int = 0
+    """The type of protection information in the metadata; 0 for none."""
+    first: bool = False
+    """Whether that is in the first bytes of the metadata, not in the last."""
+
+
+@dataclass(frozen=True)
 class Shape:
     """What a machine is made of.
 
@@ -63,8 +79,16 @@ class Shape:
     namespace_mib: int = 64
     shared: bool = True
     """Whether several controllers can have one of those namespaces."""
+    formats: tuple[Format, ...] = ()
+    """A namespace of each of these formats is attached to every controller, behind
+    the other namespaces."""
     iommu: bool = False
     """Whether an Intel IOMMU translates what devices access."""
+
+    @property
+    def first_formatted_nsid(self) -> int:
+        """The first of the namespaces that ``formats`` are of."""
+        return FIRST_PRIVATE_NSID + self.namespaces
 
 
 @dataclass(frozen=True)
@@ -302,6 +326,8 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
         # On a busy host, an emulated timer may miss the ticks that boot counts.
         "no_timer_check",
         _PARAMETERS,
+        # The BIOS reads a whole block into the 512 bytes that the kernel has for it.
+        "edd=off",
         f"sysctl.kernel.hung_task_timeout_secs={30 * _PATIENCE:.0f}",
         f"sysctl.kernel.watchdog_thresh={min(10 * _PATIENCE, 60):.0f}",
     ]
@@ -360,18 +386,24 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
     ]
     if shape.one_subsystem and index:
         return options
-    for nsid in range(1, FIRST_PRIVATE_NSID + shape.namespaces):
+    formats = dict(enumerate(shape.formats, shape.first_formatted_nsid))
+    for nsid in range(1, shape.first_formatted_nsid + len(formats)):
         name = f"disk{index}-{nsid}"
         path = folder / name
         with path.open("wb") as disk:
             disk.truncate(shape.namespace_mib * _MIB)
-        waits = nsid >= FIRST_PRIVATE_NSID
+        waits = FIRST_PRIVATE_NSID <= nsid < shape.first_formatted_nsid
         shared = "on" if shape.shared or not waits else "off"
         detached = "on" if waits else "off"
+        layout = formats.get(nsid, Format())
         options += [
             "-blockdev", f"raw,node-name={name},file.driver=file,"
                          f"file.filename={path},cache.no-flush=on,discard=unmap",
             "-device", f"nvme-ns,drive={name},bus=nvme{index},nsid={nsid},"
-                       f"shared={shared},detached={detached}",
+                       f"shared={shared},detached={detached},"
+                       f"logical_block_size={layout.block},"
+                       f"physical_block_size={layout.block},ms={layout.metadata},"
+                       f"mset={layout.extended:d},pi={layout.protection},"
+                       f"pil={layout.first:d}",
         ]
     return options

@@ -2,6 +2,7 @@
 /*
  * C inline functions and macros under names that Rust can call. See helpers.h.
  */
+#include <linux/blk-integrity.h>
 #include <linux/blk-mq.h>
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
@@ -114,6 +115,30 @@ void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
 	}
 }
 #endif
+
+dma_addr_t ext_rq_integrity_dma_map_bvec(struct request *rq,
+					 struct device *dev, unsigned int *len)
+{
+	struct bio_vec bv = rq_integrity_vec(rq);
+
+	*len = bv.bv_len;
+	return dma_map_bvec(dev, &bv, rq_dma_dir(rq), 0);
+}
+
+bool ext_blk_rq_integrity_dma_map_iter_start(struct request *rq,
+					     struct device *dev,
+					     struct dma_iova_state *state,
+					     struct blk_dma_iter *iter)
+{
+	return blk_rq_integrity_dma_map_iter_start(rq, dev, state, iter);
+}
+
+bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
+					    struct device *dev,
+					    struct blk_dma_iter *iter)
+{
+	return blk_rq_integrity_dma_map_iter_next(rq, dev, iter);
+}
 
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq)
 {

@@ -7,6 +7,7 @@
 #ifndef NVME_RS_HELPERS_H
 #define NVME_RS_HELPERS_H
 
+#include <linux/blk-integrity.h>
 #include <linux/blk-mq-dma.h>
 
 #include "nvme.h"
@@ -48,6 +49,17 @@ bool ext_blk_mq_add_to_batch(struct request *rq, struct io_comp_batch *iob,
 void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
 		       size_t len);
 #endif
+
+/* linux/blk-integrity.h */
+dma_addr_t ext_rq_integrity_dma_map_bvec(struct request *rq,
+					 struct device *dev, unsigned int *len);
+bool ext_blk_rq_integrity_dma_map_iter_start(struct request *rq,
+					     struct device *dev,
+					     struct dma_iova_state *state,
+					     struct blk_dma_iter *iter);
+bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
+					    struct device *dev,
+					    struct blk_dma_iter *iter);
 
 /* drivers/nvme/host/nvme.h */
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq);

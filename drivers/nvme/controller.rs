@@ -194,10 +194,19 @@ impl Transport for Nvme {
         }
         let mut rq = rq.setup()?;
         if rq.has_data() {
-            let mut prps = prp::Builder::new(queue.lists());
-            rq.map_data(|lists, segment| prps.push(lists, segment))?;
-            let (prp1, prp2) = prps.finish();
+            let (prp1, prp2) =
+                rq.map_data(|lists, segments| prp::build(queue.lists(), lists, segments))?;
             rq.command_mut().set_prps(prp1, prp2);
+        }
+        if rq.has_metadata() {
+            // The limits of the request queue admit one segment.
+            let address = rq.map_metadata(|_, segments| {
+                let segment = segments.next().ok_or(Status::IOERR)?;
+                segments
+                    .next()
+                    .map_or(Ok(segment.addr), |_| Err(Status::IOERR))
+            })?;
+            rq.command_mut().set_metadata(address);
         }
         queue.submit(rq.start().into_command(), last);
         Ok(())

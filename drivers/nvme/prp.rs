@@ -111,8 +111,25 @@ impl<S: ListSource> Lists<S> {
     }
 }
 
-/// Builds the PRP entries of a command from the segments of its data.
-pub(crate) struct Builder<'a, S: ListSource> {
+/// Builds the PRP entries of a command, 1 and 2, from the segments of its data.
+///
+/// `RESOURCE` if there is no memory for a list page; `IOERR` if the segments leave a gap in a page,
+/// or are more than the list pages reach, which the limits of the request queue exclude.
+#[inline]
+pub(crate) fn build<S: ListSource>(
+    source: &S,
+    lists: &mut Lists<S>,
+    segments: impl Iterator<Item = Segment>,
+) -> Result<(u64, u64), Status> {
+    let mut builder = Builder::new(source);
+    for segment in segments {
+        builder.push(lists, segment)?;
+    }
+    Ok((builder.prp1, builder.prp2))
+}
+
+/// PRP entries that are being built.
+struct Builder<'a, S: ListSource> {
     source: &'a S,
     prp1: u64,
     prp2: u64,
@@ -126,9 +143,8 @@ pub(crate) struct Builder<'a, S: ListSource> {
 }
 
 impl<'a, S: ListSource> Builder<'a, S> {
-    /// A builder that takes its list pages from `source`.
     #[inline]
-    pub(crate) fn new(source: &'a S) -> Self {
+    fn new(source: &'a S) -> Self {
         Self {
             source,
             prp1: 0,
@@ -140,11 +156,9 @@ impl<'a, S: ListSource> Builder<'a, S> {
         }
     }
 
-    /// Adds a segment. `RESOURCE` if there is no memory for a list page; `IOERR` if the segment
-    /// leaves a gap in a page, or the data is more than the list pages reach, which the limits of
-    /// the request queue exclude.
+    /// Adds a segment.
     #[inline]
-    pub(crate) fn push(&mut self, lists: &mut Lists<S>, segment: Segment) -> Result<(), Status> {
+    fn push(&mut self, lists: &mut Lists<S>, segment: Segment) -> Result<(), Status> {
         let mut addr = segment.addr;
         let mut left = segment.len;
         while left > 0 {
@@ -159,12 +173,6 @@ impl<'a, S: ListSource> Builder<'a, S> {
             left = left.wrapping_sub(len);
         }
         Ok(())
-    }
-
-    /// PRP entries 1 and 2 of the command.
-    #[inline]
-    pub(crate) fn finish(self) -> (u64, u64) {
-        (self.prp1, self.prp2)
     }
 
     /// Adds one page of data.
@@ -341,17 +349,14 @@ mod tests {
     /// back.
     fn lists_of(memory: &Memory, segments: &[Segment]) -> Result<Option<usize>, Status> {
         let mut lists = Lists::default();
-        let mut builder = Builder::new(memory);
-        let built = segments
-            .iter()
-            .try_for_each(|&segment| builder.push(&mut lists, segment));
+        let built = build(memory, &mut lists, segments.iter().copied());
         let used = memory.used();
 
         let mut rest = segments.iter();
         let (mut addr, mut left) = (0, 0);
         let len = segments.iter().map(|segment| u64::from(segment.len)).sum();
-        let same = built.is_ok()
-            && read(builder.finish(), &lists, len, |at, piece| {
+        let same = built.is_ok_and(|prps| {
+            read(prps, &lists, len, |at, piece| {
                 if left == 0 {
                     if let Some(segment) = rest.next() {
                         (addr, left) = (segment.addr, u64::from(segment.len));
@@ -361,9 +366,10 @@ mod tests {
                 addr += piece;
                 left = left.saturating_sub(piece);
                 same
-            });
+            })
+        });
         lists.free(memory);
-        built.map(|()| (same && memory.used() == 0).then_some(used))
+        built.map(|_| (same && memory.used() == 0).then_some(used))
     }
 
     /// As [`lists_of`], for `len` bytes at `offset` in a page, in one segment.

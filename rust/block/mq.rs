@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! blk-mq: what a driver answers to a request, and how its data is mapped for DMA.
+//! blk-mq: what a driver answers to a request, and how its data and metadata are
+//! mapped for DMA.
 //!
 //! C headers: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h),
 //! [`include/linux/blk-mq-dma.h`](srctree/include/linux/blk-mq-dma.h)
@@ -10,11 +11,15 @@ use crate::bindings;
 mod map;
 mod status;
 
-pub(crate) use self::map::DataMapping;
+pub(crate) use self::map::{
+    Mapping,
+    Payload, //
+};
 pub use self::{
     map::{
         Segment,
         SegmentPool,
+        Segments,
         MAX_SEGMENTS, //
     },
     status::{

@@ -27,6 +27,8 @@ unsafe impl kernel::transmute::AsBytes for Command {}
 unsafe impl kernel::transmute::FromBytes for Command {}
 
 impl Command {
+    /// Metadata pointer (dwords 4 and 5).
+    const MPTR: usize = 4;
     /// Data pointer, PRP entry 1 (dwords 6 and 7).
     const PRP1: usize = 6;
     /// Data pointer, PRP entry 2 (dwords 8 and 9).
@@ -69,6 +71,13 @@ impl Command {
         self.dwords[Self::PRP1 + 1] = ((prp1 >> 32) as u32).to_le();
         self.dwords[Self::PRP2] = (prp2 as u32).to_le();
         self.dwords[Self::PRP2 + 1] = ((prp2 >> 32) as u32).to_le();
+    }
+
+    /// Sets the metadata pointer (figure 92) to the address of a contiguous buffer.
+    #[inline]
+    pub fn set_metadata(&mut self, address: u64) {
+        self.dwords[Self::MPTR] = (address as u32).to_le();
+        self.dwords[Self::MPTR + 1] = ((address >> 32) as u32).to_le();
     }
 
     /// The opcode (dword 0, bits 7:0).
@@ -162,6 +171,9 @@ mod tests {
             8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,
         ];
         assert!(has_only(&command, 24, &prps));
+        let mut command = Command::new(0);
+        command.set_metadata(0x0102_0304_0506_0708);
+        assert!(has_only(&command, 16, &[8, 7, 6, 5, 4, 3, 2, 1]));
     }
 
     #[test]

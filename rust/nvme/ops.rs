@@ -18,6 +18,7 @@ pub(super) fn vtable<T: Transport>() -> bindings::nvme_ctrl_ops {
     bindings::nvme_ctrl_ops {
         name: T::NAME.as_char_ptr(),
         module: this_module::<T::OwnerModule>().as_ptr(),
+        flags: bindings::NVME_F_METADATA_SUPPORTED,
         reg_read32: Some(read32_callback::<T>),
         reg_write32: Some(write32_callback::<T>),
         reg_read64: Some(read64_callback::<T>),

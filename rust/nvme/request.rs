@@ -12,8 +12,9 @@ use super::{
 use crate::{
     bindings,
     block::mq::{
-        DataMapping,
-        Segment,
+        Mapping,
+        Payload,
+        Segments,
         Status, //
     }, //
 };
@@ -37,7 +38,8 @@ use kernel::{
 pub(super) struct Pdu<T: Transport> {
     nvme: bindings::nvme_request,
     command: Command,
-    mapping: DataMapping,
+    mapping: Mapping,
+    metadata: Mapping,
     /// Whether an Abort command was sent for the command.
     aborted: Atomic<bool>,
     data: T::RequestData,
@@ -82,7 +84,8 @@ impl<T: Transport> Pdu<T> {
                     ..Default::default()
                 },
                 command: Command::new(0),
-                mapping: DataMapping::default(),
+                mapping: Mapping::default(),
+                metadata: Mapping::default(),
                 aborted: Atomic::new(false),
                 data: T::RequestData::default(),
             });
@@ -99,7 +102,7 @@ impl<T: Transport> Pdu<T> {
         unsafe { Self::of(rq).drop_in_place() };
     }
 
-    /// Gives back the data of a request that the device is done with.
+    /// Gives back the data and metadata of a request that the device is done with.
     ///
     /// # Safety
     ///
@@ -109,7 +112,8 @@ impl<T: Transport> Pdu<T> {
         // SAFETY: By the contract of this function; the hardware context of a request that was
         // queued is set, and its data is a `T::Queue` by `init_hctx`.
         unsafe {
-            if (*rq).nr_phys_segments == 0 {
+            let has_metadata = has_metadata(rq);
+            if (*rq).nr_phys_segments == 0 && !has_metadata {
                 return;
             }
             let pdu = &mut *Self::of(rq);
@@ -117,10 +121,24 @@ impl<T: Transport> Pdu<T> {
             T::release(queue, &mut pdu.data);
             let ctrl = Controller::<T>::from_raw(pdu.nvme.ctrl);
             pdu.mapping.unmap(rq, ctrl.dma_device(), ctrl.segments());
+            if has_metadata {
+                pdu.metadata.unmap(rq, ctrl.dma_device(), ctrl.segments());
+            }
             #[cfg(NVME_RS_FAULTS)]
             T::inject(queue, &pdu.command, &mut Data::new(rq));
         }
     }
+}
+
+/// Whether `rq` has metadata of its own; else the controller makes it, or there is none.
+///
+/// # Safety
+///
+/// `rq` is valid.
+#[inline]
+unsafe fn has_metadata(rq: *mut bindings::request) -> bool {
+    // SAFETY: By the contract of this function.
+    unsafe { (*rq).cmd_flags & (1 << bindings::req_flag_bits___REQ_INTEGRITY) != 0 }
 }
 
 /// A request that the block layer hands to the transport.
@@ -202,25 +220,60 @@ impl<T: Transport> Prepared<'_, T> {
         unsafe { (*self.rq).nr_phys_segments != 0 }
     }
 
-    /// Maps the data for DMA and hands the segments to `each` in order, with the transport's data
-    /// of the request, until it fails. On failure nothing stays mapped, and what `each` put into
-    /// the request's data goes to [`Transport::release`] when `self` is dropped.
+    /// Whether the command transfers metadata from, or to, memory of the host.
     #[inline]
-    pub fn map_data(
+    pub fn has_metadata(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { has_metadata(self.rq) }
+    }
+
+    /// Maps the data for DMA and hands its segments to `f`, with the transport's data of the
+    /// request. On failure nothing stays mapped, and what `f` put into the request's data goes to
+    /// [`Transport::release`] when `self` is dropped. `IOERR` if there is no data, or if it is
+    /// mapped already.
+    #[inline]
+    pub fn map_data<R>(
         &mut self,
-        mut each: impl FnMut(&mut T::RequestData, Segment) -> Result<(), Status>,
-    ) -> Result<(), Status> {
+        f: impl FnOnce(&mut T::RequestData, &mut Segments<'_>) -> Result<R, Status>,
+    ) -> Result<R, Status> {
         if !self.has_data() {
             return Err(Status::IOERR);
         }
         let (rq, ctrl) = (self.rq, self.ctrl);
         let Pdu { mapping, data, .. } = self.pdu();
-        // SAFETY: By the type invariants and the check; `mapping` is empty, as `release` or a
-        // failure emptied it. The device is bound while requests are queued.
+        // SAFETY: By the type invariants and the check. The device is bound while requests are
+        // queued.
         unsafe {
-            mapping.map(rq, ctrl.dma_device(), ctrl.segments(), |segment| {
-                each(data, segment)
-            })
+            mapping.map(
+                Payload::Data,
+                rq,
+                ctrl.dma_device(),
+                ctrl.segments(),
+                |segments| f(data, segments),
+            )
+        }
+    }
+
+    /// As [`Prepared::map_data`], for the metadata.
+    #[inline(never)]
+    pub fn map_metadata<R>(
+        &mut self,
+        f: impl FnOnce(&mut T::RequestData, &mut Segments<'_>) -> Result<R, Status>,
+    ) -> Result<R, Status> {
+        if !self.has_metadata() {
+            return Err(Status::IOERR);
+        }
+        let (rq, ctrl) = (self.rq, self.ctrl);
+        let Pdu { metadata, data, .. } = self.pdu();
+        // SAFETY: As in `map_data`.
+        unsafe {
+            metadata.map(
+                Payload::Metadata,
+                rq,
+                ctrl.dma_device(),
+                ctrl.segments(),
+                |segments| f(data, segments),
+            )
         }
     }
 

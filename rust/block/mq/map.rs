@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping a request's data for DMA, and remembering how to undo it.
+//! Mapping a request's data and metadata for DMA, and remembering how to undo it.
 
 use crate::bindings;
-use core::ptr::NonNull;
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
 use kernel::{
     dma::DmaAddress,
     prelude::*,
@@ -84,13 +87,41 @@ impl Drop for SegmentPool {
     }
 }
 
-/// How a request's data is mapped; lives in the request.
+/// What of a request is mapped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// Its data.
+    Data,
+    /// The metadata of its data (`blk-integrity`).
+    Metadata,
+}
+
+impl Payload {
+    /// How many segments `rq` has of it.
+    ///
+    /// # Safety
+    ///
+    /// `rq` is valid.
+    #[inline]
+    unsafe fn segments(self, rq: *mut bindings::request) -> u16 {
+        // SAFETY: By the contract of this function.
+        unsafe {
+            match self {
+                Self::Data => (*rq).nr_phys_segments,
+                Self::Metadata => (*rq).nr_integrity_segments,
+            }
+        }
+    }
+}
+
+/// How a request's data, or its metadata, is mapped; lives in the request.
 ///
 /// # Invariants
 ///
-/// Describes the DMA mapping that exists for the request that the value lives in, if any.
+/// Describes the DMA mapping that exists of that payload of the request that the value lives in,
+/// if any.
 #[derive(Default)]
-pub(crate) struct DataMapping {
+pub(crate) struct Mapping {
     kind: Kind,
     state: bindings::dma_iova_state,
     len: usize,
@@ -111,31 +142,40 @@ enum Kind {
     Table(NonNull<Segment>, usize),
 }
 
-impl DataMapping {
-    /// Maps `rq`'s data for `dev` and hands the segments to `each` in order, until it fails.
+impl Mapping {
+    /// Maps `rq`'s data or metadata for `dev` and hands the segments to `f`.
     ///
-    /// On failure nothing stays mapped.
+    /// On failure nothing stays mapped. `IOERR` if something is mapped already; that stays.
     ///
     /// # Safety
     ///
-    /// `rq` is valid, has data and is not started; `self` lives in it and maps nothing yet. `dev`
-    /// is valid and bound.
+    /// `rq` is valid, has what is to be mapped and is not started; `self` lives in it. `dev` is
+    /// valid and bound.
     #[inline]
-    pub(crate) unsafe fn map(
+    pub(crate) unsafe fn map<R>(
         &mut self,
+        payload: Payload,
         rq: *mut bindings::request,
         dev: *mut bindings::device,
         pool: &SegmentPool,
-        mut each: impl FnMut(Segment) -> Result<(), Status>,
-    ) -> Result<(), Status> {
-        // SAFETY: `rq` is valid.
-        let result = if unsafe { (*rq).nr_phys_segments } == 1 {
-            // SAFETY: By the contract of this function.
-            unsafe { self.map_single(rq, dev) }.and_then(each)
-        } else {
-            // SAFETY: By the contract of this function.
-            unsafe { self.map_iter(rq, dev, pool, &mut each) }
+        f: impl FnOnce(&mut Segments<'_>) -> Result<R, Status>,
+    ) -> Result<R, Status> {
+        if !matches!(self.kind, Kind::None) {
+            return Err(Status::IOERR);
+        }
+        let mut iter = MaybeUninit::uninit();
+        // SAFETY: By the contract of this function.
+        let segments = unsafe {
+            if payload.segments(rq) == 1 {
+                self.start_single(payload, rq, dev)
+            } else {
+                self.start_iter(payload, rq, dev, pool, &mut iter)
+            }
         };
+        let result = segments.and_then(|mut segments| {
+            let result = f(&mut segments)?;
+            segments.failed.map_or(Ok(result), Err)
+        });
         if result.is_err() {
             // SAFETY: By the contract of this function.
             unsafe { self.unmap(rq, dev, pool) };
@@ -145,92 +185,120 @@ impl DataMapping {
 
     /// # Safety
     ///
-    /// As for [`DataMapping::map`], and `rq` has one segment, of ordinary memory.
+    /// As for [`Mapping::map`], and there is one segment, of ordinary memory.
     #[inline]
-    unsafe fn map_single(
+    unsafe fn start_single(
         &mut self,
+        payload: Payload,
         rq: *mut bindings::request,
         dev: *mut bindings::device,
-    ) -> Result<Segment, Status> {
+    ) -> Result<Segments<'_>, Status> {
         let mut len = 0;
         // SAFETY: By the contract of this function.
-        let addr = unsafe { bindings::ext_rq_dma_map_bvec(rq, dev, &mut len) };
+        let addr = unsafe {
+            match payload {
+                Payload::Data => bindings::ext_rq_dma_map_bvec(rq, dev, &mut len),
+                Payload::Metadata => bindings::ext_rq_integrity_dma_map_bvec(rq, dev, &mut len),
+            }
+        };
         // SAFETY: `dev` is valid.
         if unsafe { bindings::ext_dma_mapping_error(dev, addr) } {
             return Err(Status::RESOURCE);
         }
         let segment = Segment { addr, len };
         self.kind = Kind::Single(segment);
-        Ok(segment)
+        Ok(Segments {
+            mapping: self,
+            payload,
+            rq,
+            dev,
+            at_most: 1,
+            next: Some(segment),
+            iter: None,
+            failed: None,
+        })
     }
 
     /// # Safety
     ///
-    /// As for [`DataMapping::map`].
-    unsafe fn map_iter(
-        &mut self,
+    /// As for [`Mapping::map`].
+    unsafe fn start_iter<'a>(
+        &'a mut self,
+        payload: Payload,
         rq: *mut bindings::request,
         dev: *mut bindings::device,
         pool: &SegmentPool,
-        each: &mut impl FnMut(Segment) -> Result<(), Status>,
-    ) -> Result<(), Status> {
-        let mut iter = bindings::blk_dma_iter::default();
+        iter: &'a mut MaybeUninit<bindings::blk_dma_iter>,
+    ) -> Result<Segments<'a>, Status> {
+        let iter = iter.write(bindings::blk_dma_iter::default());
         // SAFETY: By the contract of this function; `state` stays with the request.
-        if !unsafe { bindings::blk_rq_dma_map_iter_start(rq, dev, &mut self.state, &mut iter) } {
+        let started = unsafe {
+            match payload {
+                Payload::Data => {
+                    bindings::blk_rq_dma_map_iter_start(rq, dev, &mut self.state, iter)
+                }
+                Payload::Metadata => bindings::ext_blk_rq_integrity_dma_map_iter_start(
+                    rq,
+                    dev,
+                    &mut self.state,
+                    iter,
+                ),
+            }
+        };
+        if !started {
             return Err(Status::from_raw(iter.status).unwrap_or(Status::IOERR));
         }
         self.len = 0;
         self.kind = Kind::Range(iter.p2pdma.map);
+        let first = Segment {
+            addr: iter.addr,
+            len: iter.len,
+        };
 
-        // SAFETY: `state` was set by the start above, `dev` is valid.
-        let by_segment = unsafe {
-            !bindings::ext_dma_use_iova(&mut self.state) && bindings::ext_dma_need_unmap(dev)
-        } && iter.p2pdma.map
-            != bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR;
-        if by_segment {
+        // SAFETY: `state` was set by the start above.
+        let coalesced = unsafe { bindings::ext_dma_use_iova(&mut self.state) };
+        // SAFETY: `dev` is valid.
+        if !coalesced
+            && iter.p2pdma.map != bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR
+            && unsafe { bindings::ext_dma_need_unmap(dev) }
+        {
             let Some(table) = pool.alloc() else {
-                let segment = Segment {
-                    addr: iter.addr,
-                    len: iter.len,
-                };
-                self.kind = Kind::Single(segment);
+                self.kind = Kind::Single(first);
                 return Err(Status::RESOURCE);
             };
             self.kind = Kind::Table(table, 0);
         }
-
-        loop {
-            let segment = Segment {
-                addr: iter.addr,
-                len: iter.len,
-            };
-            self.remember(segment)?;
-            each(segment)?;
-            // SAFETY: As for the start; the iterator was started on the same request.
-            if !unsafe { bindings::blk_rq_dma_map_iter_next(rq, dev, &mut iter) } {
-                break;
-            }
-        }
-        match Status::from_raw(iter.status) {
-            Some(status) => Err(status),
-            None => Ok(()),
-        }
+        self.remember(first)?;
+        Ok(Segments {
+            mapping: self,
+            payload,
+            rq,
+            dev,
+            at_most: if coalesced {
+                1
+            } else {
+                // SAFETY: By the contract of this function.
+                unsafe { payload.segments(rq) }
+            },
+            next: Some(first),
+            iter: (!coalesced).then_some(iter),
+            failed: None,
+        })
     }
 
-    /// Notes that `segment` is mapped.
+    /// Notes that `segment` is mapped; `IOERR` if there is no place to note it.
     #[inline]
     fn remember(&mut self, segment: Segment) -> Result<(), Status> {
-        self.len = self.len.wrapping_add(segment.len as usize);
         if let Kind::Table(table, count) = &mut self.kind {
             if *count == MAX_SEGMENTS {
-                // More segments than the queue limits allow: the one at hand stays mapped, as
-                // there is no place to note it. The block layer does not do this.
+                // More segments than the queue limits allow; the block layer does not do this.
                 return Err(Status::IOERR);
             }
             // SAFETY: The table has room for `MAX_SEGMENTS`.
             unsafe { table.add(*count).write(segment) };
             *count = count.wrapping_add(1);
         }
+        self.len = self.len.wrapping_add(segment.len as usize);
         Ok(())
     }
 
@@ -238,7 +306,7 @@ impl DataMapping {
     ///
     /// # Safety
     ///
-    /// As for [`DataMapping::map`], but for the state of `rq`: the device is done with its data.
+    /// As for [`Mapping::map`], but for the state of `rq`: the device is done with it.
     #[inline]
     pub(crate) unsafe fn unmap(
         &mut self,
@@ -264,6 +332,83 @@ impl DataMapping {
                 // SAFETY: `map_iter` took it from the same pool, by the contract of `map`.
                 unsafe { pool.free(table) };
             }
+        }
+    }
+}
+
+/// The segments of a request's data or metadata, in order; each is mapped when it is asked for.
+///
+/// # Invariants
+///
+/// `mapping` lives in the request `rq`, which is valid and not started; `dev` is valid and bound.
+/// `iter`, if any, was started for `payload` of `rq` with `mapping`'s state.
+pub struct Segments<'a> {
+    mapping: &'a mut Mapping,
+    payload: Payload,
+    rq: *mut bindings::request,
+    dev: *mut bindings::device,
+    at_most: u16,
+    /// Mapped, but not given out yet.
+    next: Option<Segment>,
+    /// Maps the next ones, if there may be any.
+    iter: Option<&'a mut bindings::blk_dma_iter>,
+    /// Why there are no more, if that is a failure.
+    failed: Option<Status>,
+}
+
+impl Segments<'_> {
+    /// How many segments there are at most, those that were given out included.
+    #[inline]
+    pub fn at_most(&self) -> usize {
+        self.at_most.into()
+    }
+
+    /// The first segment, unless it was given out.
+    #[inline]
+    pub fn peek(&self) -> Option<Segment> {
+        self.next
+    }
+
+    /// Maps the next segment.
+    fn advance(&mut self) -> Option<Segment> {
+        let iter = self.iter.as_deref_mut()?;
+        // SAFETY: By the type invariants.
+        let found = unsafe {
+            match self.payload {
+                Payload::Data => bindings::blk_rq_dma_map_iter_next(self.rq, self.dev, iter),
+                Payload::Metadata => {
+                    bindings::ext_blk_rq_integrity_dma_map_iter_next(self.rq, self.dev, iter)
+                }
+            }
+        };
+        if !found {
+            self.failed = Status::from_raw(iter.status);
+            self.iter = None;
+            return None;
+        }
+        let segment = Segment {
+            addr: iter.addr,
+            len: iter.len,
+        };
+        if let Err(status) = self.mapping.remember(segment) {
+            // SAFETY: It has just been mapped, and was to be unmapped by itself.
+            unsafe { unmap_segment(self.rq, self.dev, segment) };
+            self.failed = Some(status);
+            self.iter = None;
+            return None;
+        }
+        Some(segment)
+    }
+}
+
+impl Iterator for Segments<'_> {
+    type Item = Segment;
+
+    #[inline]
+    fn next(&mut self) -> Option<Segment> {
+        match self.next.take() {
+            None => self.advance(),
+            first => first,
         }
     }
 }
