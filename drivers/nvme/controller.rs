@@ -6,12 +6,12 @@ use crate::{
     faults,
     io_queues,
     lifecycle,
-    parameters,
-    prp::{
-        self,
-        ListPool,
+    lists::{
+        ListPools,
         Lists, //
     },
+    parameters,
+    prp,
     queue::Queue,
     regs::{
         self,
@@ -69,8 +69,8 @@ pub(crate) struct Hardware {
     pub(crate) vectors: Option<Arc<Vectors>>,
     /// `Some` from start to stop.
     pub(crate) enabled: Option<DeviceEnabled>,
-    /// The pool of PRP lists, made at the first start.
-    pub(crate) lists: Option<Arc<ListPool>>,
+    /// The pools of PRP lists, made at the first start.
+    pub(crate) lists: Option<Arc<ListPools>>,
 }
 
 /// The transport's data of one controller.
@@ -194,8 +194,9 @@ impl Transport for Nvme {
         }
         let mut rq = rq.setup()?;
         if rq.has_data() {
+            let bytes = rq.data_len();
             let (prp1, prp2) =
-                rq.map_data(|lists, segments| prp::build(queue.lists(), lists, segments))?;
+                rq.map_data(|lists, segments| prp::build(queue.lists(), lists, segments, bytes))?;
             rq.command_mut().set_prps(prp1, prp2);
         }
         if rq.has_metadata() {

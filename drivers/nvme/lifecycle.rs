@@ -13,7 +13,7 @@ use crate::{
         Nvme, //
     },
     io_queues,
-    prp::ListPool,
+    lists::ListPools,
     queue::Queue,
     regs,
     sriov, //
@@ -87,7 +87,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     ctrl.disable(false)?;
 
     if hw.lists.is_none() {
-        hw.lists = Some(ListPool::new(pdev.as_ref(), c"nvme PRP list")?);
+        hw.lists = Some(ListPools::new(pdev.as_ref())?);
     }
     let lists = hw.lists.as_ref().ok_or(ENOMEM)?;
     let queue = match data.queue_pair(0) {

@@ -7,7 +7,8 @@
 //! - `lifecycle`: how a controller is started, stopped and reset; `timeout`: what is done for a
 //!   command that does not come back.
 //! - `parameters`: the module's parameters.
-//! - `queue`: a submission and completion queue pair; `prp`: where a command's data is.
+//! - `queue`: a submission and completion queue pair; `prp`: where a command's data is;
+//!   `lists`: memory for more than the command itself can say.
 //! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
 //! - `sriov`: virtual functions, from the plan to the last one online.
 //! - `faults`: device faults on demand, in kernels with fault injection.
@@ -21,6 +22,7 @@ mod driver;
 mod faults;
 mod io_queues;
 mod lifecycle;
+mod lists;
 mod parameters;
 mod prp;
 mod queue;

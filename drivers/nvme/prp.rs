@@ -2,26 +2,27 @@
 
 //! Physical Region Pages: where a command's data is (base specification, section 4.1.1).
 
+use crate::lists::{
+    List,
+    ListSource,
+    Lists,
+    LARGE,
+    MAX_LISTS, //
+};
 use kernel::prelude::*;
-use kernel_ext::{
-    block::mq::{
-        Segment,
-        Status, //
-    },
-    dma::{
-        Block,
-        Pool, //
-    },
+use kernel_ext::block::mq::{
+    Segment,
+    Status, //
 };
 
 /// The memory page size that the controller is told (CC.MPS = 0), in bytes.
 pub(crate) const PAGE_SIZE: u32 = 4096;
 
-/// How many entries a PRP list page holds.
-const ENTRIES: usize = PAGE_SIZE as usize / size_of::<u64>();
+/// How many entries a PRP list that fills a page holds. The last one points to the next list, if
+/// there is one.
+const ENTRIES: usize = LARGE;
 
-/// How many list pages a command may need: the last entry of each but the last points to the next.
-const MAX_LISTS: usize = 5;
+const _: () = assert!(ENTRIES * size_of::<u64>() == PAGE_SIZE as usize);
 
 /// The largest transfer, in bytes; the most that the list pages reach, rounded down.
 pub(crate) const MAX_BYTES: u32 = 8 << 20;
@@ -31,97 +32,18 @@ const _: () = assert!(
     (MAX_BYTES / PAGE_SIZE) as usize <= (ENTRIES - 1) * (MAX_LISTS - 1) + ENTRIES
 );
 
-/// Where list pages come from.
-pub(crate) type ListPool = Pool<ENTRIES>;
-
-/// A page of PRP entries, which the controller reads.
-pub(crate) trait List {
-    /// Where the controller finds it.
-    fn address(&self) -> u64;
-    /// Reads entry `index` back.
-    fn read(&self, index: usize) -> u64;
-    /// Writes entry `index`.
-    fn write(&mut self, index: usize, entry: u64);
-}
-
-/// A source of list pages. There is one beside [`ListPool`], in the unit tests.
-pub(crate) trait ListSource {
-    /// A page of this source.
-    type List: List;
-    /// Takes a page, whose entries may be anything; never sleeps. `ENOMEM` if there is none.
-    fn alloc(&self) -> Result<Self::List>;
-    /// Takes a page back.
-    fn free(&self, list: Self::List);
-}
-
-impl List for Block<ENTRIES> {
-    #[inline]
-    fn address(&self) -> u64 {
-        self.dma_address()
-    }
-
-    #[inline]
-    fn read(&self, index: usize) -> u64 {
-        Block::read(self, index)
-    }
-
-    #[inline]
-    fn write(&mut self, index: usize, entry: u64) {
-        Block::write(self, index, entry);
-    }
-}
-
-impl ListSource for ListPool {
-    type List = Block<ENTRIES>;
-
-    #[inline]
-    fn alloc(&self) -> Result<Self::List> {
-        Pool::alloc(self)
-    }
-
-    #[inline]
-    fn free(&self, list: Self::List) {
-        Pool::free(self, list);
-    }
-}
-
-/// The list pages of one command.
-pub(crate) struct Lists<S: ListSource = ListPool> {
-    pages: [Option<S::List>; MAX_LISTS],
-}
-
-impl<S: ListSource> Default for Lists<S> {
-    #[inline]
-    fn default() -> Self {
-        Self {
-            pages: Default::default(),
-        }
-    }
-}
-
-impl<S: ListSource> Lists<S> {
-    /// Gives the pages back to the source that they are from.
-    #[inline]
-    pub(crate) fn free(&mut self, source: &S) {
-        for page in &mut self.pages {
-            // Pages are filled in order, and most commands have none.
-            let Some(page) = page.take() else { break };
-            source.free(page);
-        }
-    }
-}
-
-/// Builds the PRP entries of a command, 1 and 2, from the segments of its data.
+/// Builds the PRP entries of a command, 1 and 2, from the segments of its data, `bytes` in all.
 ///
-/// `RESOURCE` if there is no memory for a list page; `IOERR` if the segments leave a gap in a page,
-/// or are more than the list pages reach, which the limits of the request queue exclude.
+/// `RESOURCE` if there is no memory for a list; `IOERR` if the segments leave a gap in a page, or
+/// are more than `bytes` or than the lists reach, which the limits of the request queue exclude.
 #[inline]
 pub(crate) fn build<S: ListSource>(
     source: &S,
     lists: &mut Lists<S>,
     segments: impl Iterator<Item = Segment>,
+    bytes: u32,
 ) -> Result<(u64, u64), Status> {
-    let mut builder = Builder::new(source);
+    let mut builder = Builder::new(source, bytes);
     for segment in segments {
         builder.push(lists, segment)?;
     }
@@ -131,28 +53,34 @@ pub(crate) fn build<S: ListSource>(
 /// PRP entries that are being built.
 struct Builder<'a, S: ListSource> {
     source: &'a S,
+    /// The length of the data.
+    bytes: u32,
     prp1: u64,
     prp2: u64,
     /// How many pages the data touches so far.
     pages: u32,
     /// Whether the data so far ends within a page, so that nothing can follow.
     ended: bool,
-    /// The list page that is being filled, and how far.
+    /// The list that is being filled, and how far.
     list: usize,
     filled: usize,
+    /// How many entries it holds.
+    room: usize,
 }
 
 impl<'a, S: ListSource> Builder<'a, S> {
     #[inline]
-    fn new(source: &'a S) -> Self {
+    fn new(source: &'a S, bytes: u32) -> Self {
         Self {
             source,
+            bytes,
             prp1: 0,
             prp2: 0,
             pages: 0,
             ended: false,
             list: 0,
             filled: 0,
+            room: 0,
         }
     }
 
@@ -184,12 +112,13 @@ impl<'a, S: ListSource> Builder<'a, S> {
             2 => {
                 // A third page: entry 2 becomes the address of a list with the second and third.
                 let second = self.prp2;
-                let mut first = self.source.alloc().map_err(|_| Status::RESOURCE)?;
+                let mut first = self.list_of(self.entries())?;
                 first.write(0, second);
                 first.write(1, addr);
                 self.prp2 = first.address();
                 self.filled = 2;
-                lists.pages[0] = Some(first);
+                self.room = first.words();
+                lists.data[0] = Some(first);
             }
             _ => self.entry(lists, addr)?,
         }
@@ -197,27 +126,44 @@ impl<'a, S: ListSource> Builder<'a, S> {
         Ok(())
     }
 
+    /// How many entries all the data takes in lists that have no end.
+    fn entries(&self) -> usize {
+        let before = (self.prp1 % u64::from(PAGE_SIZE)) as usize;
+        (self.bytes as usize)
+            .wrapping_add(before)
+            .div_ceil(PAGE_SIZE as usize)
+            .saturating_sub(1)
+    }
+
+    /// A list for `entries` entries, as far as they go into one.
+    fn list_of(&self, entries: usize) -> Result<S::List, Status> {
+        self.source
+            .alloc(entries.min(ENTRIES))
+            .map_err(|_| Status::RESOURCE)
+    }
+
     /// Adds an entry to the list, which has some already. Not inlined, so that all of a short
     /// transfer's way is.
     #[inline(never)]
     fn entry(&mut self, lists: &mut Lists<S>, addr: u64) -> Result<(), Status> {
         let next = self.list.wrapping_add(1);
-        if self.filled == ENTRIES {
-            if next >= MAX_LISTS {
+        if self.filled == self.room {
+            // Only a list that fills its page can point to a next one.
+            if self.room != ENTRIES || next >= MAX_LISTS {
                 return Err(Status::IOERR);
             }
-            // The page is full: its last entry moves to a new page and points there.
-            let mut page = self.source.alloc().map_err(|_| Status::RESOURCE)?;
-            if let Some(full) = &mut lists.pages[self.list] {
-                page.write(0, full.read(ENTRIES - 1));
-                full.write(ENTRIES - 1, page.address());
+            // Its last entry moves to the next list and points there.
+            let mut list = self.list_of(ENTRIES)?;
+            if let Some(full) = &mut lists.data[self.list] {
+                list.write(0, full.read(ENTRIES - 1));
+                full.write(ENTRIES - 1, list.address());
             }
-            lists.pages[next] = Some(page);
+            lists.data[next] = Some(list);
             self.list = next;
             self.filled = 1;
         }
-        if let Some(page) = &mut lists.pages[self.list] {
-            page.write(self.filled, addr);
+        if let Some(list) = &mut lists.data[self.list] {
+            list.write(self.filled, addr);
         }
         self.filled = self.filled.wrapping_add(1);
         Ok(())
@@ -227,79 +173,14 @@ impl<'a, S: ListSource> Builder<'a, S> {
 #[kunit_tests(nvme_rs_prp)]
 mod tests {
     use super::*;
-    use core::cell::Cell;
+    use crate::lists::{
+        testing::Memory,
+        SMALL, //
+    };
 
     /// Where data begins, beyond 32 bits.
     const DATA: u64 = 0x12_3456_7000;
-    /// Where list pages begin, elsewhere.
-    const LISTS: u64 = 0xfedc_ba98_0000_0000;
-
     const PAGE: u64 = PAGE_SIZE as u64;
-
-    /// List pages in memory that no device reads.
-    struct Memory {
-        free: Cell<KVec<Page>>,
-        total: usize,
-    }
-
-    impl Memory {
-        fn of(total: usize) -> Result<Self> {
-            let mut pages = KVec::with_capacity(total, GFP_KERNEL)?;
-            for address in (LISTS..).step_by(PAGE_SIZE as usize).take(total) {
-                // What somebody else has left in the page.
-                let entries = KVec::from_elem(u64::MAX, ENTRIES, GFP_KERNEL)?;
-                pages.push(Page { entries, address }, GFP_KERNEL)?;
-            }
-            let free = Cell::new(pages);
-            Ok(Self { free, total })
-        }
-
-        /// Lends the free pages to `f`.
-        fn with<R>(&self, f: impl FnOnce(&mut KVec<Page>) -> R) -> R {
-            let mut free = self.free.take();
-            let result = f(&mut free);
-            self.free.set(free);
-            result
-        }
-
-        fn used(&self) -> usize {
-            self.total - self.with(|free| free.len())
-        }
-    }
-
-    struct Page {
-        entries: KVec<u64>,
-        address: u64,
-    }
-
-    impl List for Page {
-        fn address(&self) -> u64 {
-            self.address
-        }
-
-        fn read(&self, index: usize) -> u64 {
-            self.entries.get(index).copied().unwrap_or(0)
-        }
-
-        fn write(&mut self, index: usize, entry: u64) {
-            if let Some(slot) = self.entries.get_mut(index) {
-                *slot = entry;
-            }
-        }
-    }
-
-    impl ListSource for Memory {
-        type List = Page;
-
-        fn alloc(&self) -> Result<Page> {
-            self.with(|free| free.pop().ok_or(ENOMEM))
-        }
-
-        fn free(&self, page: Page) {
-            // There is room, as it came from here.
-            let _ = self.with(|free| free.push_within_capacity(page));
-        }
-    }
 
     /// Reads `len` bytes of data through PRP entries, as section 4.1.1 has the controller do it.
     /// Hands each piece to `each`, until it is not as expected.
@@ -310,8 +191,8 @@ mod tests {
         mut each: impl FnMut(u64, u64) -> bool,
     ) -> bool {
         let find = |address| {
-            let mut pages = lists.pages.iter().flatten();
-            pages.find(|page| page.address() == address)
+            let mut all = lists.data.iter().flatten();
+            all.find(|list| list.address() == address)
         };
         let first = len.min(PAGE - prp1 % PAGE);
         let mut left = len - first;
@@ -349,12 +230,12 @@ mod tests {
     /// back.
     fn lists_of(memory: &Memory, segments: &[Segment]) -> Result<Option<usize>, Status> {
         let mut lists = Lists::default();
-        let built = build(memory, &mut lists, segments.iter().copied());
+        let len = segments.iter().map(|segment| u64::from(segment.len)).sum();
+        let built = build(memory, &mut lists, segments.iter().copied(), len as u32);
         let used = memory.used();
 
         let mut rest = segments.iter();
         let (mut addr, mut left) = (0, 0);
-        let len = segments.iter().map(|segment| u64::from(segment.len)).sum();
         let same = built.is_ok_and(|prps| {
             read(prps, &lists, len, |at, piece| {
                 if left == 0 {
@@ -383,7 +264,7 @@ mod tests {
 
     #[test]
     fn short_data_at_every_alignment() -> Result {
-        let memory = Memory::of(5)?;
+        let memory = Memory::of(5);
         for offset in (0..PAGE).step_by(4) {
             let to_end = PAGE - offset;
             // Within a page, up to its end, and a bit or all of the next one: no list.
@@ -406,7 +287,7 @@ mod tests {
 
     #[test]
     fn lists_are_chained_where_a_page_is_full() -> Result {
-        let memory = Memory::of(5)?;
+        let memory = Memory::of(5);
         // How many pages the data touches, and how many list pages that takes: the first page is
         // in PRP entry 1, and each list page but the last has 511 entries for data.
         let cases = [
@@ -443,8 +324,43 @@ mod tests {
     }
 
     #[test]
+    fn few_entries_take_a_small_list() {
+        let memory = Memory::of(1);
+        for (pages, words) in [(3, SMALL), (33, SMALL), (34, LARGE), (513, LARGE)] {
+            for (offset, bytes) in [(0, pages * PAGE_SIZE), (4, (pages - 1) * PAGE_SIZE)] {
+                let mut lists = Lists::default();
+                let data = Segment {
+                    addr: DATA + offset,
+                    len: bytes,
+                };
+                let built = build(&memory, &mut lists, [data].into_iter(), bytes);
+                assert!(built.is_ok());
+                let got = lists.data[0].as_ref().map(|list| list.words());
+                assert_eq!(got, Some(words));
+                lists.free(&memory);
+            }
+        }
+    }
+
+    #[test]
+    fn more_data_than_was_said_is_refused() {
+        let memory = Memory::of(5);
+        for (said, is) in [(3, 34), (33, 513), (1, 34)] {
+            let mut lists = Lists::default();
+            let data = Segment {
+                addr: DATA,
+                len: is * PAGE_SIZE,
+            };
+            let built = build(&memory, &mut lists, [data].into_iter(), said * PAGE_SIZE);
+            assert_eq!(built, Err(Status::IOERR));
+            lists.free(&memory);
+        }
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
     fn takes_the_largest_transfer_at_every_alignment() -> Result {
-        let memory = Memory::of(5)?;
+        let memory = Memory::of(5);
         for offset in [0, 4, 8, 512, 1024, 2048, 3584, PAGE - 4] {
             assert_eq!(lists_of_one(&memory, offset, MAX_BYTES.into()), Ok(Some(5)));
         }
@@ -483,7 +399,7 @@ mod tests {
 
     #[test]
     fn segments_are_put_together() -> Result {
-        let memory = Memory::of(5)?;
+        let memory = Memory::of(5);
         for pages in [2, 3, 4, 513, 514, 2048] {
             for step in [1, 3, 512, 513] {
                 for (before, behind) in [(0, 0), (512, 0), (0, 512), (4092, 4092), (4, 2048)] {
@@ -497,7 +413,7 @@ mod tests {
 
     #[test]
     fn gaps_are_refused() -> Result {
-        let memory = Memory::of(5)?;
+        let memory = Memory::of(5);
         let gap = |first: (u64, u32), second: (u64, u32)| {
             let segment = |(addr, len)| Segment { addr, len };
             lists_of(&memory, &[segment(first), segment(second)])
@@ -522,15 +438,15 @@ mod tests {
     }
 
     #[test]
-    fn list_pages_run_out() -> Result {
+    fn lists_run_out() -> Result {
         let segments = scattered(2048, 1, 0, 0)?;
-        for pages in 0..5 {
-            let memory = Memory::of(pages)?;
+        for lists in 0..5 {
+            let memory = Memory::of(lists);
             assert_eq!(lists_of(&memory, &segments), Err(Status::RESOURCE));
             // What was taken is given back.
             assert_eq!(memory.used(), 0);
         }
-        assert_eq!(lists_of(&Memory::of(5)?, &segments), Ok(Some(5)));
+        assert_eq!(lists_of(&Memory::of(5), &segments), Ok(Some(5)));
         Ok(())
     }
 }

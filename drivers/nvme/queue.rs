@@ -13,8 +13,8 @@ use self::{
 use crate::{
     controller::Nvme,
     faults,
+    lists::ListPools,
     parameters,
-    prp::ListPool,
     regs::{
         self,
         Bar0, //
@@ -64,7 +64,7 @@ pub(crate) struct Queue {
     /// Whether commands may be submitted. Set while the controller has the queue.
     enabled: Atomic<bool>,
     /// Where the PRP lists of the queue's commands come from.
-    lists: Arc<ListPool>,
+    lists: Arc<ListPools>,
     /// Taken with nothing else held but the block layer's own locks.
     #[pin]
     sq: SpinLock<SubmissionQueue>,
@@ -81,7 +81,7 @@ impl Queue {
         dev: &pci::Device<device::Bound>,
         ctrl: &Controller<Nvme>,
         bar: &Arc<Bar0>,
-        lists: &Arc<ListPool>,
+        lists: &Arc<ListPools>,
         qid: u16,
         entries: u16,
         stride: usize,
@@ -127,9 +127,9 @@ impl Queue {
         self.cq_address
     }
 
-    /// The pool of the queue's PRP lists.
+    /// The pools of the queue's PRP lists.
     #[inline]
-    pub(crate) fn lists(&self) -> &ListPool {
+    pub(crate) fn lists(&self) -> &ListPools {
         &self.lists
     }
 

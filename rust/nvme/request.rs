@@ -220,6 +220,20 @@ impl<T: Transport> Prepared<'_, T> {
         unsafe { (*self.rq).nr_phys_segments != 0 }
     }
 
+    /// How many bytes of data the command transfers.
+    #[inline]
+    pub fn data_len(&self) -> u32 {
+        // SAFETY: By the type invariants; the flag tells which of the union's fields is set.
+        unsafe {
+            let special = 1 << bindings::rqf_flags___RQF_SPECIAL_PAYLOAD;
+            if (*self.rq).rq_flags & special != 0 {
+                (*self.rq).__bindgen_anon_3.special_vec.bv_len
+            } else {
+                (*self.rq).__data_len
+            }
+        }
+    }
+
     /// Whether the command transfers metadata from, or to, memory of the host.
     #[inline]
     pub fn has_metadata(&self) -> bool {
