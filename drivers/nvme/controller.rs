@@ -3,6 +3,7 @@
 //! The controller as nvme-core sees it: registers, requests, events.
 
 use crate::{
+    data,
     faults,
     io_queues,
     lifecycle,
@@ -17,6 +18,7 @@ use crate::{
         self,
         Bar0, //
     },
+    sgl,
     spec::admin,
     sriov::Virtualization,
     timeout, //
@@ -69,7 +71,7 @@ pub(crate) struct Hardware {
     pub(crate) vectors: Option<Arc<Vectors>>,
     /// `Some` from start to stop.
     pub(crate) enabled: Option<DeviceEnabled>,
-    /// The pools of PRP lists, made at the first start.
+    /// The pools of PRP and SGL lists, made at the first start.
     pub(crate) lists: Option<Arc<ListPools>>,
 }
 
@@ -105,7 +107,8 @@ impl Nvme {
         let max_io_queues = io_queues::most()?;
         let limits = Limits {
             max_bytes: prp::MAX_BYTES,
-            max_segments: u32::try_from(MAX_SEGMENTS)?,
+            max_segments: u32::try_from(MAX_SEGMENTS.min(sgl::MAX_SEGMENTS))?,
+            max_metadata_segments: u16::try_from(sgl::MAX_METADATA_SEGMENTS)?,
         };
         let function: &pci::Device = pdev;
         Controller::new(
@@ -180,7 +183,7 @@ impl Transport for Nvme {
 
     #[inline]
     fn queue_rq(
-        _ctrl: &Controller<Self>,
+        ctrl: &Controller<Self>,
         queue: &Queue,
         rq: Request<'_, Self>,
         last: bool,
@@ -193,22 +196,7 @@ impl Transport for Nvme {
             return rq.fail_not_ready();
         }
         let mut rq = rq.setup()?;
-        if rq.has_data() {
-            let bytes = rq.data_len();
-            let (prp1, prp2) =
-                rq.map_data(|lists, segments| prp::build(queue.lists(), lists, segments, bytes))?;
-            rq.command_mut().set_prps(prp1, prp2);
-        }
-        if rq.has_metadata() {
-            // The limits of the request queue admit one segment.
-            let address = rq.map_metadata(|_, segments| {
-                let segment = segments.next().ok_or(Status::IOERR)?;
-                segments
-                    .next()
-                    .map_or(Ok(segment.addr), |_| Err(Status::IOERR))
-            })?;
-            rq.command_mut().set_metadata(address);
-        }
+        data::map(ctrl, queue, &mut rq)?;
         queue.submit(rq.start().into_command(), last);
         Ok(())
     }

@@ -123,6 +123,8 @@ impl List for Block {
 pub(crate) struct Lists<S: ListSource = ListPools> {
     /// Those of its data, in order.
     pub(crate) data: [Option<S::List>; MAX_LISTS],
+    /// That of its metadata.
+    pub(crate) metadata: Option<S::List>,
 }
 
 impl<S: ListSource> Default for Lists<S> {
@@ -130,6 +132,7 @@ impl<S: ListSource> Default for Lists<S> {
     fn default() -> Self {
         Self {
             data: Default::default(),
+            metadata: None,
         }
     }
 }
@@ -141,6 +144,9 @@ impl<S: ListSource> Lists<S> {
         for list in &mut self.data {
             // They are filled in order, and most commands have none.
             let Some(list) = list.take() else { break };
+            source.free(list);
+        }
+        if let Some(list) = self.metadata.take() {
             source.free(list);
         }
     }

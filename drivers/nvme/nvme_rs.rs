@@ -7,8 +7,8 @@
 //! - `lifecycle`: how a controller is started, stopped and reset; `timeout`: what is done for a
 //!   command that does not come back.
 //! - `parameters`: the module's parameters.
-//! - `queue`: a submission and completion queue pair; `prp`: where a command's data is;
-//!   `lists`: memory for more than the command itself can say.
+//! - `queue`: a submission and completion queue pair; `data`: where a command's data
+//!   is, in `prp` or `sgl`; `lists`: memory for more than the command itself can say.
 //! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
 //! - `sriov`: virtual functions, from the plan to the last one online.
 //! - `faults`: device faults on demand, in kernels with fault injection.
@@ -17,6 +17,7 @@
 //! "Base specification" is the NVM Express Base Specification, revision 2.1.
 
 mod controller;
+mod data;
 mod driver;
 #[cfg_attr(not(NVME_RS_FAULTS), path = "faults/none.rs")]
 mod faults;
@@ -28,6 +29,7 @@ mod prp;
 mod queue;
 mod queue_kinds;
 mod regs;
+mod sgl;
 mod spec;
 mod sriov;
 mod timeout;

@@ -63,7 +63,7 @@ pub(crate) struct Queue {
     cq_address: DmaAddress,
     /// Whether commands may be submitted. Set while the controller has the queue.
     enabled: Atomic<bool>,
-    /// Where the PRP lists of the queue's commands come from.
+    /// Where the lists of the queue's commands come from.
     lists: Arc<ListPools>,
     /// Taken with nothing else held but the block layer's own locks.
     #[pin]
@@ -127,7 +127,7 @@ impl Queue {
         self.cq_address
     }
 
-    /// The pools of the queue's PRP lists.
+    /// The pools of the queue's lists.
     #[inline]
     pub(crate) fn lists(&self) -> &ListPools {
         &self.lists

@@ -27,6 +27,13 @@ unsafe impl kernel::transmute::AsBytes for Command {}
 unsafe impl kernel::transmute::FromBytes for Command {}
 
 impl Command {
+    /// PRP or SGL for Data Transfer (dword 0, bits 15:14): PRPs if they are 0.
+    const PSDT_MASK: u32 = 0b11 << 14;
+    /// An SGL; the metadata pointer is the address of a contiguous buffer.
+    const PSDT_SGL: u32 = 0b01 << 14;
+    /// An SGL; the metadata pointer is that of an SGL segment.
+    const PSDT_SGL_BOTH: u32 = 0b10 << 14;
+
     /// Metadata pointer (dwords 4 and 5).
     const MPTR: usize = 4;
     /// Data pointer, PRP entry 1 (dwords 6 and 7).
@@ -64,20 +71,45 @@ impl Command {
             .with_dword(Self::PRP1 + 1, (prp1 >> 32) as u32)
     }
 
-    /// Sets both PRP entries (figure 93).
+    /// Has the data pointer be both PRP entries (figure 93).
     #[inline]
     pub fn set_prps(&mut self, prp1: u64, prp2: u64) {
-        self.dwords[Self::PRP1] = (prp1 as u32).to_le();
-        self.dwords[Self::PRP1 + 1] = ((prp1 >> 32) as u32).to_le();
-        self.dwords[Self::PRP2] = (prp2 as u32).to_le();
-        self.dwords[Self::PRP2 + 1] = ((prp2 >> 32) as u32).to_le();
+        self.set_psdt(0);
+        self.set_qword(Self::PRP1, prp1);
+        self.set_qword(Self::PRP2, prp2);
     }
 
-    /// Sets the metadata pointer (figure 92) to the address of a contiguous buffer.
+    /// Has the data pointer be an SGL descriptor, given in two words.
+    #[inline]
+    pub fn set_sgl(&mut self, descriptor: [u64; 2]) {
+        self.set_psdt(Self::PSDT_SGL);
+        self.set_qword(Self::PRP1, descriptor[0]);
+        self.set_qword(Self::PRP2, descriptor[1]);
+    }
+
+    /// Has the metadata pointer be the address of a contiguous buffer.
     #[inline]
     pub fn set_metadata(&mut self, address: u64) {
-        self.dwords[Self::MPTR] = (address as u32).to_le();
-        self.dwords[Self::MPTR + 1] = ((address >> 32) as u32).to_le();
+        self.set_qword(Self::MPTR, address);
+    }
+
+    /// Has the metadata pointer be the address of a descriptor. The data pointer is one, too.
+    #[inline]
+    pub fn set_metadata_sgl(&mut self, address: u64) {
+        self.set_psdt(Self::PSDT_SGL_BOTH);
+        self.set_qword(Self::MPTR, address);
+    }
+
+    /// Sets dwords `index` and the next one.
+    #[inline]
+    fn set_qword(&mut self, index: usize, value: u64) {
+        self.dwords[index] = (value as u32).to_le();
+        self.dwords[index + 1] = ((value >> 32) as u32).to_le();
+    }
+
+    #[inline]
+    fn set_psdt(&mut self, value: u32) {
+        self.dwords[0] = ((self.dword(0) & !Self::PSDT_MASK) | value).to_le();
     }
 
     /// The opcode (dword 0, bits 7:0).
@@ -174,6 +206,24 @@ mod tests {
         let mut command = Command::new(0);
         command.set_metadata(0x0102_0304_0506_0708);
         assert!(has_only(&command, 16, &[8, 7, 6, 5, 4, 3, 2, 1]));
+    }
+
+    #[test]
+    fn sgls_are_told_from_prps() {
+        let mut command = Command::new(0);
+        command.set_sgl([0x0102_0304_0506_0708, 0x1112_1314_1516_1718]);
+        assert_eq!(command.dword(0), 0x4000);
+        assert_eq!(command.dword(6), 0x0506_0708);
+        assert_eq!(command.dword(9), 0x1112_1314);
+        command.set_metadata_sgl(0x2122_2324_2526_2728);
+        assert_eq!(command.dword(0), 0x8000);
+        assert_eq!(command.dword(4), 0x2526_2728);
+        command.set_prps(0, 0);
+        assert_eq!(command.dword(0), 0);
+        // Fused Operation, opcode and identifier stay.
+        let mut command = Command::new(0).with_dword(0, 0x1234_3fff);
+        command.set_sgl([0; 2]);
+        assert_eq!(command.dword(0), 0x1234_7fff);
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub struct Limits {
     pub max_bytes: u32,
     /// Segments of data.
     pub max_segments: u32,
+    /// Segments of metadata, if the controller takes SGLs for it; else one.
+    pub max_metadata_segments: u16,
 }
 
 /// A controller with the data of its transport.
@@ -119,6 +121,7 @@ pub struct Controller<T: Transport> {
     /// nvme-core's table of calls, kept here as it is different for each transport.
     ops: UnsafeCell<bindings::nvme_ctrl_ops>,
     parent: ARef<device::Device>,
+    limits: Limits,
     segments: Arc<SegmentPool>,
     pub(super) tags: TagTable,
     /// What of nvme-core is set up. Never taken while a request is waited for, but for teardown.
@@ -175,6 +178,7 @@ impl<T: Transport> Controller<T> {
                 io_set: Opaque::zeroed(),
                 ops: UnsafeCell::new(ops::vtable::<T>()),
                 parent: parent.into(),
+                limits,
                 segments: SegmentPool::new()?,
                 tags: TagTable::new(queues)?,
                 made <- new_mutex!(Made::default(), "Controller::made"),
@@ -288,6 +292,39 @@ impl<T: Transport> Controller<T> {
     pub fn oacs(&self) -> u16 {
         // SAFETY: Written when the controller is identified only.
         unsafe { (&raw const (*self.as_raw()).oacs).read_volatile() }
+    }
+
+    /// SGL Support as Identify Controller gives it; 0 before `init_finish`.
+    #[inline]
+    fn sgls(&self) -> u32 {
+        // SAFETY: Written when the controller is identified only.
+        unsafe { (&raw const (*self.as_raw()).sgls).read_volatile() }
+    }
+
+    /// Whether I/O commands may have SGLs for their data.
+    #[inline]
+    pub fn has_sgls(&self) -> bool {
+        let any = bindings::NVME_CTRL_SGLS_BYTE_ALIGNED | bindings::NVME_CTRL_SGLS_DWORD_ALIGNED;
+        self.sgls() & any != 0
+    }
+
+    /// Whether I/O commands with an SGL for their data may have one for their metadata.
+    #[inline]
+    pub fn has_metadata_sgls(&self) -> bool {
+        self.has_sgls() && self.sgls() & bindings::NVME_CTRL_SGLS_MSDS != 0
+    }
+
+    /// How many segments of metadata a request may have.
+    pub(super) fn max_metadata_segments(&self) -> u16 {
+        // SAFETY: The device is valid.
+        let merges = unsafe { bindings::dma_get_merge_boundary(self.dma_device()) } != 0;
+        // Where an IOMMU could merge segments, the block layer tries that with those of metadata,
+        // too, though they do not end at the IOMMU's pages.
+        if self.has_metadata_sgls() && !merges {
+            self.limits.max_metadata_segments
+        } else {
+            1
+        }
     }
 
     /// The state. It may change at any time.

@@ -25,7 +25,7 @@ pub(super) fn vtable<T: Transport>() -> bindings::nvme_ctrl_ops {
         free_ctrl: Some(free_callback::<T>),
         submit_async_event: Some(async_event_callback::<T>),
         get_address: Some(address_callback::<T>),
-        get_virt_boundary: Some(virt_boundary_callback),
+        get_virt_boundary: Some(virt_boundary_callback::<T>),
         ..Default::default()
     }
 }
@@ -111,7 +111,20 @@ unsafe extern "C" fn address_callback<T: Transport>(
     unsafe { bindings::snprintf(buf, size, c"%s\n".as_char_ptr(), name.as_char_ptr()) }
 }
 
-/// PRP lists cannot have gaps within a page (base specification, section 4.1.1).
-extern "C" fn virt_boundary_callback(_ctrl: *mut bindings::nvme_ctrl, _is_admin: bool) -> c_ulong {
-    (bindings::NVME_CTRL_PAGE_SIZE - 1) as c_ulong
+/// PRP lists cannot have gaps within a page (base specification, section 4.1.1); SGLs can.
+///
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T`.
+unsafe extern "C" fn virt_boundary_callback<T: Transport>(
+    ctrl: *mut bindings::nvme_ctrl,
+    is_admin: bool,
+) -> c_ulong {
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
+    if ctrl.has_sgls() && !is_admin {
+        0
+    } else {
+        (bindings::NVME_CTRL_PAGE_SIZE - 1) as c_ulong
+    }
 }

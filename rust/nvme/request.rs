@@ -234,6 +234,31 @@ impl<T: Transport> Prepared<'_, T> {
         }
     }
 
+    /// Whether the data has a gap before or behind a segment, in view of `page` bytes, a power of
+    /// two: the first segment may begin anywhere in a page, and the last one end, but not others.
+    #[inline]
+    pub fn has_gaps(&self, page: u32) -> bool {
+        // SAFETY: By the type invariants. The number is that of the lowest bit that is set in an
+        // address or a length within the data, counted from 1; 0 if there is none.
+        let bit = unsafe { (*self.rq).phys_gap_bit };
+        bit != 0 && u32::from(bit) <= page.trailing_zeros()
+    }
+
+    /// Whether the command comes from user space as it is, not from the block layer.
+    #[inline]
+    pub fn is_user_command(&self) -> bool {
+        // SAFETY: By the type invariants.
+        let flags = unsafe { (*Pdu::<T>::nvme_request(self.rq)).flags };
+        u32::from(flags) & bindings::NVME_REQ_USERCMD != 0
+    }
+
+    /// How many segments of metadata there are.
+    #[inline]
+    pub fn metadata_segments(&self) -> u16 {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.rq).nr_integrity_segments }
+    }
+
     /// Whether the command transfers metadata from, or to, memory of the host.
     #[inline]
     pub fn has_metadata(&self) -> bool {

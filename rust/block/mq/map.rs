@@ -24,8 +24,9 @@ pub struct Segment {
     pub len: u32,
 }
 
-/// How many segments a request may have where each must be unmapped by itself.
-pub const MAX_SEGMENTS: usize = 128;
+/// How many segments a request may have where each must be unmapped by itself; their table takes a
+/// page.
+pub const MAX_SEGMENTS: usize = 256;
 
 /// A reserve of segment tables, so that a request can always make progress.
 ///

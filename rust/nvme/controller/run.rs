@@ -72,9 +72,15 @@ impl<T: Transport> Controller<T> {
     pub fn init_finish(&self, was_suspended: bool) -> Result {
         // SAFETY: Initialised by `new`. A positive result is an NVMe status.
         match unsafe { bindings::nvme_init_ctrl_finish(self.as_raw(), was_suspended) } {
-            ret if ret > 0 => Err(EIO),
-            ret => to_result(ret),
+            ret if ret > 0 => return Err(EIO),
+            ret => to_result(ret)?,
         }
+        let segments = u32::from(self.max_metadata_segments());
+        // SAFETY: Initialised by `new`; written as one word, and read when a namespace is found.
+        unsafe {
+            (&raw mut (*self.as_raw()).max_integrity_segments).write_volatile(segments);
+        }
+        Ok(())
     }
 
     /// Starts what nvme-core does with a live controller: keep alive, events, namespaces.

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a command's data and metadata are: in PRPs, or in an SGL (base specification, section 4.1).
+
+use crate::{
+    controller::Nvme,
+    prp::{
+        self,
+        PAGE_SIZE, //
+    },
+    queue::Queue,
+    sgl, //
+};
+use kernel::prelude::*;
+use kernel_ext::{
+    block::mq::{
+        Segment,
+        Status, //
+    },
+    nvme::{
+        Controller,
+        Prepared, //
+    }, //
+};
+
+/// From which average length of the segments on, in bytes, an SGL is chosen for data in several.
+/// Shorter ones have more SGL descriptors than PRP entries pay for.
+const SGL_THRESHOLD: u32 = 32 << 10;
+
+/// Which of the two a command may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// PRPs: the controller has no SGLs, or not for this command.
+    Prps,
+    /// An SGL: PRPs cannot say it, or the controller is to check the length.
+    Sgl,
+    /// What is shorter.
+    Either,
+}
+
+/// Maps data and metadata of `rq`, and has its command say where they are.
+#[inline]
+pub(crate) fn map(
+    ctrl: &Controller<Nvme>,
+    queue: &Queue,
+    rq: &mut Prepared<'_, Nvme>,
+) -> Result<(), Status> {
+    let mut in_sgl = false;
+    if rq.has_data() {
+        let choice = choice(ctrl, queue, rq);
+        let bytes = rq.data_len();
+        let pointer = rq.map_data(|lists, segments| {
+            let at_most = segments.at_most();
+            if wants_sgl(choice, segments.peek(), at_most, bytes) {
+                sgl::build(queue.lists(), &mut lists.data[0], segments, at_most).map(Pointer::Sgl)
+            } else {
+                prp::build(queue.lists(), lists, segments, bytes).map(Pointer::Prps)
+            }
+        })?;
+        match pointer {
+            Pointer::Prps((prp1, prp2)) => rq.command_mut().set_prps(prp1, prp2),
+            Pointer::Sgl(descriptor) => {
+                rq.command_mut().set_sgl(descriptor.words());
+                in_sgl = true;
+            }
+        }
+    }
+    if rq.has_metadata() {
+        map_metadata(ctrl, queue, rq, in_sgl)?;
+    }
+    Ok(())
+}
+
+/// A data pointer (figure 92).
+enum Pointer {
+    Prps((u64, u64)),
+    Sgl(sgl::Descriptor),
+}
+
+/// What the command of `rq` may have as data pointer. The admin queue has PRPs (section 4.1.2).
+#[inline]
+fn choice(ctrl: &Controller<Nvme>, queue: &Queue, rq: &Prepared<'_, Nvme>) -> Choice {
+    if queue.qid() == 0 || !ctrl.has_sgls() {
+        Choice::Prps
+    } else if rq.has_gaps(PAGE_SIZE) || rq.is_user_command() || rq.metadata_segments() > 1 {
+        Choice::Sgl
+    } else {
+        Choice::Either
+    }
+}
+
+/// Whether data of `bytes` bytes in `at_most` segments, beginning with `first`, goes into an SGL.
+#[inline]
+fn wants_sgl(choice: Choice, first: Option<Segment>, at_most: usize, bytes: u32) -> bool {
+    match (choice, first) {
+        (Choice::Prps, _) => false,
+        (Choice::Sgl, _) => true,
+        // One descriptor against a PRP list, unless PRP entries 1 and 2 are enough.
+        (Choice::Either, Some(first)) if at_most == 1 => {
+            (first.addr % u64::from(PAGE_SIZE)).wrapping_add(bytes.into())
+                > u64::from(2 * PAGE_SIZE)
+        }
+        (Choice::Either, _) => {
+            let segments = u32::try_from(at_most).unwrap_or(u32::MAX);
+            bytes.div_ceil(segments.max(1)) >= SGL_THRESHOLD
+        }
+    }
+}
+
+/// Maps the metadata of `rq`. Its pointer may be that of an SGL if the data pointer is one.
+///
+/// The length of a plain buffer is not said, but follows from the namespace's format. So it is for
+/// metadata that the kernel has made, and user space has to say how much there is.
+#[inline(never)]
+fn map_metadata(
+    ctrl: &Controller<Nvme>,
+    queue: &Queue,
+    rq: &mut Prepared<'_, Nvme>,
+    may_be_sgl: bool,
+) -> Result<(), Status> {
+    let wants_sgl = rq.metadata_segments() > 1 || rq.is_user_command();
+    if may_be_sgl && wants_sgl && ctrl.has_metadata_sgls() {
+        let address = rq.map_metadata(|lists, segments| {
+            let at_most = segments.at_most();
+            sgl::build_metadata(queue.lists(), &mut lists.metadata, segments, at_most)
+        })?;
+        rq.command_mut().set_metadata_sgl(address);
+    } else {
+        let segment = rq.map_metadata(|_, segments| sgl::only(segments))?;
+        rq.command_mut().set_metadata(segment.addr);
+    }
+    Ok(())
+}
