@@ -9,6 +9,7 @@
 //! C header: `drivers/nvme/host/nvme.h`
 
 mod admin;
+mod batch;
 mod command;
 mod controller;
 #[cfg(NVME_RS_FAULTS)]
@@ -24,6 +25,7 @@ mod transport;
 pub use self::data::Data;
 pub use self::{
     admin::AdminDone,
+    batch::Commands,
     command::{
         Command,
         CommandStatus,

@@ -47,10 +47,12 @@ use kernel_ext::{
     },
     nvme::{
         Batch,
+        Commands,
         Controller,
         InFlight,
         Limits,
         Request,
+        Started,
         Transport, //
     },
     pci::{
@@ -145,6 +147,18 @@ impl Nvme {
     }
 }
 
+/// Builds the command of `rq`, maps what it transfers, and starts the request's clock.
+#[inline]
+fn start<'a>(
+    ctrl: &Controller<Nvme>,
+    queue: &Queue,
+    rq: Request<'a, Nvme>,
+) -> Result<Started<'a, Nvme>, Status> {
+    let mut rq = rq.setup()?;
+    data::map(ctrl, queue, &mut rq)?;
+    Ok(rq.start())
+}
+
 #[vtable]
 impl Transport for Nvme {
     const NAME: &'static CStr = c"pcie";
@@ -195,10 +209,25 @@ impl Transport for Nvme {
         if !rq.is_ready() {
             return rq.fail_not_ready();
         }
-        let mut rq = rq.setup()?;
-        data::map(ctrl, queue, &mut rq)?;
-        queue.submit(rq.start().into_command(), last);
+        queue.submit(start(ctrl, queue, rq)?.into_command(), last);
         Ok(())
+    }
+
+    #[inline]
+    fn prepare<'a>(
+        ctrl: &'a Controller<Self>,
+        queue: &Queue,
+        rq: Request<'a, Self>,
+    ) -> Option<Started<'a, Self>> {
+        if !queue.is_enabled() || !rq.is_ready() {
+            return None;
+        }
+        start(ctrl, queue, rq).ok()
+    }
+
+    #[inline]
+    fn submit(queue: &Queue, commands: Commands<'_, Self>) {
+        queue.submit_all(commands);
     }
 
     #[inline]

@@ -184,6 +184,16 @@ impl Queue {
         self.sq.lock().submit(command, last);
     }
 
+    /// Puts all of `commands` in the submission queue, and tells the controller once.
+    #[inline]
+    pub(crate) fn submit_all(&self, commands: impl Iterator<Item = Command>) {
+        let mut sq = self.sq.lock();
+        for command in commands {
+            sq.submit(command, false);
+        }
+        sq.commit();
+    }
+
     /// Tells the controller of the commands that it has not been told of.
     #[inline]
     pub(crate) fn commit(&self) {

@@ -8,12 +8,16 @@
 
 use crate::bindings;
 
+mod list;
 mod map;
 mod status;
 
-pub(crate) use self::map::{
-    Mapping,
-    Payload, //
+pub(crate) use self::{
+    list::RequestList,
+    map::{
+        Mapping,
+        Payload, //
+    }, //
 };
 pub use self::{
     map::{

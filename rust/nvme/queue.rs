@@ -3,6 +3,7 @@
 //! The block layer's calls into a transport (`struct blk_mq_ops`).
 
 use super::{
+    batch,
     request::Pdu,
     Batch,
     CompletionBatch,
@@ -28,6 +29,11 @@ pub(super) struct Operations<T: Transport, const ADMIN: bool>(PhantomData<T>);
 impl<T: Transport, const ADMIN: bool> Operations<T, ADMIN> {
     pub(super) const VTABLE: bindings::blk_mq_ops = bindings::blk_mq_ops {
         queue_rq: Some(queue_rq_callback::<T>),
+        queue_rqs: if ADMIN {
+            None
+        } else {
+            Some(queue_rqs_callback::<T>)
+        },
         commit_rqs: if ADMIN {
             None
         } else {
@@ -57,7 +63,7 @@ impl<T: Transport, const ADMIN: bool> Operations<T, ADMIN> {
 ///
 /// `rq` is a valid request of transport `T`.
 #[inline]
-unsafe fn controller<'a, T: Transport>(rq: *mut bindings::request) -> &'a Controller<T> {
+pub(super) unsafe fn controller<'a, T: Transport>(rq: *mut bindings::request) -> &'a Controller<T> {
     // SAFETY: By the contract of this function; `Pdu::init` stored the controller, which outlives
     // its tag sets.
     unsafe { Controller::from_raw((*Pdu::<T>::nvme_request(rq)).ctrl) }
@@ -79,6 +85,15 @@ unsafe extern "C" fn queue_rq_callback<T: Transport>(
         (ctrl, queue, Request::new(rq, ctrl), (*bd).last)
     };
     Status::to_raw(T::queue_rq(ctrl, queue, rq, last))
+}
+
+/// # Safety
+///
+/// Only called by the block layer: `list` holds requests of transport `T`, all of one request
+/// queue, that are handed over.
+unsafe extern "C" fn queue_rqs_callback<T: Transport>(list: *mut bindings::rq_list) {
+    // SAFETY: By the contract of this function.
+    unsafe { batch::queue_rqs::<T>(&mut *list) };
 }
 
 /// # Safety

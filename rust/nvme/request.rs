@@ -68,6 +68,12 @@ impl<T: Transport> Pdu<T> {
         unsafe { &raw mut (*Self::of(rq)).nvme }
     }
 
+    /// The command, as it was built last.
+    #[inline]
+    pub(super) fn command(&self) -> Command {
+        self.command
+    }
+
     /// Makes the PDU of a request that the tag set has just allocated.
     ///
     /// # Safety
@@ -206,7 +212,7 @@ pub struct Prepared<'a, T: Transport> {
     _t: PhantomData<&'a mut T::RequestData>,
 }
 
-impl<T: Transport> Prepared<'_, T> {
+impl<'a, T: Transport> Prepared<'a, T> {
     #[inline]
     fn pdu(&mut self) -> &mut Pdu<T> {
         // SAFETY: By the type invariants nobody else uses the PDU.
@@ -325,12 +331,15 @@ impl<T: Transport> Prepared<'_, T> {
     /// Starts the request's clock. From here on the request completes by its completion queue
     /// entry, by its timeout, or by being cancelled.
     #[inline]
-    pub fn start(mut self) -> Started {
-        let command = self.pdu().command;
+    pub fn start(self) -> Started<'a, T> {
         let this = ManuallyDrop::new(self);
         // SAFETY: By the type invariants.
         unsafe { bindings::ext_nvme_start_request(this.rq) };
-        Started { command }
+        // INVARIANT: It has just been started, and `Prepared` was its owner.
+        Started {
+            rq: this.rq,
+            _t: PhantomData,
+        }
     }
 }
 
@@ -344,17 +353,31 @@ impl<T: Transport> Drop for Prepared<'_, T> {
     }
 }
 
-/// The command of a request that waits to be completed: to be put in the submission queue.
+/// A request that waits to be completed: its command is to be put in the submission queue.
+///
+/// # Invariants
+///
+/// `rq` is valid, of a tag set of a `Controller<T>`, started, and not sent. So nobody completes it
+/// but who cancels it, which waits until the block layer's call that handed it over has ended; the
+/// value does not live longer.
 #[must_use = "a command that is not submitted times out"]
-pub struct Started {
-    command: Command,
+pub struct Started<'a, T: Transport> {
+    rq: *mut bindings::request,
+    _t: PhantomData<&'a Controller<T>>,
 }
 
-impl Started {
+impl<T: Transport> Started<'_, T> {
     /// The command.
     #[inline]
     pub fn into_command(self) -> Command {
-        self.command
+        // SAFETY: By the type invariants.
+        unsafe { (*Pdu::<T>::of(self.rq)).command() }
+    }
+
+    /// Whether this is `rq`.
+    #[inline]
+    pub(super) fn is(&self, rq: *mut bindings::request) -> bool {
+        core::ptr::eq(self.rq, rq)
     }
 }
 

@@ -2,16 +2,18 @@
 
 //! What a transport does for nvme-core.
 
+use super::{
+    Batch,
+    Commands,
+    Controller,
+    InFlight,
+    Request,
+    Started, //
+};
 #[cfg(NVME_RS_FAULTS)]
 use super::{
     Command,
     Data, //
-};
-use super::{
-    Batch,
-    Controller,
-    InFlight,
-    Request, //
 };
 use crate::block::mq::{
     Status,
@@ -63,6 +65,17 @@ pub trait Transport: Sized + Send + Sync + 'static {
         rq: Request<'_, Self>,
         last: bool,
     ) -> Result<(), Status>;
+
+    /// Starts `rq`, one of several requests that go out together, for [`Transport::submit`]. `None`
+    /// if that is not possible now; it comes to [`Transport::queue_rq`] next. May not sleep.
+    fn prepare<'a>(
+        ctrl: &'a Controller<Self>,
+        queue: &Self::Queue,
+        rq: Request<'a, Self>,
+    ) -> Option<Started<'a, Self>>;
+
+    /// Sends all of `commands` on `queue`, and rings the doorbell. May not sleep.
+    fn submit(queue: &Self::Queue, commands: Commands<'_, Self>);
 
     /// Rings the doorbell for what was queued without `last`.
     fn commit_rqs(queue: &Self::Queue);
