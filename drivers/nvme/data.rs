@@ -4,6 +4,7 @@
 
 use crate::{
     controller::Nvme,
+    parameters,
     prp::{
         self,
         PAGE_SIZE, //
@@ -22,10 +23,6 @@ use kernel_ext::{
         Prepared, //
     }, //
 };
-
-/// From which average length of the segments on, in bytes, an SGL is chosen for data in several.
-/// Shorter ones have more SGL descriptors than PRP entries pay for.
-const SGL_THRESHOLD: u32 = 32 << 10;
 
 /// Which of the two a command may have.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,9 +89,11 @@ fn choice(ctrl: &Controller<Nvme>, queue: &Queue, rq: &Prepared<'_, Nvme>) -> Ch
 /// Whether data of `bytes` bytes in `at_most` segments, beginning with `first`, goes into an SGL.
 #[inline]
 fn wants_sgl(choice: Choice, first: Option<Segment>, at_most: usize, bytes: u32) -> bool {
+    let threshold = parameters::sgl_threshold.value();
     match (choice, first) {
         (Choice::Prps, _) => false,
         (Choice::Sgl, _) => true,
+        (Choice::Either, _) if threshold == 0 => false,
         // One descriptor against a PRP list, unless PRP entries 1 and 2 are enough.
         (Choice::Either, Some(first)) if at_most == 1 => {
             (first.addr % u64::from(PAGE_SIZE)).wrapping_add(bytes.into())
@@ -102,7 +101,7 @@ fn wants_sgl(choice: Choice, first: Option<Segment>, at_most: usize, bytes: u32)
         }
         (Choice::Either, _) => {
             let segments = u32::try_from(at_most).unwrap_or(u32::MAX);
-            bytes.div_ceil(segments.max(1)) >= SGL_THRESHOLD
+            bytes.div_ceil(segments.max(1)) >= threshold
         }
     }
 }

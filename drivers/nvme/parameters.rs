@@ -31,6 +31,15 @@ kernel_ext::module_param! {
         description: "Entries of an I/O queue, from 2 to 4095",
     }
 
+    /// From which average length of its segments on, in bytes, data is described by an SGL; 0 for
+    /// never, unless PRPs cannot describe it. Shorter segments have more SGL descriptors than PRP
+    /// entries pay for. For commands from now on.
+    pub(crate) sgl_threshold: u32 {
+        default: 32 << 10,
+        perm: 0o644,
+        description: "Average segment size from which on SGLs are used, in bytes; 0 for never",
+    }
+
     /// How many I/O queues are for all but reads; 0 if reads share them. A reset applies it.
     pub(crate) write_queues: u32 {
         default: 0,

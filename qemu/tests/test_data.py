@@ -15,6 +15,7 @@ from trace import traced
 
 _PRP = "pci_nvme_map_prp"
 _SGL = "pci_nvme_map_sgl"
+_THRESHOLD = "/sys/module/nvme_rs/parameters/sgl_threshold"
 _DATA_BLOCK = 0x0
 _LAST_SEGMENT = 0x3
 _METADATA = Format(metadata=8)
@@ -78,9 +79,15 @@ def test_contiguous_data_has_one_descriptor(machine: Machine,
     machine.run("echo 8 > /proc/sys/vm/nr_hugepages")
     with traced(machine, _PRP, _SGL) as lines:
         fio(machine, device, bs="64k", size="2m", iodepth=4, mem="shmhuge")
-    machine.run("echo 0 > /proc/sys/vm/nr_hugepages")
     found = pointers(lines)
     assert found[_DATA_BLOCK] >= 64 and not found[_LAST_SEGMENT], found
+    # The parameter takes it back.
+    machine.run(f"echo 0 > {_THRESHOLD}")
+    with traced(machine, _PRP, _SGL) as lines:
+        fio(machine, device, bs="64k", size="2m", iodepth=4, mem="shmhuge")
+    machine.run(f"echo 32768 > {_THRESHOLD}; echo 0 > /proc/sys/vm/nr_hugepages")
+    found = pointers(lines)
+    assert found[_PRP] >= 64 and not found[_DATA_BLOCK], found
 
 
 @pytest.mark.shape(SHAPE)
