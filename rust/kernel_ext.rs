@@ -8,7 +8,7 @@
 //!
 //! - [`block`]: what blk-mq hands to a driver: statuses, completion batches, request mapping.
 //! - [`dma`]: pools of small coherent blocks.
-//! - [`module_param`]: module parameters that show in sysfs.
+//! - [`mod@module_param`]: module parameters that show in sysfs.
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.
 //! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings.
 //! - [`sync`]: completions with a time limit.

@@ -208,8 +208,8 @@ pub const fn modinfo<const N: usize>(text: &str) -> [u8; N] {
 /// }
 /// ```
 ///
-/// [`ModuleParam`]: module_param::ModuleParam
-/// [`ParamType`]: module_param::ParamType
+/// [`ModuleParam`]: crate::module_param::ModuleParam
+/// [`ParamType`]: crate::module_param::ParamType
 #[macro_export]
 macro_rules! module_param {
     // What modinfo calls the types.
