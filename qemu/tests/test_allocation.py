@@ -42,7 +42,8 @@ ERRORS = {
 """What is not NO_MEMORY, by the function that wanted some."""
 FAULTS = {
     # The interrupt core does not look whether it could make a file of /proc/irq/N,
-    # and removes each when the interrupt is freed, perhaps in the next step.
+    # and removes each when the interrupt is freed, perhaps in the next step. With
+    # the C driver it warns as well.
     ("register_irq_proc", "register_handler_proc"):
         r"WARNING: fs/proc/generic\.c:\d+ at remove_proc_entry",
 }

@@ -58,9 +58,9 @@ def protection(layout: Format, data: bytes) -> bytes:
         block = data[number * layout.block:][:layout.block]
         rest = bytes(layout.metadata - 8)
         covered = block if layout.first else block + rest
-        # In type 3 it means nothing, and the kernel counts from the 512-byte sector.
-        first = _LBA * layout.block // 512 if layout.protection == 3 else _LBA
-        tag = first + number
+        # In type 3 it means nothing, and the kernel has 512-byte sectors there.
+        sectors = layout.block // 512 if layout.protection == 3 else 1
+        tag = (_LBA + number) * sectors
         tuple_ = guard(covered).to_bytes(2, "big") + bytes(2) + tag.to_bytes(4, "big")
         made += tuple_ + rest if layout.first else rest + tuple_
     return made
