@@ -50,11 +50,8 @@ pub(crate) trait ListSource {
 
 /// The size of the lists for `words` words.
 pub(crate) fn size_for(words: usize) -> Result<usize> {
-    match words {
-        ..=SMALL => Ok(SMALL),
-        ..=LARGE => Ok(LARGE),
-        _ => Err(EINVAL),
-    }
+    let sizes = [SMALL, LARGE];
+    sizes.into_iter().find(|&size| words <= size).ok_or(EINVAL)
 }
 
 /// Where lists come from: a pool of each size.

@@ -258,11 +258,10 @@ impl Mapping {
 
         // SAFETY: `state` was set by the start above.
         let coalesced = unsafe { bindings::ext_dma_use_iova(&mut self.state) };
+        let on_bus = iter.p2pdma.map == bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR;
         // SAFETY: `dev` is valid.
-        if !coalesced
-            && iter.p2pdma.map != bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR
-            && unsafe { bindings::ext_dma_need_unmap(dev) }
-        {
+        let need_unmap = || unsafe { bindings::ext_dma_need_unmap(dev) };
+        if !coalesced && !on_bus && need_unmap() {
             let Some(table) = pool.alloc() else {
                 self.kind = Kind::Single(first);
                 return Err(Status::RESOURCE);
