@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from image import MODULE_IN_GUEST
 from machine import Machine
 from nvme import Driver, PhysicalFunction
 
@@ -36,10 +35,6 @@ class Operation:
     """Undoes it; nothing fails."""
     workers: bool = False
     """Whether it is done by work queues too."""
-    around: str = ""
-    """The kernel's function whose allocations fail, if not those of the driver."""
-    without: str = "acpi_pci_irq_enable"
-    """A function that is to have all its memory."""
 
 
 @dataclass(frozen=True)
@@ -92,28 +87,7 @@ workers() {
 """
 _BOUND = "[ -e $FUNCTION/driver ] || echo $ADDRESS > $DRIVER/bind || exit 3; vfs"
 
-# In a process of its own, which begins with the number that it is to have.
-_LOAD = f"""
-	sh -c 'echo $0 > /proc/self/fail-nth; exec insmod {MODULE_IN_GUEST}' $number 2>&3 &
-	task=/proc/$!
-	while read -r _ _ ended _ < $task/stat && [ $ended != Z ]; do :; done
-	read -r left < $task/fail-nth
-	echo $left > /proc/self/fail-nth
-	wait $!
-"""
-
 OPERATIONS = {operation.name: operation for operation in (
-    Operation(
-        "load",
-        # Without a device, or that would be probed too, and that by others.
-        before="[ ! -e $DRIVER ] || rmmod ${DRIVER##*/} || exit 3;"
-               " echo 0 > /sys/bus/pci/drivers_autoprobe",
-        command=_LOAD,
-        state="[ ! -e $DRIVER ] || echo loaded",
-        after="echo 1 > /sys/bus/pci/drivers_autoprobe",
-        around="do_init_module",
-        without="kunit_module_notify",
-    ),
     Operation(
         "probe",
         before="[ ! -e $FUNCTION/driver ] || echo $ADDRESS > $DRIVER/unbind",
@@ -163,8 +137,7 @@ for number in $NUMBERS; do
 	for task in $tasks; do echo $number > $task/fail-nth; done 2> /dev/null
 	exec 3> /run/allocation
 	echo $number > /proc/self/fail-nth
-	{ @command
-	} 2>&3
+	@command 2>&3
 	status=$?
 	read -r left < /proc/self/fail-nth
 	echo 0 > /proc/self/fail-nth
@@ -191,34 +164,23 @@ _ALLOCATORS = re.compile(
     r"__slab|krealloc|kvrealloc|__vmalloc|vmalloc|alloc_frozen|get_free_page|kmemdup|kstrdup")
 
 
-def aim(machine: Machine, driver: Driver, operation: Operation,
-        depth: int = DEEPEST) -> None:
-    """Has only allocations counted for which the driver's code, or that of the
-    operation, is among the ``depth`` innermost functions. The module is loaded."""
+def aim(machine: Machine, driver: Driver, depth: int) -> None:
+    """Has only allocations counted for which the driver's code is among the
+    ``depth`` innermost functions. The module is loaded."""
     # Not worth a step are the detectors' own notes, for which they have a reserve, and
     # what ACPI's interpreter needs to find a legacy interrupt: it breaks, for good.
     machine.run(f"""
         set -e
-        bounds() {{
-            awk -v name=$1 '$3 == name {{ print "0x" $1; getline; print "0x" $1; exit }}' \\
-                /proc/kallsyms
-        }}
-        around="{operation.around}"
-        if [ $around ]; then
-            set -- $(bounds $around)
-        else
-            while read -r name size _ _ _ base _; do
-                [ $name != {driver.name} ] || break
-            done < /proc/modules
-            set -- $base $(printf '0x%x' $((base + size)))
-        fi
-        set -- $1 $2 $(bounds {operation.without})
+        while read -r name size _ _ _ base _; do
+            [ $name != {driver.name} ] || break
+        done < /proc/modules
+        set -- $(grep -A 1 ' acpi_pci_irq_enable$' /proc/kallsyms)
         for attributes in failslab fail_page_alloc; do
             cd /sys/kernel/debug/$attributes
-            echo $1 > require-start
-            echo $2 > require-end
-            echo $3 > reject-start
-            echo $4 > reject-end
+            echo $base > require-start
+            printf '0x%x' $((base + size)) > require-end
+            echo 0x$1 > reject-start
+            echo 0x$4 > reject-end
             echo {depth} > stacktrace-depth
             echo 0 > ignore-gfp-wait
             echo 2 > verbose
