@@ -82,6 +82,8 @@ class Shape:
     formats: tuple[Format, ...] = ()
     """A namespace of each of these formats is attached to every controller, behind
     the other namespaces."""
+    shadow_doorbells: bool = True
+    """Whether controllers know doorbells in memory (Doorbell Buffer Config)."""
     iommu: bool = False
     """Whether an Intel IOMMU translates what devices access."""
 
@@ -365,6 +367,7 @@ def _function(shape: Shape, index: int) -> str:
         "nvme", f"id=nvme{index}", f"serial=nvme-rs-{subsystem}",
         f"subsys=subsystem{subsystem}", f"bus=port{index}",
         f"max_ioqpairs={shape.io_queues}", f"msix_qsize={shape.io_queues + 1}",
+        f"dbcs={'on' if shape.shadow_doorbells else 'off'}",
     ]
     if shape.vfs:
         properties += [

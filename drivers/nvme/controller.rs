@@ -19,6 +19,7 @@ use crate::{
         Bar0, //
     },
     sgl,
+    shadow_doorbells::ShadowDoorbells,
     spec::admin,
     sriov::Virtualization,
     timeout, //
@@ -75,6 +76,8 @@ pub(crate) struct Hardware {
     pub(crate) enabled: Option<DeviceEnabled>,
     /// The pools of PRP and SGL lists, made at the first start.
     pub(crate) lists: Option<Arc<ListPools>>,
+    /// The doorbells in memory, made when the controller is first found to know them.
+    pub(crate) shadow_doorbells: Option<Arc<ShadowDoorbells>>,
 }
 
 /// The transport's data of one controller.

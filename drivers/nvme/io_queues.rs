@@ -10,6 +10,7 @@ use crate::{
     queue::Queue,
     queue_kinds::QueueKinds,
     regs,
+    shadow_doorbells,
     spec::admin, //
 };
 use kernel::{
@@ -70,6 +71,7 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
                 queues.read,
                 queues.poll
             );
+            shadow_doorbells::configure(ctrl);
             return Ok(queues);
         }
         // The controller has less than it said: spread the interrupts over what there is.
@@ -109,7 +111,7 @@ fn spread_interrupts(ctrl: &Controller<Nvme>, kinds: QueueKinds, want: u16) -> R
 }
 
 /// The hardware, unless it is being stopped: whoever stops it waits for commands that are ours.
-fn lock_unless_stopping(ctrl: &Controller<Nvme>) -> Result<BoundGuard<'_, Hardware>> {
+pub(crate) fn lock_unless_stopping(ctrl: &Controller<Nvme>) -> Result<BoundGuard<'_, Hardware>> {
     let hw = ctrl.data().bound.try_lock()?;
     if hw.enabled.is_none() || ctrl.state().is_terminal() {
         return Err(ENODEV);

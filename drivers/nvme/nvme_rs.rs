@@ -9,6 +9,7 @@
 //! - `parameters`: the module's parameters.
 //! - `queue`: a submission and completion queue pair; `data`: where a command's data
 //!   is, in `prp` or `sgl`; `lists`: memory for more than the command itself can say.
+//! - `shadow_doorbells`: doorbells in memory.
 //! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
 //! - `sriov`: virtual functions, from the plan to the last one online.
 //! - `faults`: device faults on demand, in kernels with fault injection.
@@ -30,6 +31,7 @@ mod queue;
 mod queue_kinds;
 mod regs;
 mod sgl;
+mod shadow_doorbells;
 mod spec;
 mod sriov;
 mod timeout;

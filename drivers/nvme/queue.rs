@@ -3,11 +3,13 @@
 //! A queue pair: commands go out through [`submission`], and come back through [`completion`].
 
 mod completion;
+mod doorbell;
 mod ring;
 mod submission;
 
 use self::{
     completion::CompletionQueue,
+    doorbell::Doorbell,
     submission::SubmissionQueue, //
 };
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
         self,
         Bar0, //
     },
+    shadow_doorbells::ShadowDoorbells,
 };
 use kernel::{
     device,
@@ -86,11 +89,12 @@ impl Queue {
         entries: u16,
         stride: usize,
     ) -> Result<Arc<Self>> {
-        let (tail, head) = regs::doorbells(qid, stride);
+        let (tail, head) = regs::doorbells(qid);
         let tags = QueueTags::take(ctrl, qid)?;
         let (sent, received) = faults::queue(qid, entries)?;
-        let sq = SubmissionQueue::new(dev, bar.doorbell(tail)?, entries, sent)?;
-        let cq = CompletionQueue::new(dev, bar.doorbell(head)?, entries, tags, received)?;
+        let sq = SubmissionQueue::new(dev, Doorbell::new(bar, tail, stride)?, entries, sent)?;
+        let doorbell = Doorbell::new(bar, head, stride)?;
+        let cq = CompletionQueue::new(dev, doorbell, entries, tags, received)?;
 
         Arc::pin_init(
             try_pin_init!(Self {
@@ -137,6 +141,13 @@ impl Queue {
     pub(crate) fn clear(&self) -> Result {
         self.sq.lock().clear();
         self.cq.with(CompletionQueue::clear)
+    }
+
+    /// Tells the controller through `shadow` from now on, which it knows of, until the queues are
+    /// emptied. Sleeps.
+    pub(crate) fn share_doorbells(&self, shadow: &Arc<ShadowDoorbells>) {
+        self.sq.lock().share_doorbell(shadow);
+        self.cq.with(|cq| cq.share_doorbell(shadow));
     }
 
     /// Takes commands and interrupts from now on; the controller has the queue, or is about to.

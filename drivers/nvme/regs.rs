@@ -121,11 +121,16 @@ pub(crate) fn queue_pairs(bar: &Bar0, cap: CAP) -> usize {
     bar.len().saturating_sub(DOORBELLS) / (2 * cap.doorbell_stride())
 }
 
-/// Where the doorbells of queue pair `qid` are (NVMe over PCIe Transport Specification, section
-/// 3.1.2.1), which are `stride` bytes apart: the submission queue's tail, the completion queue's head.
-pub(crate) fn doorbells(qid: u16, stride: usize) -> (usize, usize) {
-    let tail = DOORBELLS + 2 * usize::from(qid) * stride;
-    (tail, tail + stride)
+/// The numbers of queue pair `qid`'s doorbells (NVMe over PCIe Transport Specification, section
+/// 3.1.2): the submission queue's tail, the completion queue's head.
+pub(crate) fn doorbells(qid: u16) -> (usize, usize) {
+    let tail = 2 * usize::from(qid);
+    (tail, tail + 1)
+}
+
+/// Where doorbell `number` is, if they are `stride` bytes apart.
+pub(crate) fn doorbell(number: usize, stride: usize) -> usize {
+    DOORBELLS + number * stride
 }
 
 #[kunit_tests(nvme_rs_regs)]
@@ -157,8 +162,9 @@ mod tests {
         for stride in [4, 8, 4096, 4 << 15] {
             let mut at = 0x1000;
             for qid in 0..=u16::MAX {
-                let (tail, head) = doorbells(qid, stride);
-                assert!(tail == at && head == at + stride);
+                let (tail, head) = doorbells(qid);
+                assert_eq!(doorbell(tail, stride), at);
+                assert_eq!(doorbell(head, stride), at + stride);
                 at += 2 * stride;
             }
         }

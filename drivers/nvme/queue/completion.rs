@@ -3,11 +3,14 @@
 //! A completion queue: a ring that the controller fills and the host empties (base specification,
 //! section 3.3.1). The phase tag of an entry tells whether it is new.
 
-use super::ring::Head;
+use super::{
+    doorbell::Doorbell,
+    ring::Head, //
+};
 use crate::{
     controller::Nvme,
     faults,
-    regs::MIN_SIZE, //
+    shadow_doorbells::ShadowDoorbells, //
 };
 use kernel::{
     device::Bound,
@@ -28,7 +31,8 @@ use kernel::{
             dma_mb,
             Read, //
         },
-        rcu, //
+        rcu,
+        Arc, //
     },
 };
 use kernel_ext::{
@@ -39,10 +43,7 @@ use kernel_ext::{
         Controller,
         QueueTags, //
     },
-    pci::{
-        irq::Handler,
-        Doorbell, //
-    },
+    pci::irq::Handler, //
 };
 
 /// How many completions of unknown commands a queue reports, before it only drops them.
@@ -52,7 +53,7 @@ const MAX_STRAYS: u32 = 8;
 pub(super) struct CompletionQueue {
     ring: Coherent<[Completion]>,
     head: Head,
-    doorbell: Doorbell<MIN_SIZE>,
+    doorbell: Doorbell,
     tags: QueueTags<Nvme>,
     /// How many entries were for no command that is under way.
     strays: u32,
@@ -62,7 +63,7 @@ pub(super) struct CompletionQueue {
 impl CompletionQueue {
     pub(super) fn new(
         dev: &Device<Bound>,
-        doorbell: Doorbell<MIN_SIZE>,
+        doorbell: Doorbell,
         entries: u16,
         tags: QueueTags<Nvme>,
         faults: faults::Received,
@@ -87,7 +88,13 @@ impl CompletionQueue {
             io_project!(self.ring, [try: i]).copy_write(Completion::default());
         }
         self.head.reset();
+        self.doorbell.clear();
         Ok(())
+    }
+
+    /// Tells the controller through `shadow` from now on, which it knows of.
+    pub(super) fn share_doorbell(&mut self, shadow: &Arc<ShadowDoorbells>) {
+        self.doorbell.share(shadow, self.head.index());
     }
 
     /// Completes every command that the controller has completed. Returns whether there was any.
@@ -109,7 +116,7 @@ impl CompletionQueue {
             }
         }
         if found {
-            self.doorbell.ring(u32::from(self.head.index()));
+            self.doorbell.ring(self.head.index());
         }
         found
     }

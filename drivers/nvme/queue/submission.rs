@@ -3,10 +3,13 @@
 //! A submission queue: a ring that the host fills and the controller empties (base specification,
 //! section 3.3.1).
 
-use super::ring::Tail;
+use super::{
+    doorbell::Doorbell,
+    ring::Tail, //
+};
 use crate::{
     faults,
-    regs::MIN_SIZE, //
+    shadow_doorbells::ShadowDoorbells, //
 };
 use kernel::{
     device::Bound,
@@ -19,12 +22,10 @@ use kernel::{
         Io, //
     },
     pci::Device,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
-use kernel_ext::{
-    nvme::Command,
-    pci::Doorbell, //
-};
+use kernel_ext::nvme::Command;
 
 /// The host's side of a submission queue.
 ///
@@ -32,14 +33,14 @@ use kernel_ext::{
 pub(super) struct SubmissionQueue {
     ring: Coherent<[Command]>,
     tail: Tail,
-    doorbell: Doorbell<MIN_SIZE>,
+    doorbell: Doorbell,
     faults: faults::Sent,
 }
 
 impl SubmissionQueue {
     pub(super) fn new(
         dev: &Device<Bound>,
-        doorbell: Doorbell<MIN_SIZE>,
+        doorbell: Doorbell,
         entries: u16,
         faults: faults::Sent,
     ) -> Result<Self> {
@@ -58,6 +59,12 @@ impl SubmissionQueue {
     /// Forgets all commands.
     pub(super) fn clear(&mut self) {
         self.tail.reset();
+        self.doorbell.clear();
+    }
+
+    /// Tells the controller through `shadow` from now on, which it knows of.
+    pub(super) fn share_doorbell(&mut self, shadow: &Arc<ShadowDoorbells>) {
+        self.doorbell.share(shadow, self.tail.index());
     }
 
     /// Adds `command`, and rings the doorbell if `last`, or if the next one would catch up with
@@ -88,7 +95,7 @@ impl SubmissionQueue {
     fn tell(&mut self) {
         let tail = self.tail.tell();
         if !faults::is_gone() {
-            self.doorbell.ring(u32::from(tail));
+            self.doorbell.ring(tail);
         }
     }
 }

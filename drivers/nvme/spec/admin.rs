@@ -20,6 +20,9 @@ const ABORT: u8 = 0x08;
 /// Asynchronous Event Request (section 5.1.2).
 const ASYNC_EVENT: u8 = 0x0c;
 
+/// Doorbell Buffer Config (section 5.2.5).
+const DOORBELL_BUFFERS: u8 = 0x7c;
+
 /// Physically Contiguous, of both Create commands.
 const PC: u32 = 1;
 /// Interrupts Enabled, of Create I/O Completion Queue.
@@ -67,6 +70,14 @@ pub(crate) fn abort(qid: u16, cid: u16) -> Command {
     Command::new(ABORT).with_dword(10, u32::from(cid) << 16 | u32::from(qid))
 }
 
+/// Has the controller look at `doorbells`, and keep its event indices in `events`, instead of
+/// registers; each is a page.
+pub(crate) fn doorbell_buffers(doorbells: u64, events: u64) -> Command {
+    let mut command = Command::new(DOORBELL_BUFFERS);
+    command.set_prps(doorbells, events);
+    command
+}
+
 /// Waits for an event.
 pub(crate) fn async_event(cid: u16) -> Command {
     Command::new(ASYNC_EVENT).with_command_id(cid)
@@ -111,6 +122,9 @@ mod tests {
     fn other_commands() {
         assert_eq!(parts(abort(0x0102, 0x0304)), (8, 0, 0x0304_0102, 0));
         assert_eq!(parts(identify(0x15, 0x0203)), (6, 0, 0x0203_0015, 0));
+        let buffers = doorbell_buffers(0x1_2345_6000, 0x2_3456_7000);
+        assert_eq!(parts(buffers), (0x7c, 0x1_2345_6000, 0, 0));
+        assert_eq!((buffers.dword(8), buffers.dword(9)), (0x3456_7000, 2));
         let event = async_event(0x001f);
         assert_eq!(parts(event), (0xc, 0, 0, 0));
         assert_eq!(event.dword(0), 0x001f_000c);

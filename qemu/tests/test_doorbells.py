@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Shadow doorbells: most of what a controller is told is told in memory."""
+
+import pytest
+
+from machine import Machine, Shape
+from nvme import PhysicalFunction, disk, fio, private_disks
+from trace import traced
+
+_CONFIG = "pci_nvme_dbbuf_config"
+_COMMAND = "pci_nvme_io_cmd"
+_TAIL = "pci_nvme_mmio_doorbell_sq"
+_HEAD = "pci_nvme_mmio_doorbell_cq"
+
+
+def per_command(machine: Machine, device: str) -> tuple[float, float]:
+    """Returns how many writes to registers of I/O queues there are for a command:
+    of tails, and of heads. Each command is submitted for itself."""
+    with traced(machine, _COMMAND, _TAIL, _HEAD) as lines:
+        fio(machine, device, rw="randwrite", bs="4k", size="4m", iodepth=32,
+            iodepth_batch_submit=1, norandommap=1)
+    # The admin queue is number 0.
+    commands, tails, heads = (
+        len([line for line in lines
+             if line.startswith(event) and "qid 0 " not in line + " "])
+        for event in (_COMMAND, _TAIL, _HEAD))
+    assert commands >= 1024
+    return tails / commands, heads / commands
+
+
+def test_registers_are_spared(machine: Machine, pf: PhysicalFunction) -> None:
+    """Without, there is a write for each command. A controller forgets where they
+    are when it is reset."""
+    device = disk(machine, pf.live(), 1)
+    first = per_command(machine, device)
+    with traced(machine, _CONFIG) as lines:
+        machine.run(f"nvme reset {pf.device}")
+        pf.live()
+    assert len(lines) == 1
+    second = per_command(machine, device)
+    assert max(*first, *second) < 0.7, (first, second)
+
+
+def test_virtual_functions(machine: Machine, pf: PhysicalFunction) -> None:
+    """Each VF has its own."""
+    with traced(machine, _CONFIG) as lines:
+        assert pf.set_vfs(2) == 0
+        disks = private_disks(machine, pf)
+    assert len(lines) == 2
+    for device in disks:
+        assert max(per_command(machine, device)) < 0.7
+    assert pf.set_vfs(0) == 0
+
+
+@pytest.mark.shape(Shape(shadow_doorbells=False))
+def test_without(machine: Machine, pf: PhysicalFunction) -> None:
+    """A controller that has none is told everything by registers."""
+    with traced(machine, _CONFIG) as lines:
+        machine.run(f"nvme reset {pf.device}")
+        device = disk(machine, pf.live(), 1)
+    assert not lines
+    tails, _ = per_command(machine, device)
+    assert tails == 1
