@@ -139,6 +139,11 @@ impl Queue {
 
     /// Empties both queues, as a controller that has just got them sees them.
     pub(crate) fn clear(&self) -> Result {
+    /// Whether completions are polled for. Sleeps.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.cq.is_polled()
+    }
+
         self.sq.lock().clear();
         self.cq.with(CompletionQueue::clear)
     }

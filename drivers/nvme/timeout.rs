@@ -57,9 +57,13 @@ pub(crate) fn timeout(
     // Is it complete, and only its interrupt was missed?
     queue.poll();
     if !rq.is_in_flight() {
+        let missed = match queue.is_polled() {
+            true => "nobody polled",
+            false => "no interrupt came",
+        };
         dev_warn!(
             ctrl.device(),
-            "queue {} command {:#06x}: complete, but no interrupt came\n",
+            "queue {} command {:#06x}: complete, but {missed}\n",
             queue.qid(),
             rq.command_id()
         );

@@ -275,6 +275,11 @@ impl<H: Handler> IrqCell<H> {
         // SAFETY: The handler does not run: its interrupt is disabled or it has none. Other
         // callers of this wait for `source`, and `poll` gives up without it.
         let ret = f(unsafe { &mut *self.inner.handler.get() });
+    /// Whether [`IrqCell::poll`] reaches the state. Sleeps.
+    pub fn is_polled(&self) -> bool {
+        matches!(*self.inner.source.lock(), Source::Polled)
+    }
+
         if let Some(l) = source.line() {
             // SAFETY: Balances the call above.
             unsafe { bindings::enable_irq(l.irq) };
