@@ -7,6 +7,8 @@
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
+mod string;
+
 use crate::bindings;
 use kernel::{
     error::to_result,
@@ -17,6 +19,8 @@ use kernel::{
         Relaxed, //
     }, //
 };
+
+pub use self::string::StringParam;
 
 #[doc(hidden)]
 pub use kernel::module_param::KernelParam;
@@ -217,27 +221,11 @@ macro_rules! module_param {
     (@type i32) => { "int" };
     (@type bool) => { "bool" };
 
-    ($(
-        $(#[$attr:meta])*
-        $vis:vis $name:ident: $ty:ident {
-            default: $default:expr,
-            perm: $perm:expr,
-            $(check: $check:expr,)?
-            description: $description:literal,
-        }
-    )*) => {$(
-        $(#[$attr])*
-        #[allow(non_upper_case_globals)]
-        $vis static $name: $crate::module_param::ModuleParam<$ty> = {
-            #[allow(unused_variables)]
-            let check: fn($ty) -> bool = |_| true;
-            $(let check: fn($ty) -> bool = $check;)?
-            $crate::module_param::ModuleParam::new($default, check)
-        };
-
+    // What modinfo and the kernel are told of the static `$name`, whatever its type.
+    (@register $name:ident, $type:expr, $perm:expr, $description:literal) => {
         const _: () = {
             const TYPE: &str = ::core::concat!(
-                "parmtype=", ::core::stringify!($name), ":", $crate::module_param!(@type $ty), "\0"
+                "parmtype=", ::core::stringify!($name), ":", $type, "\0"
             );
             const DESCRIPTION: &str = ::core::concat!(
                 "parm=", ::core::stringify!($name), ":", $description, "\0"
@@ -261,5 +249,28 @@ macro_rules! module_param {
                 }
             };
         };
+    };
+
+    ($(
+        $(#[$attr:meta])*
+        $vis:vis $name:ident: $ty:ident {
+            default: $default:expr,
+            perm: $perm:expr,
+            $(check: $check:expr,)?
+            description: $description:literal,
+        }
+    )*) => {$(
+        $(#[$attr])*
+        #[allow(non_upper_case_globals)]
+        $vis static $name: $crate::module_param::ModuleParam<$ty> = {
+            #[allow(unused_variables)]
+            let check: fn($ty) -> bool = |_| true;
+            $(let check: fn($ty) -> bool = $check;)?
+            $crate::module_param::ModuleParam::new($default, check)
+        };
+
+        $crate::module_param!(
+            @register $name, $crate::module_param!(@type $ty), $perm, $description
+        );
     )*};
 }
