@@ -74,6 +74,11 @@ class Shape:
     """The most queue, and interrupt, resources that one VF can hold."""
     io_queues: int = 32
     """I/O queue pairs of a controller, the flexible ones included."""
+    interrupts: int | None = None
+    """MSI-X vectors of a controller, the flexible ones included; if not given, one
+    for each queue."""
+    intel_id: bool = False
+    """Whether the controllers have QEMU's former ids, 8086:5845."""
     namespaces: int = 8
     """How many namespaces wait to be attached."""
     namespace_mib: int = 64
@@ -366,9 +371,12 @@ def _function(shape: Shape, index: int) -> str:
     properties = [
         "nvme", f"id=nvme{index}", f"serial=nvme-rs-{subsystem}",
         f"subsys=subsystem{subsystem}", f"bus=port{index}",
-        f"max_ioqpairs={shape.io_queues}", f"msix_qsize={shape.io_queues + 1}",
+        f"max_ioqpairs={shape.io_queues}",
+        f"msix_qsize={shape.interrupts or shape.io_queues + 1}",
         f"dbcs={'on' if shape.shadow_doorbells else 'off'}",
     ]
+    if shape.intel_id:
+        properties.append("use-intel-id=on")
     if shape.vfs:
         properties += [
             f"sriov_max_vfs={shape.vfs}",

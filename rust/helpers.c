@@ -6,6 +6,7 @@
 #include <linux/blk-mq.h>
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
+#include <linux/dmi.h>
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
 #include <linux/workqueue.h>
@@ -35,6 +36,11 @@ bool ext_device_trylock(struct device *dev)
 void ext_device_unlock(struct device *dev)
 {
 	device_unlock(dev);
+}
+
+bool ext_dmi_match(enum dmi_field field, const char *value)
+{
+	return dmi_match(field, value);
 }
 
 struct pci_dev *ext_pci_physfn(struct pci_dev *dev)
@@ -138,6 +144,11 @@ bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
 					    struct blk_dma_iter *iter)
 {
 	return blk_rq_integrity_dma_map_iter_next(rq, dev, iter);
+}
+
+const char *ext_nvme_quirk_name(u32 quirk)
+{
+	return nvme_quirk_name(quirk);
 }
 
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq)

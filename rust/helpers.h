@@ -9,6 +9,7 @@
 
 #include <linux/blk-integrity.h>
 #include <linux/blk-mq-dma.h>
+#include <linux/dmi.h>
 
 #include "nvme.h"
 
@@ -22,6 +23,9 @@ int ext_restart_syscall(void);
 void ext_device_lock(struct device *dev);
 bool ext_device_trylock(struct device *dev);
 void ext_device_unlock(struct device *dev);
+
+/* linux/dmi.h */
+bool ext_dmi_match(enum dmi_field field, const char *value);
 
 /* linux/pci.h */
 struct pci_dev *ext_pci_physfn(struct pci_dev *dev);
@@ -62,6 +66,7 @@ bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
 					    struct blk_dma_iter *iter);
 
 /* drivers/nvme/host/nvme.h */
+const char *ext_nvme_quirk_name(u32 quirk);
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq);
 void ext_nvme_start_request(struct request *rq);
 bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result);

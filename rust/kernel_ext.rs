@@ -8,6 +8,7 @@
 //!
 //! - [`block`]: what blk-mq hands to a driver: statuses, completion batches, request mapping.
 //! - [`dma`]: pools of small coherent blocks.
+//! - [`dmi`]: what the firmware says of the machine.
 //! - [`mod@module_param`]: module parameters that show in sysfs.
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.
 //! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings.
@@ -17,6 +18,7 @@
 mod bindings;
 pub mod block;
 pub mod dma;
+pub mod dmi;
 pub mod module_param;
 pub mod nvme;
 pub mod pci;

@@ -17,6 +17,7 @@ mod data;
 mod io_queues;
 mod ops;
 mod queue;
+mod quirks;
 mod request;
 mod tags;
 mod transport;
@@ -37,6 +38,7 @@ pub use self::{
         State, //
     },
     io_queues::IoQueues,
+    quirks::Quirks,
     request::{
         InFlight,
         Prepared,

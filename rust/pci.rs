@@ -13,6 +13,7 @@ use kernel::{
 mod bar;
 mod bound;
 mod driver;
+mod id;
 pub mod irq;
 mod lock;
 mod notifier;
@@ -36,6 +37,7 @@ pub use self::{
         Driver,
         Recovery, //
     },
+    id::device_id,
     lock::DeviceLocked,
     notifier::{
         BusEvent,

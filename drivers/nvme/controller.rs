@@ -52,6 +52,7 @@ use kernel_ext::{
         Controller,
         InFlight,
         Limits,
+        Quirks,
         Request,
         Started,
         Transport, //
@@ -108,8 +109,9 @@ impl Nvme {
         pdev: &pci::Device<Bound>,
         bound: Arc<BoundLock<Hardware>>,
         bar: Arc<Bar0>,
+        quirks: Quirks,
     ) -> Result<ARef<Controller<Self>>> {
-        let max_io_queues = io_queues::most()?;
+        let max_io_queues = io_queues::most(quirks)?;
         let limits = Limits {
             max_bytes: prp::MAX_BYTES,
             max_segments: u32::try_from(MAX_SEGMENTS.min(sgl::MAX_SEGMENTS))?,
@@ -120,6 +122,7 @@ impl Nvme {
             pdev.as_ref(),
             max_io_queues.checked_add(1).ok_or(EINVAL)?,
             limits,
+            quirks,
             try_pin_init!(Self {
                 pdev: function.into(),
                 bound,

@@ -9,6 +9,7 @@ use crate::{
     },
     lifecycle,
     parameters,
+    quirks,
     regs::MIN_SIZE,
     sriov, //
 };
@@ -18,7 +19,6 @@ use kernel::{
     dma::DmaMask,
     pci::{
         Device,
-        DeviceId,
         IdTable, //
     },
     prelude::*,
@@ -30,6 +30,7 @@ use kernel::{
 use kernel_ext::{
     nvme::{
         Controller,
+        Quirks,
         State, //
     },
     pci::{
@@ -42,16 +43,6 @@ use kernel_ext::{
         Regions, //
     },
 };
-
-/// Mass storage, non-volatile memory, NVM Express I/O controller (PCI Code and ID Assignment
-/// Specification).
-const CLASS_NVME: u32 = 0x01_08_02;
-
-kernel::pci_device_table!(
-    PCI_TABLE,
-    <NvmeDriver as Driver>::IdInfo,
-    [(DeviceId::from_class(CLASS_NVME, 0xff_ff_ff), ())]
-);
 
 /// The driver.
 pub(crate) struct NvmeDriver;
@@ -87,18 +78,21 @@ impl Function<'_> {
 
 #[vtable]
 impl Driver for NvmeDriver {
-    type IdInfo = ();
+    type IdInfo = Quirks;
     type Data<'bound> = Function<'bound>;
     type State = Hardware;
 
-    const DMA_MASK: DmaMask = DmaMask::new::<64>();
     const DMA_MIN_ALIGN_MASK: u32 = crate::prp::PAGE_SIZE - 1;
-    const ID_TABLE: IdTable<Self::IdInfo> = &PCI_TABLE;
+    const ID_TABLE: IdTable<Self::IdInfo> = quirks::ID_TABLE;
+
+    fn dma_mask(dev: &Device<Core<'_>>, info: Option<&Quirks>) -> DmaMask {
+        quirks::dma_mask(quirks::of(dev, info))
+    }
 
     fn probe<'bound>(
         dev: &'bound Device<Core<'_>>,
         bound: Arc<BoundLock<Hardware>>,
-        _info: Option<&'bound Self::IdInfo>,
+        info: Option<&'bound Quirks>,
     ) -> impl PinInit<Function<'bound>, Error> + 'bound {
         pin_init::pin_init_scope(move || {
             let regions = Regions::request(dev, c"nvme_rs").inspect_err(|e| {
@@ -107,7 +101,7 @@ impl Driver for NvmeDriver {
             let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
-            let ctrl = Nvme::controller(dev, bound, bar)
+            let ctrl = Nvme::controller(dev, bound, bar, quirks::of(dev, info))
                 .and_then(|ctrl| ctrl.add().map(|()| ctrl))
                 .inspect_err(|e| {
                     dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");

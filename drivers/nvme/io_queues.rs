@@ -9,6 +9,7 @@ use crate::{
     },
     queue::Queue,
     queue_kinds::QueueKinds,
+    quirks,
     regs,
     shadow_doorbells,
     spec::admin, //
@@ -25,7 +26,8 @@ use kernel_ext::{
         Command,
         CommandStatus,
         Controller,
-        IoQueues, //
+        IoQueues,
+        Quirks, //
     },
     pci::{
         irq::Vectors,
@@ -36,12 +38,17 @@ use kernel_ext::{
 
 /// How many entries the I/O queues of a controller with these capabilities have.
 pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: regs::CAP) -> Result<u16> {
-    let limit = ctrl.data().io_queue_depth;
-    Ok(u16::try_from(cap.queue_entries().min(limit))?)
+    let data = ctrl.data();
+    let id = quirks::id(&data.pdev);
+    let depth = quirks::io_queue_depth(id, cap, ctrl.quirks(), data.io_queue_depth);
+    Ok(u16::try_from(depth)?)
 }
 
-/// How many I/O queues a controller has at most that is probed now.
-pub(crate) fn most() -> Result<u16> {
+/// How many I/O queues a controller with `quirks` has at most that is probed now.
+pub(crate) fn most(quirks: Quirks) -> Result<u16> {
+    if quirks.contains(Quirks::SHARED_TAGS) {
+        return Ok(1);
+    }
     let cpus = u16::try_from(mq::possible_queues())?;
     Ok(QueueKinds::wanted(None).most(cpus))
 }
@@ -103,8 +110,13 @@ fn spread_interrupts(ctrl: &Controller<Nvme>, kinds: QueueKinds, want: u16) -> R
         return Err(ENODEV);
     }
     hw.vectors = None;
-    let most = u32::from(kinds.vectors(want)).wrapping_add(1);
-    let vectors = Vectors::alloc_sets(pdev, 1, most, 1, |count| kinds.sets(count))?;
+    let quirks = ctrl.quirks();
+    let most = match quirks.contains(Quirks::SINGLE_VECTOR) {
+        true => 1,
+        false => u32::from(kinds.vectors(want)).wrapping_add(1),
+    };
+    let allowed = quirks::interrupts(quirks);
+    let vectors = Vectors::alloc_sets(pdev, allowed, 1, most, 1, |count| kinds.sets(count))?;
     let vectors = hw.vectors.insert(vectors);
     admin.enable(ctrl, vectors, 0)?;
     Ok(kinds.divide(want, vectors.count().saturating_sub(1)))
@@ -177,7 +189,11 @@ fn create_pair(
     if let Err(status) = ctrl.admin_command(cq, None)? {
         return Ok(Err(status));
     }
-    let sq = admin::create_sq(qid, entries, queue.sq_address());
+    let priority = match ctrl.quirks().contains(Quirks::MEDIUM_PRIO_SQ) {
+        true => admin::Priority::Medium,
+        false => admin::Priority::Urgent,
+    };
+    let sq = admin::create_sq(qid, entries, queue.sq_address(), priority);
     match ctrl.admin_command(sq, None) {
         Ok(Ok(_)) => Ok(Ok(())),
         failed => {

@@ -15,6 +15,7 @@ use crate::{
     io_queues,
     lists::ListPools,
     queue::Queue,
+    quirks,
     regs,
     sriov, //
 };
@@ -53,7 +54,13 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
         );
         return Err(ENODEV);
     }
-    let vectors = hw.vectors.insert(Vectors::alloc(pdev, 1, 1, 0)?);
+    let vectors = hw.vectors.insert(Vectors::alloc(
+        pdev,
+        quirks::interrupts(ctrl.quirks()),
+        1,
+        1,
+        0,
+    )?);
 
     let cap = regs::CAP::read(&data.bar)?;
     if cap.into_raw() == 0 {
@@ -72,6 +79,12 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
         );
         return Err(EINVAL);
     }
+    if u32::from(io_depth) > cap.queue_entries() {
+        dev_warn!(
+            ctrl.device(),
+            "I/O queues have {io_depth} entries, more than CAP.MQES allows\n"
+        );
+    }
     if regs::queue_pairs(&data.bar, cap) == 0 {
         dev_err!(
             ctrl.device(),
@@ -87,7 +100,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     ctrl.disable(false)?;
 
     if hw.lists.is_none() {
-        hw.lists = Some(ListPools::new(pdev.as_ref())?);
+        hw.lists = Some(ListPools::new(pdev.as_ref(), ctrl.quirks())?);
     }
     let lists = hw.lists.as_ref().ok_or(ENOMEM)?;
     let queue = match data.queue_pair(0) {

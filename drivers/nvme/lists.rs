@@ -10,9 +10,12 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use kernel_ext::dma::{
-    Block,
-    Pool, //
+use kernel_ext::{
+    dma::{
+        Block,
+        Pool, //
+    },
+    nvme::Quirks, //
 };
 
 /// How many 64-bit words a small list has. 32 PRP entries are 128 KiB of data and more, 16 SGL
@@ -61,11 +64,16 @@ pub(crate) struct ListPools {
 }
 
 impl ListPools {
-    /// Makes the pools of `dev`. Keep them no longer than it is bound.
-    pub(crate) fn new(dev: &Device<Bound>) -> Result<Arc<Self>> {
+    /// Makes the pools of `dev`, for a controller with `quirks`. Keep them no longer than it is
+    /// bound.
+    pub(crate) fn new(dev: &Device<Bound>, quirks: Quirks) -> Result<Arc<Self>> {
+        let align = match quirks.contains(Quirks::DMAPOOL_ALIGN_512) {
+            true => 512,
+            false => SMALL * size_of::<u64>(),
+        };
         let pools = Self {
-            small: Pool::new(dev, c"nvme short list", SMALL)?,
-            large: Pool::new(dev, c"nvme list page", LARGE)?,
+            small: Pool::new(dev, c"nvme short list", SMALL, align)?,
+            large: Pool::new(dev, c"nvme list page", LARGE, LARGE * size_of::<u64>())?,
         };
         Ok(Arc::new(pools, GFP_KERNEL)?)
     }

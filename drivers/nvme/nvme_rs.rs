@@ -11,6 +11,7 @@
 //!   is, in `prp` or `sgl`; `lists`: memory for more than the command itself can say.
 //! - `shadow_doorbells`: doorbells in memory.
 //! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
+//! - `quirks`: controllers that are not as the specification has them.
 //! - `sriov`: virtual functions, from the plan to the last one online.
 //! - `faults`: device faults on demand, in kernels with fault injection.
 //! - `regs`, `spec`: registers and data structures of the NVM Express specifications.
@@ -29,6 +30,7 @@ mod parameters;
 mod prp;
 mod queue;
 mod queue_kinds;
+mod quirks;
 mod regs;
 mod sgl;
 mod shadow_doorbells;

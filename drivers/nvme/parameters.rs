@@ -3,6 +3,7 @@
 //! The module's parameters. Those that the kernel's own driver has, too, have its names, types,
 //! defaults and permissions.
 
+use crate::quirks;
 use kernel_ext::block::mq;
 
 /// The smallest and largest depth of an I/O queue. Command identifiers have 12 bits for the tag.
@@ -54,5 +55,22 @@ kernel_ext::module_param! {
         perm: 0o644,
         check: |count| count <= mq::possible_queues(),
         description: "Number of queues for polled I/O, without interrupts",
+    }
+
+    /// Whether what ACPI says of a device's power states is of no interest.
+    pub(crate) noacpi: bool {
+        default: false,
+        perm: 0o444,
+        description: "Ignore the firmware's wish to have devices in D3 while the system sleeps",
+    }
+}
+
+kernel_ext::string_param! {
+    /// Quirks to enable and to disable, by vendor and device id.
+    pub(crate) quirks {
+        capacity: 128,
+        perm: 0o444,
+        check: quirks::are_valid,
+        description: "Quirks of devices, as VID:DID:name,^name-VID:DID:name; ^ disables",
     }
 }

@@ -46,7 +46,8 @@ use kernel_ext::{
         Batch,
         Command,
         Controller,
-        QueueTags, //
+        QueueTags,
+        Quirks, //
     },
     pci::irq::{
         IrqCell,
@@ -92,7 +93,9 @@ impl Queue {
         let (tail, head) = regs::doorbells(qid);
         let tags = QueueTags::take(ctrl, qid)?;
         let (sent, received) = faults::queue(qid, entries)?;
-        let sq = SubmissionQueue::new(dev, Doorbell::new(bar, tail, stride)?, entries, sent)?;
+        let spread = qid != 0 && ctrl.quirks().contains(Quirks::SQES_128_BYTES);
+        let doorbell = Doorbell::new(bar, tail, stride)?;
+        let sq = SubmissionQueue::new(dev, doorbell, entries, spread, sent)?;
         let doorbell = Doorbell::new(bar, head, stride)?;
         let cq = CompletionQueue::new(dev, doorbell, entries, tags, received)?;
 
@@ -137,13 +140,13 @@ impl Queue {
         &self.lists
     }
 
-    /// Empties both queues, as a controller that has just got them sees them.
-    pub(crate) fn clear(&self) -> Result {
     /// Whether completions are polled for. Sleeps.
     pub(crate) fn is_polled(&self) -> bool {
         self.cq.is_polled()
     }
 
+    /// Empties both queues, as a controller that has just got them sees them.
+    pub(crate) fn clear(&self) -> Result {
         self.sq.lock().clear();
         self.cq.with(CompletionQueue::clear)
     }

@@ -39,7 +39,7 @@ def test_as_the_kernels_own(machine: Machine, unloaded: Driver) -> None:
         found[name] = parameters(machine, name)
         driver.unload()
     assert found[OURS].pop("sriov_vfs") == ("444", "0")
-    assert {"io_queue_depth", "poll_queues", "sgl_threshold",
+    assert {"io_queue_depth", "noacpi", "poll_queues", "quirks", "sgl_threshold",
             "use_threaded_interrupts", "write_queues"} <= set(found[OURS])
     assert found[OURS] == {
         name: found["nvme"].get(name) for name in found[OURS]}
@@ -51,6 +51,9 @@ def test_as_the_kernels_own(machine: Machine, unloaded: Driver) -> None:
     ("write_queues", ("-1", "5", "x")),
     ("poll_queues", ("-1", "5", "x")),
     ("sriov_vfs", ("-1", "x", "4294967296")),
+    ("quirks", ("1b36", "1b36:0010", "1b36:0010:unknown", "1b36:0010:^",
+                "1b36:0010:no_apst-", "11b36:0010:no_apst", "1" * 128)),
+    ("noacpi", ("x", "2")),
 ])
 def test_refused(machine: Machine, unloaded: Driver, parameter: str,
                  bad: tuple[str, ...]) -> None:

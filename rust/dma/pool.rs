@@ -16,7 +16,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// A pool of coherent blocks of as many 64-bit words each, aligned to their size.
+/// A pool of coherent blocks of as many 64-bit words each.
 ///
 /// Keep it no longer than the device is bound.
 pub struct Pool {
@@ -31,10 +31,16 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// Creates an empty pool for `dev` of blocks of `words` words, a power of two, else `EINVAL`;
-    /// `name` shows in the device's `pools` file.
-    pub fn new(dev: &Device<Bound>, name: &'static CStr, words: usize) -> Result<Self> {
-        if !words.is_power_of_two() {
+    /// Creates an empty pool for `dev` of blocks of `words` words, aligned to `align` bytes; `name`
+    /// shows in the device's `pools` file. `EINVAL` unless `align` is a power of two that words
+    /// can be aligned to.
+    pub fn new(
+        dev: &Device<Bound>,
+        name: &'static CStr,
+        words: usize,
+        align: usize,
+    ) -> Result<Self> {
+        if !align.is_power_of_two() || align < align_of::<u64>() {
             return Err(EINVAL);
         }
         let size = words.checked_mul(size_of::<u64>()).ok_or(EINVAL)?;
@@ -46,7 +52,7 @@ impl Pool {
                 name.as_char_ptr(),
                 raw,
                 size,
-                size,
+                align,
                 0,
                 bindings::NUMA_NO_NODE,
             )

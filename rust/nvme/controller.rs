@@ -10,6 +10,7 @@ use super::{
     ops,
     tags::TagTable,
     IoQueues,
+    Quirks,
     Transport, //
 };
 use crate::{
@@ -163,11 +164,12 @@ unsafe impl<T: Transport> AlwaysRefCounted for Controller<T> {
 
 impl<T: Transport> Controller<T> {
     /// Makes a controller below `parent`, not visible to anybody yet, with room for `queues`
-    /// queues including the admin queue.
+    /// queues including the admin queue. nvme-core may find more quirks than `quirks` later.
     pub fn new(
         parent: &device::Device<device::Bound>,
         queues: u16,
         limits: Limits,
+        quirks: Quirks,
         data: impl PinInit<T, Error>,
     ) -> Result<ARef<Self>> {
         let parent: &device::Device = parent;
@@ -195,7 +197,12 @@ impl<T: Transport> Controller<T> {
         // `parent`; `ops` lives as long as the controller.
         unsafe {
             bindings::ext_init_work(&raw mut (*ctrl).reset_work, Some(reset_callback::<T>));
-            to_result(bindings::nvme_init_ctrl(ctrl, dev, this.ops.get(), 0))?;
+            to_result(bindings::nvme_init_ctrl(
+                ctrl,
+                dev,
+                this.ops.get(),
+                quirks.to_raw(),
+            ))?;
             let max_bytes = limits
                 .max_bytes
                 .min(u32::try_from(bindings::dma_opt_mapping_size(dev)).unwrap_or(u32::MAX));
@@ -286,6 +293,13 @@ impl<T: Transport> Controller<T> {
     pub fn instance(&self) -> i32 {
         // SAFETY: Not written after `new`.
         unsafe { (*self.as_raw()).instance }
+    }
+
+    /// Where the controller is not as the specification has it.
+    #[inline]
+    pub fn quirks(&self) -> Quirks {
+        // SAFETY: Initialised by `new`; nvme-core adds to it when the controller is identified.
+        Quirks::from_raw(unsafe { (&raw const (*self.as_raw()).quirks).read_volatile() })
     }
 
     /// Optional Admin Command Support as Identify Controller gives it; 0 before `init_finish`.

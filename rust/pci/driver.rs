@@ -55,14 +55,14 @@ pub trait Driver: 'static {
     /// What the driver keeps in the device's [`BoundLock`]; dropped before the device is unbound.
     type State: Send + Default + Unpin + 'static;
 
-    /// How many bits of address the devices reach.
-    const DMA_MASK: DmaMask;
-
     /// The low bits of an address that mapping must not change, as a mask.
     const DMA_MIN_ALIGN_MASK: u32;
 
     /// The devices that the driver is for.
     const ID_TABLE: IdTable<Self::IdInfo>;
+
+    /// How many bits of address `dev` reaches.
+    fn dma_mask(dev: &Device<device::Core<'_>>, info: Option<&Self::IdInfo>) -> DmaMask;
 
     /// Starts `dev`. `bound` gives the device to contexts that no callback covers, such as work
     /// items; it is revoked when the device is unbound, or when this fails.
@@ -350,7 +350,7 @@ impl<T: Driver> Adapter<T> {
             let core: &Device<device::Core<'_>> = dev;
             // SAFETY: The driver has not seen the device yet, so it does no DMA.
             unsafe {
-                core.dma_set_mask_and_coherent(T::DMA_MASK)?;
+                core.dma_set_mask_and_coherent(T::dma_mask(core, info))?;
                 core.dma_set_max_seg_size(u32::MAX);
                 bindings::ext_dma_set_min_align_mask(&raw mut (*pdev).dev, T::DMA_MIN_ALIGN_MASK);
             }

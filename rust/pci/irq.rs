@@ -23,6 +23,24 @@ use kernel::{
     }, //
 };
 
+/// Which kinds of interrupts may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// MSI-X before MSI before INTx.
+    Any,
+    /// MSI-X before INTx.
+    NotMsi,
+}
+
+impl Kinds {
+    fn to_raw(self) -> c_uint {
+        match self {
+            Self::Any => bindings::PCI_IRQ_ALL_TYPES,
+            Self::NotMsi => bindings::PCI_IRQ_ALL_TYPES & !bindings::PCI_IRQ_MSI,
+        }
+    }
+}
+
 /// A device's interrupt vectors; freed when the last reference is dropped.
 ///
 /// Keep it in the device's [`BoundLock`](super::BoundLock): the vectors must be freed before the
@@ -33,17 +51,20 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Allocates between `min` and `max` vectors, MSI-X before MSI before INTx. All but the first
+    /// Allocates between `min` and `max` vectors of one of `kinds`. All but the first
     /// `pre_vectors` are spread over the CPUs, and their affinity is the kernel's to manage.
     ///
     /// `ENOSPC` if the device has fewer than `min`.
     pub fn alloc(
         dev: &Device<Bound>,
+        kinds: Kinds,
         min: u32,
         max: u32,
         pre_vectors: u32,
     ) -> Result<Arc<Vectors>> {
-        Self::alloc_sets(dev, min, max, pre_vectors, |spread| [spread, 0, 0, 0])
+        Self::alloc_sets(dev, kinds, min, max, pre_vectors, |spread| {
+            [spread, 0, 0, 0]
+        })
     }
 
     /// As [`Vectors::alloc`], with the vectors after the first `pre_vectors` in sets, each of which
@@ -51,6 +72,7 @@ impl Vectors {
     /// times; what it asks for beyond that it does not get.
     pub fn alloc_sets<F: FnMut(u32) -> Sets>(
         dev: &Device<Bound>,
+        kinds: Kinds,
         min: u32,
         max: u32,
         pre_vectors: u32,
@@ -62,7 +84,7 @@ impl Vectors {
             priv_: (&raw mut sets).cast(),
             ..Default::default()
         };
-        let flags = bindings::PCI_IRQ_ALL_TYPES | bindings::PCI_IRQ_AFFINITY;
+        let flags = kinds.to_raw() | bindings::PCI_IRQ_AFFINITY;
         // SAFETY: `as_raw` is valid; `affinity` and `sets` are only used during the call.
         let ret = unsafe {
             bindings::pci_alloc_irq_vectors_affinity(as_raw(dev), min, max, flags, &mut affinity)
@@ -253,6 +275,11 @@ impl<H: Handler> IrqCell<H> {
         }
     }
 
+    /// Whether [`IrqCell::poll`] reaches the state. Sleeps.
+    pub fn is_polled(&self) -> bool {
+        matches!(*self.inner.source.lock(), Source::Polled)
+    }
+
     /// Takes the handler off its interrupt, or ends polling, waiting for whoever is at it. Sleeps.
     pub fn free(&self) {
         let mut source = self.inner.source.lock();
@@ -275,11 +302,6 @@ impl<H: Handler> IrqCell<H> {
         // SAFETY: The handler does not run: its interrupt is disabled or it has none. Other
         // callers of this wait for `source`, and `poll` gives up without it.
         let ret = f(unsafe { &mut *self.inner.handler.get() });
-    /// Whether [`IrqCell::poll`] reaches the state. Sleeps.
-    pub fn is_polled(&self) -> bool {
-        matches!(*self.inner.source.lock(), Source::Polled)
-    }
-
         if let Some(l) = source.line() {
             // SAFETY: Balances the call above.
             unsafe { bindings::enable_irq(l.irq) };

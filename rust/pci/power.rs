@@ -84,6 +84,9 @@ pub trait DeviceExt {
     /// Whether an IOMMU translates the addresses that the function uses.
     fn has_iommu(&self) -> bool;
 
+    /// Whether the firmware wants the device in D3 when the system sleeps (ACPI's StorageD3Enable).
+    fn wants_storage_d3(&self) -> bool;
+
     /// How many VFs the function can have (TotalVFs); 0 for any but a physical function.
     fn total_vfs(&self) -> u16;
 
@@ -114,6 +117,11 @@ impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
     fn has_iommu(&self) -> bool {
         // SAFETY: `as_raw` is valid; the group is set before a driver is bound, and stays.
         !unsafe { (*as_raw(self)).dev.iommu_group }.is_null()
+    }
+
+    fn wants_storage_d3(&self) -> bool {
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::acpi_storage_d3(&raw mut (*as_raw(self)).dev) }
     }
 
     fn total_vfs(&self) -> u16 {

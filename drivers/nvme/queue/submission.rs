@@ -32,20 +32,28 @@ use kernel_ext::nvme::Command;
 /// There is always room: the block layer has fewer tags than the queue has entries.
 pub(super) struct SubmissionQueue {
     ring: Coherent<[Command]>,
+    /// How many commands would fit between the beginning of an entry and that of the next.
+    spacing: usize,
     tail: Tail,
     doorbell: Doorbell,
     faults: faults::Sent,
 }
 
 impl SubmissionQueue {
+    /// Allocates a queue of `entries` entries of 64 bytes. If they are `spread`, each is followed by
+    /// 64 bytes that nobody uses.
     pub(super) fn new(
         dev: &Device<Bound>,
         doorbell: Doorbell,
         entries: u16,
+        spread: bool,
         faults: faults::Sent,
     ) -> Result<Self> {
+        let spacing = if spread { 2 } else { 1 };
+        let len = spacing * usize::from(entries);
         Ok(Self {
-            ring: Coherent::zeroed_slice(dev.as_ref(), usize::from(entries), GFP_KERNEL)?,
+            ring: Coherent::zeroed_slice(dev.as_ref(), len, GFP_KERNEL)?,
+            spacing,
             tail: Tail::new(entries),
             doorbell,
             faults,
@@ -71,8 +79,8 @@ impl SubmissionQueue {
     /// what the controller was told.
     #[inline]
     pub(super) fn submit(&mut self, command: Command, last: bool) {
-        let index = usize::from(self.tail.index());
-        // The index is below the number of entries, so this cannot fail.
+        let index = usize::from(self.tail.index()) * self.spacing;
+        // The tail is below the number of entries, so this cannot fail.
         let slot: Result<_> = (|| Ok(io_project!(self.ring, [try: index])))();
         let Ok(slot) = slot else { return };
         self.faults.submit(&command);

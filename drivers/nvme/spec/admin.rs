@@ -28,6 +28,14 @@ const PC: u32 = 1;
 /// Interrupts Enabled, of Create I/O Completion Queue.
 const IEN: u32 = 1 << 1;
 
+/// The priority of a submission queue (QPRIO of Create I/O Submission Queue). A controller that
+/// arbitrates round robin takes no notice.
+#[derive(Clone, Copy)]
+pub(crate) enum Priority {
+    Urgent = 0,
+    Medium = 2,
+}
+
 /// The size of what Identify returns, in bytes.
 pub(crate) const IDENTIFY_SIZE: usize = 4096;
 
@@ -48,11 +56,11 @@ pub(crate) fn create_cq(qid: u16, entries: u16, address: u64, vector: Option<u16
 
 /// Creates submission queue `qid` of `entries` entries at `address`, which completes to the
 /// completion queue of the same id.
-pub(crate) fn create_sq(qid: u16, entries: u16, address: u64) -> Command {
+pub(crate) fn create_sq(qid: u16, entries: u16, address: u64, priority: Priority) -> Command {
     Command::new(CREATE_SQ)
         .with_prp1(address)
         .with_dword(10, queue(qid, entries))
-        .with_dword(11, u32::from(qid) << 16 | PC)
+        .with_dword(11, u32::from(qid) << 16 | (priority as u32) << 1 | PC)
 }
 
 /// Deletes submission queue `qid`.
@@ -106,10 +114,10 @@ mod tests {
         assert_eq!(parts(cq), (5, address, 0x03ff_0102, 0x0304_0003));
         let polled = create_cq(0x0102, 0x0400, address, None);
         assert_eq!(parts(polled), (5, address, 0x03ff_0102, 0x0000_0001));
-        let sq = create_sq(0x0102, 0x0400, address);
+        let sq = create_sq(0x0102, 0x0400, address, Priority::Urgent);
         assert_eq!(parts(sq), (1, address, 0x03ff_0102, 0x0102_0001));
-        let largest = create_sq(1, u16::MAX, 0);
-        assert_eq!(parts(largest), (1, 0, 0xfffe_0001, 0x0001_0001));
+        let largest = create_sq(1, u16::MAX, 0, Priority::Medium);
+        assert_eq!(parts(largest), (1, 0, 0xfffe_0001, 0x0001_0005));
     }
 
     #[test]

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Controllers that are not as the specification has them: which, and what the transport does
+//! about it. nvme-core obeys the other quirks, and knows more of them by model and firmware.
+
+mod boards;
+mod rules;
+mod table;
+
+pub(crate) use self::{
+    rules::are_valid,
+    table::ID_TABLE, //
+};
+
+use crate::{
+    controller::Nvme,
+    parameters,
+    regs::CAP, //
+};
+use kernel::{
+    device::Core,
+    dma::DmaMask,
+    pci::Device,
+    prelude::*, //
+};
+use kernel_ext::{
+    dmi,
+    nvme::{
+        Controller,
+        Quirks, //
+    },
+    pci::{
+        irq::Kinds,
+        DeviceExt, //
+    },
+};
+
+/// Samsung PM1725 and PM1725a, as vendor and device id.
+const PM1725: [(u16, u16); 2] = [(0x144d, 0xa821), (0x144d, 0xa822)];
+
+/// Vendor and device id of a function.
+pub(crate) type Id = (u16, u16);
+
+/// The id of `dev`.
+pub(crate) fn id(dev: &Device) -> Id {
+    (dev.vendor_id().as_raw(), dev.device_id())
+}
+
+/// The quirks of `dev`, of which `known` are in the ID table: those and what its machine, its
+/// firmware and the administrator say.
+pub(crate) fn of(dev: &Device<Core<'_>>, known: Option<&Quirks>) -> Quirks {
+    let id = id(dev);
+    let mut quirks = known.copied().unwrap_or(Quirks::NONE);
+    quirks |= boards::quirks(id, dmi::matches);
+    if !parameters::noacpi.value()
+        && !quirks.contains(Quirks::FORCE_NO_SIMPLE_SUSPEND)
+        && dev.wants_storage_d3()
+    {
+        quirks |= Quirks::SIMPLE_SUSPEND;
+    }
+    rules::apply(parameters::quirks.value(), id, quirks)
+}
+
+/// How many bits of address a controller reaches.
+pub(crate) fn dma_mask(quirks: Quirks) -> DmaMask {
+    if quirks.contains(Quirks::DMA_ADDRESS_BITS_48) {
+        DmaMask::new::<48>()
+    } else {
+        DmaMask::new::<64>()
+    }
+}
+
+/// The kinds of interrupts that a controller can have.
+pub(crate) fn interrupts(quirks: Quirks) -> Kinds {
+    if quirks.contains(Quirks::BROKEN_MSI) {
+        Kinds::NotMsi
+    } else {
+        Kinds::Any
+    }
+}
+
+/// How many entries an I/O queue has of the controller with this `id`, CAP and `quirks`, if `limit`
+/// is the most that the administrator wants.
+pub(crate) fn io_queue_depth(id: Id, cap: CAP, quirks: Quirks, limit: u32) -> u32 {
+    let depth = if quirks.contains(Quirks::QDEPTH_ONE) {
+        // All but one entry can be in use.
+        2
+    } else if cap.queue_entries() == 1 && PM1725.contains(&id) {
+        64
+    } else {
+        cap.queue_entries().min(limit)
+    };
+    if quirks.contains(Quirks::SHARED_TAGS) {
+        // nvme-core leaves the tags of the admin queue out of the I/O queue.
+        depth.max(u32::from(Controller::<Nvme>::admin_queue_depth()) + 2)
+    } else {
+        depth
+    }
+}
+
+#[kunit_tests(nvme_rs_quirks)]
+mod tests {
+    use super::*;
+
+    const QEMU: Id = (0x1b36, 0x0010);
+
+    /// The depth where CAP.MQES is `mqes`.
+    fn depth(id: Id, mqes: u64, quirks: Quirks, limit: u32) -> u32 {
+        io_queue_depth(id, CAP::from_raw(mqes), quirks, limit)
+    }
+
+    #[test]
+    fn depth_is_what_controller_and_administrator_allow() {
+        assert_eq!(depth(QEMU, 2047, Quirks::NONE, 1024), 1024);
+        assert_eq!(depth(QEMU, 127, Quirks::NONE, 1024), 128);
+        assert_eq!(depth(QEMU, 0, Quirks::NONE, 1024), 1);
+    }
+
+    #[test]
+    fn depth_of_one_command() {
+        assert_eq!(depth(QEMU, 2047, Quirks::QDEPTH_ONE, 1024), 2);
+        assert_eq!(depth(PM1725[0], 0, Quirks::QDEPTH_ONE, 1024), 2);
+    }
+
+    #[test]
+    fn some_have_more_than_they_say() {
+        for id in PM1725 {
+            assert_eq!(depth(id, 0, Quirks::NONE, 1024), 64);
+            assert_eq!(depth(id, 1023, Quirks::NONE, 512), 512);
+        }
+    }
+
+    #[test]
+    fn shared_tags_leave_room_for_the_admin_queue() {
+        assert_eq!(depth(QEMU, 2047, Quirks::SHARED_TAGS, 1024), 1024);
+        assert_eq!(depth(QEMU, 2047, Quirks::SHARED_TAGS, 2), 34);
+        let both = Quirks::SHARED_TAGS | Quirks::QDEPTH_ONE;
+        assert_eq!(depth(QEMU, 2047, both, 1024), 34);
+    }
+}
