@@ -9,6 +9,7 @@
 //! C header: `drivers/nvme/host/nvme.h`
 
 mod admin;
+mod attributes;
 mod batch;
 mod command;
 mod controller;
@@ -26,6 +27,7 @@ mod transport;
 pub use self::data::Data;
 pub use self::{
     admin::AdminDone,
+    attributes::Attribute,
     batch::Commands,
     command::{
         Command,

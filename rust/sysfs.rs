@@ -81,6 +81,22 @@ pub struct Output<'a> {
     len: usize,
 }
 
+impl Output<'_> {
+    /// # Safety
+    ///
+    /// `page` is a zeroed page that only the value writes to.
+    pub(crate) unsafe fn new(page: *mut c_char) -> Self {
+        // SAFETY: By the contract of this function.
+        let page = unsafe { core::slice::from_raw_parts_mut(page.cast::<u8>(), PAGE_SIZE - 1) };
+        Self { page, len: 0 }
+    }
+
+    /// How many bytes were printed, as sysfs wants to know.
+    pub(crate) fn written(&self) -> Result<isize> {
+        Ok(isize::try_from(self.len)?)
+    }
+}
+
 impl Write for Output<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         let end = self.len.checked_add(s.len()).ok_or(fmt::Error)?;
@@ -218,6 +234,12 @@ impl<T: Attributes> Drop for Folder<T> {
     }
 }
 
+/// What was written to an attribute, without white space around it. `EINVAL` unless it is UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str> {
+    let text = core::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+    Ok(text.trim())
+}
+
 /// # Safety
 ///
 /// `kobj` is of an `Inner<T>` that lives during `'a`.
@@ -237,17 +259,16 @@ unsafe extern "C" fn show_callback<T: Attributes>(
     // SAFETY: By the contract of this function. `attr` is the first field of an entry of
     // `T::LIST`, as a folder has no other files; sysfs keeps the kobject during the call, and
     // hands over a whole page, which is zeroed.
-    let (data, attribute, page) = unsafe {
+    let (data, attribute, mut output) = unsafe {
         (
             data::<T>(kobj),
             &*attr.cast_const().cast::<Attribute<T>>(),
-            core::slice::from_raw_parts_mut(buf.cast::<u8>(), PAGE_SIZE - 1),
+            Output::new(buf),
         )
     };
-    let mut output = Output { page, len: 0 };
     from_result(|| {
         (attribute.show)(data, &mut output)?;
-        Ok(isize::try_from(output.len)?)
+        output.written()
     })
 }
 
@@ -270,8 +291,7 @@ unsafe extern "C" fn store_callback<T: Attributes>(
     };
     from_result(|| {
         let store = attribute.store.ok_or(EIO)?;
-        let input = core::str::from_utf8(input).map_err(|_| EINVAL)?;
-        store(data, input.trim())?;
+        store(data, text(input)?)?;
         Ok(isize::try_from(len)?)
     })
 }

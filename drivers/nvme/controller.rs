@@ -47,6 +47,7 @@ use kernel_ext::{
         MAX_SEGMENTS, //
     },
     nvme::{
+        Attribute,
         Batch,
         Commands,
         Controller,
@@ -168,6 +169,8 @@ fn start<'a>(
 #[vtable]
 impl Transport for Nvme {
     const NAME: &'static CStr = c"pcie";
+
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[];
 
     type Queue = Queue;
     type RequestData = Lists;

@@ -3,6 +3,7 @@
 //! nvme-core's calls into a transport (`struct nvme_ctrl_ops`).
 
 use super::{
+    attributes::Groups,
     Controller,
     Transport, //
 };
@@ -19,6 +20,7 @@ pub(super) fn vtable<T: Transport>() -> bindings::nvme_ctrl_ops {
         name: T::NAME.as_char_ptr(),
         module: this_module::<T::OwnerModule>().as_ptr(),
         flags: bindings::NVME_F_METADATA_SUPPORTED,
+        dev_attr_groups: core::ptr::from_ref(Groups::<T>::LIST).cast_mut().cast(),
         reg_read32: Some(read32_callback::<T>),
         reg_write32: Some(write32_callback::<T>),
         reg_read64: Some(read64_callback::<T>),

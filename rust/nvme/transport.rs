@@ -3,6 +3,7 @@
 //! What a transport does for nvme-core.
 
 use super::{
+    Attribute,
     Batch,
     Commands,
     Controller,
@@ -32,6 +33,9 @@ use kernel::{
 pub trait Transport: Sized + Send + Sync + 'static {
     /// What `/sys/class/nvme/nvmeX/transport` reads.
     const NAME: &'static CStr;
+
+    /// What the transport adds to `/sys/class/nvme/nvmeX`.
+    const ATTRIBUTES: &'static [Attribute<Self>];
 
     /// A submission and completion queue pair, as the submission path needs it.
     type Queue: Send + Sync + 'static;
