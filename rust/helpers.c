@@ -53,6 +53,11 @@ bool ext_pci_dev_is_disconnected(const struct pci_dev *dev)
 	return READ_ONCE(dev->error_state) == pci_channel_io_perm_failure;
 }
 
+pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar)
+{
+	return pci_bus_address(dev, bar);
+}
+
 bool ext_dma_need_unmap(struct device *dev)
 {
 	return dma_need_unmap(dev);

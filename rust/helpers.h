@@ -30,6 +30,7 @@ bool ext_dmi_match(enum dmi_field field, const char *value);
 /* linux/pci.h */
 struct pci_dev *ext_pci_physfn(struct pci_dev *dev);
 bool ext_pci_dev_is_disconnected(const struct pci_dev *dev);
+pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar);
 
 /* linux/dma-mapping.h */
 bool ext_dma_need_unmap(struct device *dev);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI: driver callbacks beyond probe and unbind, SR-IOV, interrupts, bus notifications, BARs.
+//! PCI: driver callbacks beyond probe and unbind, SR-IOV, interrupts, bus notifications, BARs,
+//! memory for peer-to-peer DMA.
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
@@ -17,6 +18,7 @@ mod id;
 pub mod irq;
 mod lock;
 mod notifier;
+mod p2p;
 mod power;
 mod room;
 pub mod sriov;
@@ -24,6 +26,7 @@ pub mod sriov;
 pub use self::{
     bar::{
         BarMapping,
+        BusAddress,
         Doorbell,
         Regions, //
     },
@@ -42,6 +45,10 @@ pub use self::{
     notifier::{
         BusEvent,
         BusNotifier, //
+    },
+    p2p::{
+        P2pMemory,
+        P2pPool, //
     },
     power::{
         DeviceEnabled,

@@ -73,6 +73,22 @@ impl Drop for Regions<'_> {
     }
 }
 
+/// Where a function's BARs are on its bus, which may differ from where the CPU sees them.
+pub trait BusAddress {
+    /// The address of BAR `bar`. `EINVAL` if there can be no such.
+    fn bus_address(&self, bar: u32) -> Result<u64>;
+}
+
+impl BusAddress for Device<Bound> {
+    fn bus_address(&self, bar: u32) -> Result<u64> {
+        if bar >= bindings::PCI_STD_NUM_BARS {
+            return Err(EINVAL);
+        }
+        // SAFETY: `as_raw` is valid, and so is the number of the BAR.
+        Ok(unsafe { bindings::ext_pci_bus_address(as_raw(self), c_int::try_from(bar)?) })
+    }
+}
+
 /// A mapped memory BAR, unmapped when dropped.
 ///
 /// Unlike `kernel::pci::Bar` it is not tied to the time that the device is bound: objects that

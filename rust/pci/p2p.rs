@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory in a device's BAR that the device itself and its peers reach by DMA.
+//!
+//! C header: [`include/linux/pci-p2pdma.h`](srctree/include/linux/pci-p2pdma.h)
+
+use super::as_raw;
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    device::{
+        Bound,
+        Core, //
+    },
+    dma::DmaAddress,
+    error::to_result,
+    pci::Device,
+    prelude::*,
+    sync::aref::ARef,
+    transmute::AsBytes, //
+};
+
+/// A part of a BAR that is registered as memory for peer-to-peer DMA, until the device is unbound.
+///
+/// It shows as `p2pmem` in the device's folder in sysfs, where user space can allocate from it,
+/// too.
+pub struct P2pPool {
+    dev: ARef<Device>,
+}
+
+impl P2pPool {
+    /// Registers `len` bytes from `offset` on of BAR `bar`. They must be memory without side
+    /// effects, and nobody else's.
+    ///
+    /// `EINVAL` if the BAR has no such part or an address that cannot be mapped so, `ENOMEM`
+    /// without memory, `EOPNOTSUPP` if the kernel has no peer-to-peer DMA.
+    pub fn register(dev: &Device<Core<'_>>, bar: u32, len: usize, offset: u64) -> Result<Self> {
+        let end = u64::try_from(len)?.checked_add(offset).ok_or(EINVAL)?;
+        // SAFETY: Only tells a number.
+        let align = u64::try_from(unsafe { bindings::memremap_compat_align() })?.max(1);
+        let start = dev.resource_start(bar)?;
+        if len == 0 || end > dev.resource_len(bar)? {
+            return Err(EINVAL);
+        }
+        if u64::try_from(len)? % align != 0 || start.wrapping_add(offset) % align != 0 {
+            return Err(EINVAL);
+        }
+        let bar = c_int::try_from(bar)?;
+        // SAFETY: `as_raw` is valid and bound, and its lock is held, as `Core` says. The range is
+        // within the BAR.
+        to_result(unsafe { bindings::pci_p2pdma_add_resource(as_raw(dev), bar, len, offset) })?;
+        let dev: &Device = dev;
+        Ok(Self { dev: dev.into() })
+    }
+
+    /// Lets other drivers use the memory as they like, instead of this one only.
+    pub fn publish(&self) {
+        // SAFETY: `as_raw` is valid; nothing happens if it has no pool any more.
+        unsafe { bindings::pci_p2pmem_publish(as_raw(&self.dev), true) };
+    }
+
+    /// Takes `len` bytes of whole pages, not zeroed. Unbinding the device waits until they are
+    /// dropped.
+    ///
+    /// `ENOMEM` if they are not free, `EINVAL` if `dev` is another device.
+    pub fn alloc(&self, dev: &Device<Bound>, len: usize) -> Result<P2pMemory> {
+        let raw = as_raw(dev);
+        if raw != as_raw(&self.dev) || len == 0 {
+            return Err(EINVAL);
+        }
+        // SAFETY: `raw` is valid and bound, and has a pool since `register`.
+        let addr = NonNull::new(unsafe { bindings::pci_alloc_p2pmem(raw, len) }).ok_or(ENOMEM)?;
+        // SAFETY: As above; `addr` is of its pool.
+        let bus = unsafe { bindings::pci_p2pmem_virt_to_bus(raw, addr.as_ptr()) };
+        // INVARIANT: Just allocated.
+        Ok(P2pMemory {
+            dev: self.dev.clone(),
+            addr,
+            bus,
+            len,
+        })
+    }
+}
+
+/// Memory out of a [`P2pPool`].
+///
+/// # Invariants
+///
+/// `addr` points to `len` bytes that were allocated from the pool of `dev`, and `bus` is where they
+/// are on the bus. The allocation has a reference to the pool's mapping, so both stay until the
+/// value is dropped, and the device is not unbound before.
+pub struct P2pMemory {
+    dev: ARef<Device>,
+    addr: NonNull<c_void>,
+    bus: DmaAddress,
+    len: usize,
+}
+
+// SAFETY: The memory belongs to the value, and the pool has its own lock.
+unsafe impl Send for P2pMemory {}
+// SAFETY: `&P2pMemory` gives no access to the memory.
+unsafe impl Sync for P2pMemory {}
+
+impl P2pMemory {
+    /// Where the device and its peers find the memory.
+    pub fn bus_address(&self) -> DmaAddress {
+        self.bus
+    }
+
+    /// Writes `value` at `offset`, in accesses that suit a device's memory. `EINVAL` if that is
+    /// beyond the end.
+    ///
+    /// A register that is written later is written after it.
+    #[inline]
+    pub fn write<T: AsBytes>(&mut self, offset: usize, value: &T) -> Result {
+        let size = size_of::<T>();
+        let end = offset.checked_add(size).ok_or(EINVAL)?;
+        if end > self.len {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the type invariant and the check; `value` is `size` readable bytes, all
+        // initialised.
+        unsafe {
+            bindings::memcpy_toio(
+                self.addr.as_ptr().byte_add(offset),
+                core::ptr::from_ref(value).cast(),
+                size,
+            )
+        };
+        Ok(())
+    }
+}
+
+impl Drop for P2pMemory {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::pci_free_p2pmem(as_raw(&self.dev), self.addr.as_ptr(), self.len) };
+    }
+}
