@@ -89,6 +89,10 @@ class Shape:
     the other namespaces."""
     shadow_doorbells: bool = True
     """Whether controllers know doorbells in memory (Doorbell Buffer Config)."""
+    cmb_mib: int = 0
+    """The memory buffer of each controller, which must have no SR-IOV then; 0 for none."""
+    legacy_cmb: bool = False
+    """Whether the buffer is as before revision 1.4, without CMBMSC."""
     iommu: bool = False
     """Whether an Intel IOMMU translates what devices access."""
 
@@ -384,6 +388,11 @@ def _function(shape: Shape, index: int) -> str:
             f"sriov_vi_flexible={shape.vi_flexible}",
             f"sriov_max_vq_per_vf={shape.vf_limit}",
             f"sriov_max_vi_per_vf={shape.vf_limit}",
+        ]
+    if shape.cmb_mib:
+        properties += [
+            f"cmb_size_mb={shape.cmb_mib}",
+            f"legacy-cmb={'on' if shape.legacy_cmb else 'off'}",
         ]
     return ",".join(properties)
 

@@ -120,7 +120,9 @@ class PhysicalFunction(Function):
     @property
     def num_vfs(self) -> int:
         """How many VFs the PCI core counts."""
-        return int(self.machine.read(f"{self.sysfs}/sriov_numvfs"))
+        # Only a function with SR-IOV has the file.
+        return int(self.machine.run(f"cat {self.sysfs}/sriov_numvfs", check=False).out
+                   or 0)
 
     def set_vfs(self, count: object) -> int:
         """Writes sriov_numvfs, and returns the errno, or 0."""

@@ -3,6 +3,10 @@
 //! The controller as nvme-core sees it: registers, requests, events.
 
 use crate::{
+    cmb::{
+        self,
+        Cmb, //
+    },
     data,
     faults,
     io_queues,
@@ -90,6 +94,8 @@ pub(crate) struct Nvme {
     pub(crate) pdev: ARef<pci::Device>,
     pub(crate) bound: Arc<BoundLock<Hardware>>,
     pub(crate) bar: Arc<Bar0>,
+    /// The Controller Memory Buffer, if there is one.
+    pub(crate) cmb: Option<Cmb>,
     /// The module parameter when the controller was made: the block layer's tags are made once,
     /// and each needs an entry.
     pub(crate) io_queue_depth: u32,
@@ -111,6 +117,7 @@ impl Nvme {
         bound: Arc<BoundLock<Hardware>>,
         bar: Arc<Bar0>,
         quirks: Quirks,
+        cmb: Option<Cmb>,
     ) -> Result<ARef<Controller<Self>>> {
         let max_io_queues = io_queues::most(quirks)?;
         let limits = Limits {
@@ -128,6 +135,7 @@ impl Nvme {
                 pdev: function.into(),
                 bound,
                 bar,
+                cmb,
                 io_queue_depth: parameters::io_queue_depth.value(),
                 max_io_queues,
                 queues <- new_mutex!(KVec::new(), "Nvme::queues"),
@@ -170,7 +178,7 @@ fn start<'a>(
 impl Transport for Nvme {
     const NAME: &'static CStr = c"pcie";
 
-    const ATTRIBUTES: &'static [Attribute<Self>] = &[];
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[cmb::BOTH, cmb::LOCATION, cmb::SIZE];
 
     type Queue = Queue;
     type RequestData = Lists;

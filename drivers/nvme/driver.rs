@@ -3,6 +3,7 @@
 //! What the PCI core calls.
 
 use crate::{
+    cmb::Cmb,
     controller::{
         Hardware,
         Nvme, //
@@ -101,7 +102,8 @@ impl Driver for NvmeDriver {
             let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
-            let ctrl = Nvme::controller(dev, bound, bar, quirks::of(dev, info))
+            let cmb = Cmb::find(dev, &bar);
+            let ctrl = Nvme::controller(dev, bound, bar, quirks::of(dev, info), cmb)
                 .and_then(|ctrl| ctrl.add().map(|()| ctrl))
                 .inspect_err(|e| {
                     dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");

@@ -78,6 +78,7 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
                 queues.read,
                 queues.poll
             );
+            tell_memory(ctrl, count);
             shadow_doorbells::configure(ctrl);
             return Ok(queues);
         }
@@ -94,6 +95,18 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     }
     ctrl.set_queue_count(1);
     Ok(IoQueues::default())
+}
+
+/// Tells how many of the `count` submission queues are in the controller's memory, if any are.
+fn tell_memory(ctrl: &Controller<Nvme>, count: u16) {
+    let pairs = ctrl.data().queue_pairs().take(usize::from(count) + 1);
+    let in_cmb = pairs.filter(|queue| queue.is_in_cmb()).count();
+    if in_cmb > 0 {
+        dev_info!(
+            ctrl.device(),
+            "{in_cmb} of {count} submission queues are in the controller memory buffer\n"
+        );
+    }
 }
 
 /// Allocates interrupt vectors for the admin queue and up to `want` I/O queues. Returns which I/O

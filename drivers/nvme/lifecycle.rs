@@ -99,6 +99,16 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     // The controller may run still, from a boot loader or a kernel before this one.
     ctrl.disable(false)?;
 
+    // Before there are queues in it.
+    if let Some(cmb) = &data.cmb {
+        cmb.enable(&data.bar).inspect_err(|_| {
+            dev_err!(
+                ctrl.device(),
+                "the controller memory buffer cannot be enabled again\n"
+            );
+        })?;
+    }
+
     if hw.lists.is_none() {
         hw.lists = Some(ListPools::new(pdev.as_ref(), ctrl.quirks())?);
     }
@@ -244,6 +254,10 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
     stop(ctrl, true);
     ctrl.remove_admin_tag_set();
     let queues = core::mem::take(&mut *ctrl.data().queues.lock());
+    for queue in &queues {
+        // The block layer may have it for longer.
+        queue.give_back();
+    }
     drop(queues);
     ctrl.uninit();
 }

@@ -10,6 +10,7 @@
 //! - `queue`: a submission and completion queue pair; `data`: where a command's data
 //!   is, in `prp` or `sgl`; `lists`: memory for more than the command itself can say.
 //! - `shadow_doorbells`: doorbells in memory.
+//! - `cmb`: the controller's memory that the host may use.
 //! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
 //! - `quirks`: controllers that are not as the specification has them.
 //! - `sriov`: virtual functions, from the plan to the last one online.
@@ -18,6 +19,7 @@
 //!
 //! "Base specification" is the NVM Express Base Specification, revision 2.1.
 
+mod cmb;
 mod controller;
 mod data;
 mod driver;

@@ -24,6 +24,13 @@ kernel_ext::module_param! {
         description: "Handle interrupts in kernel threads, if not 0",
     }
 
+    /// Whether I/O submission queues are in the Controller Memory Buffer, where it can have them.
+    pub(crate) use_cmb_sqes: bool {
+        default: true,
+        perm: 0o444,
+        description: "Have I/O submission queues in the controller's memory buffer",
+    }
+
     /// The most entries of an I/O queue, for controllers that are probed from now on.
     pub(crate) io_queue_depth: u32 {
         default: 1024,

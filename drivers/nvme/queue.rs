@@ -4,6 +4,7 @@
 
 mod completion;
 mod doorbell;
+mod memory;
 mod ring;
 mod submission;
 
@@ -94,8 +95,13 @@ impl Queue {
         let tags = QueueTags::take(ctrl, qid)?;
         let (sent, received) = faults::queue(qid, entries)?;
         let spread = qid != 0 && ctrl.quirks().contains(Quirks::SQES_128_BYTES);
+        // The admin queue is of a controller that may not know the buffer's address yet.
+        let pool = match &ctrl.data().cmb {
+            Some(cmb) if qid != 0 => cmb.for_queues(),
+            _ => None,
+        };
         let doorbell = Doorbell::new(bar, tail, stride)?;
-        let sq = SubmissionQueue::new(dev, doorbell, entries, spread, sent)?;
+        let sq = SubmissionQueue::new(dev, pool, doorbell, entries, spread, sent)?;
         let doorbell = Doorbell::new(bar, head, stride)?;
         let cq = CompletionQueue::new(dev, doorbell, entries, tags, received)?;
 
@@ -143,6 +149,17 @@ impl Queue {
     /// Whether completions are polled for. Sleeps.
     pub(crate) fn is_polled(&self) -> bool {
         self.cq.is_polled()
+    }
+
+    /// Whether the submission queue is in the controller's memory.
+    pub(crate) fn is_in_cmb(&self) -> bool {
+        self.sq.lock().is_in_cmb()
+    }
+
+    /// Gives back what the queue has of the controller's memory, without which the device cannot
+    /// be unbound. The queue is disabled, for good.
+    pub(crate) fn give_back(&self) {
+        self.sq.lock().give_back();
     }
 
     /// Empties both queues, as a controller that has just got them sees them.

@@ -3,6 +3,15 @@
 //! Controller registers in BAR 0 (base specification, section 3.1.4; NVMe over PCIe Transport
 //! Specification 1.1, section 3.1.2).
 
+mod cmb;
+
+pub(crate) use self::cmb::{
+    CMBLOC,
+    CMBMSC,
+    CMBSTS,
+    CMBSZ, //
+};
+
 use crate::faults;
 use kernel::{
     io::{

@@ -5,6 +5,7 @@
 
 use super::{
     doorbell::Doorbell,
+    memory::Memory,
     ring::Tail, //
 };
 use crate::{
@@ -13,25 +14,21 @@ use crate::{
 };
 use kernel::{
     device::Bound,
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
-    io::{
-        io_project,
-        Io, //
-    },
+    dma::DmaAddress,
     pci::Device,
     prelude::*,
     sync::Arc, //
 };
-use kernel_ext::nvme::Command;
+use kernel_ext::{
+    nvme::Command,
+    pci::P2pPool, //
+};
 
 /// The host's side of a submission queue.
 ///
 /// There is always room: the block layer has fewer tags than the queue has entries.
 pub(super) struct SubmissionQueue {
-    ring: Coherent<[Command]>,
+    ring: Memory,
     /// How many commands would fit between the beginning of an entry and that of the next.
     spacing: usize,
     tail: Tail,
@@ -41,9 +38,10 @@ pub(super) struct SubmissionQueue {
 
 impl SubmissionQueue {
     /// Allocates a queue of `entries` entries of 64 bytes. If they are `spread`, each is followed by
-    /// 64 bytes that nobody uses.
+    /// 64 bytes that nobody uses. They are in the controller's memory if they fit in `pool`.
     pub(super) fn new(
         dev: &Device<Bound>,
+        pool: Option<&P2pPool>,
         doorbell: Doorbell,
         entries: u16,
         spread: bool,
@@ -52,7 +50,7 @@ impl SubmissionQueue {
         let spacing = if spread { 2 } else { 1 };
         let len = spacing * usize::from(entries);
         Ok(Self {
-            ring: Coherent::zeroed_slice(dev.as_ref(), len, GFP_KERNEL)?,
+            ring: Memory::new(dev, pool, len)?,
             spacing,
             tail: Tail::new(entries),
             doorbell,
@@ -61,7 +59,17 @@ impl SubmissionQueue {
     }
 
     pub(super) fn address(&self) -> DmaAddress {
-        self.ring.dma_address()
+        self.ring.address()
+    }
+
+    /// Whether the ring is in the controller's memory.
+    pub(super) fn is_in_cmb(&self) -> bool {
+        self.ring.is_cmb()
+    }
+
+    /// Gives the controller's memory back, if the ring is in it. No command can be sent any more.
+    pub(super) fn give_back(&mut self) {
+        self.ring.give_back();
     }
 
     /// Forgets all commands.
@@ -80,11 +88,11 @@ impl SubmissionQueue {
     #[inline]
     pub(super) fn submit(&mut self, command: Command, last: bool) {
         let index = usize::from(self.tail.index()) * self.spacing;
-        // The tail is below the number of entries, so this cannot fail.
-        let slot: Result<_> = (|| Ok(io_project!(self.ring, [try: index])))();
-        let Ok(slot) = slot else { return };
+        // The tail is below the number of entries, so this fails only if the memory is given back.
+        if self.ring.write(index, command).is_err() {
+            return;
+        }
         self.faults.submit(&command);
-        slot.copy_write(command);
         self.tail.advance();
         if last || self.tail.must_tell() {
             self.tell();

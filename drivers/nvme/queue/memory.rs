@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a submission queue's ring is made of: memory of the host, or of the controller.
+
+use kernel::{
+    device::Bound,
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
+    io::{
+        io_project,
+        Io, //
+    },
+    pci::Device,
+    prelude::*, //
+};
+use kernel_ext::{
+    nvme::Command,
+    pci::{
+        P2pMemory,
+        P2pPool, //
+    },
+};
+
+/// The memory of a submission queue.
+pub(super) enum Memory {
+    /// The host's.
+    Host(Coherent<[Command]>),
+    /// The controller's: its memory buffer.
+    Cmb(P2pMemory),
+    /// The controller has its memory back, as the device is being unbound.
+    Returned,
+}
+
+impl Memory {
+    /// Allocates `entries` entries, out of `pool` if they fit there. `ENOMEM` without memory.
+    pub(super) fn new(dev: &Device<Bound>, pool: Option<&P2pPool>, entries: usize) -> Result<Self> {
+        let bytes = entries * size_of::<Command>();
+        if let Some(Ok(memory)) = pool.map(|pool| pool.alloc(dev, bytes)) {
+            return Ok(Self::Cmb(memory));
+        }
+        let ring = Coherent::zeroed_slice(dev.as_ref(), entries, GFP_KERNEL)?;
+        Ok(Self::Host(ring))
+    }
+
+    /// Where the device finds the memory; 0 if it has it back.
+    pub(super) fn address(&self) -> DmaAddress {
+        match self {
+            Self::Host(ring) => ring.dma_address(),
+            Self::Cmb(memory) => memory.bus_address(),
+            Self::Returned => 0,
+        }
+    }
+
+    /// Whether it is the controller's.
+    pub(super) fn is_cmb(&self) -> bool {
+        matches!(self, Self::Cmb(_))
+    }
+
+    /// Gives the controller's memory back. Entries that are written later are lost.
+    pub(super) fn give_back(&mut self) {
+        if self.is_cmb() {
+            *self = Self::Returned;
+        }
+    }
+
+    /// Writes entry `index`. `EINVAL` if there is no such.
+    #[inline]
+    pub(super) fn write(&mut self, index: usize, command: Command) -> Result {
+        match self {
+            Self::Host(ring) => {
+                io_project!(ring, [try: index]).copy_write(command);
+                Ok(())
+            }
+            other => other.write_elsewhere(index, &command),
+        }
+    }
+
+    #[inline(never)]
+    fn write_elsewhere(&mut self, index: usize, command: &Command) -> Result {
+        match self {
+            Self::Cmb(memory) => memory.write(index * size_of::<Command>(), command),
+            _ => Err(EINVAL),
+        }
+    }
+}
