@@ -93,6 +93,8 @@ class Shape:
     """The memory buffer of each controller, which must have no SR-IOV then; 0 for none."""
     legacy_cmb: bool = False
     """Whether the buffer is as before revision 1.4, without CMBMSC."""
+    switch: bool = False
+    """Whether all controllers are behind one switch."""
     iommu: bool = False
     """Whether an Intel IOMMU translates what devices access."""
 
@@ -364,6 +366,9 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
         "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
         "-device", "virtconsole,chardev=terminal",
     ]
+    if shape.switch:
+        options += ["-device", "pcie-root-port,id=root,chassis=100",
+                    "-device", "x3130-upstream,id=switch,bus=root"]
     for index in range(shape.controllers):
         options += _controller(shape, index, folder)
     return options
@@ -398,9 +403,10 @@ def _function(shape: Shape, index: int) -> str:
 
 
 def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
-    """Returns the options for a root port, a subsystem and its namespaces."""
+    """Returns the options for a port, a subsystem and its namespaces."""
+    port = f"xio3130-downstream,bus=switch,slot={index}" if shape.switch else "pcie-root-port"
     options = [
-        "-device", f"pcie-root-port,id=port{index},chassis={index + 1}",
+        "-device", f"{port},id=port{index},chassis={index + 1}",
         "-device", f"nvme-subsys,id=subsystem{index}",
         "-device", _function(shape, index),
     ]

@@ -78,6 +78,11 @@ enum dma_data_direction ext_rq_dma_dir(struct request *rq)
 	return rq_dma_dir(rq);
 }
 
+bool ext_rq_is_p2pdma(struct request *rq)
+{
+	return is_pci_p2pdma_page(req_bvec(rq).bv_page);
+}
+
 dma_addr_t ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
 			       unsigned int *len)
 {
@@ -126,6 +131,11 @@ void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
 	}
 }
 #endif
+
+bool ext_rq_integrity_is_p2pdma(struct request *rq)
+{
+	return is_pci_p2pdma_page(rq_integrity_vec(rq).bv_page);
+}
 
 dma_addr_t ext_rq_integrity_dma_map_bvec(struct request *rq,
 					 struct device *dev, unsigned int *len)

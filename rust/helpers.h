@@ -39,6 +39,7 @@ void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask);
 
 /* linux/blk-mq.h, linux/blk-mq-dma.h */
 enum dma_data_direction ext_rq_dma_dir(struct request *rq);
+bool ext_rq_is_p2pdma(struct request *rq);
 dma_addr_t ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
 			       unsigned int *len);
 bool ext_dma_mapping_error(struct device *dev, dma_addr_t addr);
@@ -56,6 +57,7 @@ void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
 #endif
 
 /* linux/blk-integrity.h */
+bool ext_rq_integrity_is_p2pdma(struct request *rq);
 dma_addr_t ext_rq_integrity_dma_map_bvec(struct request *rq,
 					 struct device *dev, unsigned int *len);
 bool ext_blk_rq_integrity_dma_map_iter_start(struct request *rq,

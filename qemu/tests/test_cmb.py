@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from machine import Machine, Shape
+from machine import CommandFailed, Machine, Shape
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, said,
+    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
+    said,
 )
 from trace import traced
 
@@ -152,6 +153,38 @@ def test_unplug(machine: Machine, pf: PhysicalFunction, busy: int) -> None:
     machine.plug()
     machine.run("echo 1 > /sys/bus/pci/rescan")
     fio(machine, disk(machine, pf.live(), 1), size="1m")
+
+
+@BUFFER
+def test_data(machine: Machine, pf: PhysicalFunction) -> None:
+    """User space has the buffer as memory that a disk reads to and writes from."""
+    device = disk(machine, pf.live(), 1)
+    available = memory(pf, "available")
+    for size in "512", "4k", "64k":
+        fio(machine, device, mem=f"mmapshared:{pf.sysfs}/p2pmem/allocate",
+            bs=size, size="1m", iodepth=4)
+    assert memory(pf, "available") == available
+
+
+@pytest.mark.shape(Shape(vfs=0, cmb_mib=CMB_MIB, controllers=2, switch=True))
+def test_peers(machine: Machine, driver: Driver) -> None:
+    """One controller's disk and the other's memory, behind one switch."""
+    owner, peer = physical_functions(machine)
+    device = disk(machine, peer.live(), 1)
+    owner.live()
+    fio(machine, device, mem=f"mmapshared:{owner.sysfs}/p2pmem/allocate",
+        bs="64k", size="1m", iodepth=4)
+
+
+@pytest.mark.shape(Shape(vfs=0, cmb_mib=CMB_MIB, controllers=2))
+def test_strangers(machine: Machine, driver: Driver) -> None:
+    """A controller that cannot reach the other's memory refuses it."""
+    owner, peer = physical_functions(machine)
+    device = disk(machine, peer.live(), 1)
+    owner.live()
+    with pytest.raises(CommandFailed, match="Invalid argument|Remote I/O"):
+        fio(machine, device, mem=f"mmapshared:{owner.sysfs}/p2pmem/allocate",
+            bs="64k", size="1m", iodepth=4)
 
 
 def test_no_buffer(machine: Machine, pf: PhysicalFunction) -> None:

@@ -27,6 +27,7 @@ pub(super) fn vtable<T: Transport>() -> bindings::nvme_ctrl_ops {
         free_ctrl: Some(free_callback::<T>),
         submit_async_event: Some(async_event_callback::<T>),
         get_address: Some(address_callback::<T>),
+        supports_pci_p2pdma: Some(p2pdma_callback::<T>),
         get_virt_boundary: Some(virt_boundary_callback::<T>),
         ..Default::default()
     }
@@ -111,6 +112,19 @@ unsafe extern "C" fn address_callback<T: Transport>(
     let size = usize::try_from(size).unwrap_or(0);
     // SAFETY: By the contract of this function; `name` is a C string.
     unsafe { bindings::snprintf(buf, size, c"%s\n".as_char_ptr(), name.as_char_ptr()) }
+}
+
+/// Requests may have the memory of PCI devices as data where the DMA operations of the controller's
+/// device know how to map it, as [`block::mq`](crate::block::mq) does.
+///
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T`.
+unsafe extern "C" fn p2pdma_callback<T: Transport>(ctrl: *mut bindings::nvme_ctrl) -> bool {
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
+    // SAFETY: The device is valid.
+    unsafe { bindings::dma_pci_p2pdma_supported(ctrl.dma_device()) }
 }
 
 /// PRP lists cannot have gaps within a page (base specification, section 4.1.1); SGLs can.

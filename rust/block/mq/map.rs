@@ -113,6 +113,23 @@ impl Payload {
             }
         }
     }
+
+    /// Whether `rq` has one segment of it, of the host's memory, not a PCI device's.
+    ///
+    /// # Safety
+    ///
+    /// `rq` is valid and has the payload.
+    #[inline]
+    unsafe fn is_simple(self, rq: *mut bindings::request) -> bool {
+        // SAFETY: By the contract of this function.
+        unsafe {
+            self.segments(rq) == 1
+                && !match self {
+                    Self::Data => bindings::ext_rq_is_p2pdma(rq),
+                    Self::Metadata => bindings::ext_rq_integrity_is_p2pdma(rq),
+                }
+        }
+    }
 }
 
 /// How a request's data, or its metadata, is mapped; lives in the request.
@@ -134,13 +151,13 @@ enum Kind {
     /// Nothing is mapped.
     #[default]
     None,
-    /// One segment, mapped without the iterator.
+    /// One segment of the host's memory.
     Single(Segment),
     /// Mapped by the iterator, nothing remembered: either coalesced in an IOVA range, which
     /// `state` knows, or the device needs no unmapping.
     Range(bindings::pci_p2pdma_map_type),
-    /// Mapped by the iterator, each segment to be unmapped by itself.
-    Table(NonNull<Segment>, usize),
+    /// Mapped by the iterator, each segment to be unmapped by itself, with these attributes.
+    Table(NonNull<Segment>, usize, u32),
 }
 
 impl Mapping {
@@ -167,7 +184,7 @@ impl Mapping {
         let mut iter = MaybeUninit::uninit();
         // SAFETY: By the contract of this function.
         let segments = unsafe {
-            if payload.segments(rq) == 1 {
+            if payload.is_simple(rq) {
                 self.start_single(payload, rq, dev)
             } else {
                 self.start_iter(payload, rq, dev, pool, &mut iter)
@@ -256,17 +273,26 @@ impl Mapping {
             len: iter.len,
         };
 
-        // SAFETY: `state` was set by the start above.
-        let coalesced = unsafe { bindings::ext_dma_use_iova(&mut self.state) };
         let on_bus = iter.p2pdma.map == bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR;
+        // SAFETY: Unless the addresses are the bus's, `state` was set by the start above.
+        let coalesced = !on_bus && unsafe { bindings::ext_dma_use_iova(&mut self.state) };
         // SAFETY: `dev` is valid.
         let need_unmap = || unsafe { bindings::ext_dma_need_unmap(dev) };
         if !coalesced && !on_bus && need_unmap() {
+            // As the iterator maps memory that is reached through the host bridge.
+            let attrs = match iter.p2pdma.map {
+                bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_THRU_HOST_BRIDGE => {
+                    bindings::DMA_ATTR_MMIO
+                }
+                _ => 0,
+            };
             let Some(table) = pool.alloc() else {
-                self.kind = Kind::Single(first);
+                self.kind = Kind::None;
+                // SAFETY: It has just been mapped, and is to be unmapped by itself.
+                unsafe { unmap_segment(rq, dev, first, attrs) };
                 return Err(Status::RESOURCE);
             };
-            self.kind = Kind::Table(table, 0);
+            self.kind = Kind::Table(table, 0, attrs);
         }
         self.remember(first)?;
         Ok(Segments {
@@ -286,10 +312,18 @@ impl Mapping {
         })
     }
 
+    /// With which attributes each segment is mapped that is to be unmapped by itself.
+    fn attrs(&self) -> u32 {
+        match self.kind {
+            Kind::Table(_, _, attrs) => attrs,
+            _ => 0,
+        }
+    }
+
     /// Notes that `segment` is mapped; `IOERR` if there is no place to note it.
     #[inline]
     fn remember(&mut self, segment: Segment) -> Result<(), Status> {
-        if let Kind::Table(table, count) = &mut self.kind {
+        if let Kind::Table(table, count, _) = &mut self.kind {
             if *count == MAX_SEGMENTS {
                 // More segments than the queue limits allow; the block layer does not do this.
                 return Err(Status::IOERR);
@@ -317,17 +351,17 @@ impl Mapping {
         match core::mem::take(&mut self.kind) {
             Kind::None => {}
             // SAFETY: The segment was mapped for this request and device.
-            Kind::Single(segment) => unsafe { unmap_segment(rq, dev, segment) },
+            Kind::Single(segment) => unsafe { unmap_segment(rq, dev, segment, 0) },
             Kind::Range(map) => {
                 // SAFETY: The range was mapped for this request and device by `map_iter`; by its
                 // choice of `kind` there are no segments to unmap one by one.
                 unsafe { bindings::ext_blk_rq_dma_unmap(rq, dev, &mut self.state, self.len, map) };
             }
-            Kind::Table(table, count) => {
+            Kind::Table(table, count, attrs) => {
                 for i in 0..count {
                     // SAFETY: `map_iter` filled the first `count` entries with segments that it
                     // mapped for this request and device.
-                    unsafe { unmap_segment(rq, dev, table.add(i).read()) };
+                    unsafe { unmap_segment(rq, dev, table.add(i).read(), attrs) };
                 }
                 // SAFETY: `map_iter` took it from the same pool, by the contract of `map`.
                 unsafe { pool.free(table) };
@@ -392,7 +426,7 @@ impl Segments<'_> {
         };
         if let Err(status) = self.mapping.remember(segment) {
             // SAFETY: It has just been mapped, and was to be unmapped by itself.
-            unsafe { unmap_segment(self.rq, self.dev, segment) };
+            unsafe { unmap_segment(self.rq, self.dev, segment, self.mapping.attrs()) };
             self.failed = Some(status);
             self.iter = None;
             return None;
@@ -417,9 +451,14 @@ impl Iterator for Segments<'_> {
 ///
 /// # Safety
 ///
-/// `segment` is mapped for `rq` and `dev`, both valid.
+/// `segment` is mapped for `rq` and `dev`, both valid, with `attrs`.
 #[inline]
-unsafe fn unmap_segment(rq: *mut bindings::request, dev: *mut bindings::device, segment: Segment) {
+unsafe fn unmap_segment(
+    rq: *mut bindings::request,
+    dev: *mut bindings::device,
+    segment: Segment,
+    attrs: u32,
+) {
     // SAFETY: By the contract of this function.
     unsafe {
         bindings::dma_unmap_phys(
@@ -427,7 +466,7 @@ unsafe fn unmap_segment(rq: *mut bindings::request, dev: *mut bindings::device, 
             segment.addr,
             segment.len as usize,
             bindings::ext_rq_dma_dir(rq),
-            0,
+            attrs as c_ulong,
         )
     };
 }
