@@ -2,11 +2,16 @@
 
 //! DMA memory beyond `kernel::dma`.
 //!
-//! C header: [`include/linux/dmapool.h`](srctree/include/linux/dmapool.h)
+//! C headers: [`include/linux/dmapool.h`](srctree/include/linux/dmapool.h),
+//! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
+mod noncontiguous;
 mod pool;
 
-pub use self::pool::{
-    Block,
-    Pool, //
+pub use self::{
+    noncontiguous::Noncontiguous,
+    pool::{
+        Block,
+        Pool, //
+    }, //
 };

@@ -7,7 +7,7 @@
 //! meant to be sound for any caller, not only for the driver beside it.
 //!
 //! - [`block`]: what blk-mq hands to a driver: statuses, completion batches, request mapping.
-//! - [`dma`]: pools of small coherent blocks.
+//! - [`dma`]: pools of small coherent blocks, memory that an IOMMU puts together.
 //! - [`dmi`]: what the firmware says of the machine.
 //! - [`mod@module_param`]: module parameters that show in sysfs.
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.

@@ -36,6 +36,7 @@ pub use self::{
     },
     controller::{
         Controller,
+        HostMemory,
         Limits,
         State, //
     },

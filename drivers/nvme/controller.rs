@@ -9,6 +9,10 @@ use crate::{
     },
     data,
     faults,
+    hmb::{
+        self,
+        Hmb, //
+    },
     io_queues,
     lifecycle,
     lists::{
@@ -84,6 +88,8 @@ pub(crate) struct Hardware {
     pub(crate) lists: Option<Arc<ListPools>>,
     /// The doorbells in memory, made when the controller is first found to know them.
     pub(crate) shadow_doorbells: Option<Arc<ShadowDoorbells>>,
+    /// The Host Memory Buffer, for as long as the controller may access it.
+    pub(crate) hmb: Option<hmb::Memory>,
 }
 
 /// The transport's data of one controller.
@@ -96,6 +102,9 @@ pub(crate) struct Nvme {
     pub(crate) bar: Arc<Bar0>,
     /// The Controller Memory Buffer, if there is one.
     pub(crate) cmb: Option<Cmb>,
+    /// The Host Memory Buffer.
+    #[pin]
+    pub(crate) hmb: Hmb,
     /// The module parameter when the controller was made: the block layer's tags are made once,
     /// and each needs an entry.
     pub(crate) io_queue_depth: u32,
@@ -136,6 +145,7 @@ impl Nvme {
                 bound,
                 bar,
                 cmb,
+                hmb <- Hmb::new(),
                 io_queue_depth: parameters::io_queue_depth.value(),
                 max_io_queues,
                 queues <- new_mutex!(KVec::new(), "Nvme::queues"),
@@ -178,7 +188,7 @@ fn start<'a>(
 impl Transport for Nvme {
     const NAME: &'static CStr = c"pcie";
 
-    const ATTRIBUTES: &'static [Attribute<Self>] = &[cmb::BOTH, cmb::LOCATION, cmb::SIZE];
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[cmb::BOTH, cmb::LOCATION, cmb::SIZE, hmb::ON];
 
     type Queue = Queue;
     type RequestData = Lists;

@@ -243,7 +243,11 @@ pub(crate) fn delete(ctrl: &Controller<Nvme>) {
 }
 
 /// Sends `command` and waits for it for `limit`; returns what is left of it.
-fn execute(ctrl: &Controller<Nvme>, command: Command, limit: Jiffies) -> Option<Jiffies> {
+pub(crate) fn execute(
+    ctrl: &Controller<Nvme>,
+    command: Command,
+    limit: Jiffies,
+) -> Option<Jiffies> {
     let waiter = Arc::pin_init(
         pin_init!(Waiter { completion <- Completion::new() }),
         GFP_KERNEL,

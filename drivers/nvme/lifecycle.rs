@@ -12,6 +12,7 @@ use crate::{
         Hardware,
         Nvme, //
     },
+    hmb,
     io_queues,
     lists::ListPools,
     queue::Queue,
@@ -225,6 +226,8 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
         return Err(EBUSY);
     }
     ctrl.init_finish(false)?;
+    hmb::start(ctrl);
+    ctrl.update_attributes();
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {
         ctrl.alloc_io_tag_set(queues)?;
@@ -243,6 +246,7 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
 
 /// Undoes [`start`], however far it came; the device may be gone.
 pub(crate) fn end(ctrl: &Controller<Nvme>) {
+    hmb::stop(ctrl);
     ctrl.change_state(State::Deleting);
     if !ctrl.data().is_present() {
         ctrl.change_state(State::Dead);
@@ -301,6 +305,7 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         return Err(EBUSY);
     }
     ctrl.init_finish(was_suspended)?;
+    hmb::start(ctrl);
 
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {
@@ -328,6 +333,9 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
 
 /// Stops the controller before the function is reset or powered down from outside.
 pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
+    if shutdown {
+        hmb::stop(ctrl);
+    }
     if ctrl.wait_reset() {
         stop(ctrl, shutdown);
     }

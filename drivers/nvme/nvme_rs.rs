@@ -10,7 +10,8 @@
 //! - `queue`: a submission and completion queue pair; `data`: where a command's data
 //!   is, in `prp` or `sgl`; `lists`: memory for more than the command itself can say.
 //! - `shadow_doorbells`: doorbells in memory.
-//! - `cmb`: the controller's memory that the host may use.
+//! - `cmb`: the controller's memory that the host may use; `hmb`: the host's that the controller
+//!   may use.
 //! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
 //! - `quirks`: controllers that are not as the specification has them.
 //! - `sriov`: virtual functions, from the plan to the last one online.
@@ -25,6 +26,7 @@ mod data;
 mod driver;
 #[cfg_attr(not(NVME_RS_FAULTS), path = "faults/none.rs")]
 mod faults;
+mod hmb;
 mod io_queues;
 mod lifecycle;
 mod lists;

@@ -31,6 +31,13 @@ kernel_ext::module_param! {
         description: "Have I/O submission queues in the controller's memory buffer",
     }
 
+    /// How much memory, in MiB, a controller can have as Host Memory Buffer; 0 for none.
+    pub(crate) max_host_mem_size_mb: u32 {
+        default: 128,
+        perm: 0o444,
+        description: "The most memory that a controller gets of the host, in MiB",
+    }
+
     /// The most entries of an I/O queue, for controllers that are probed from now on.
     pub(crate) io_queue_depth: u32 {
         default: 1024,

@@ -5,6 +5,7 @@
 //! Formats only: what they are for is told where they are used.
 
 pub(crate) mod admin;
+pub(crate) mod hmb;
 pub(crate) mod namespaces;
 pub(crate) mod status;
 pub(crate) mod virtualization;

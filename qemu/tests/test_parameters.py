@@ -39,8 +39,9 @@ def test_as_the_kernels_own(machine: Machine, unloaded: Driver) -> None:
         found[name] = parameters(machine, name)
         driver.unload()
     assert found[OURS].pop("sriov_vfs") == ("444", "0")
-    assert {"io_queue_depth", "noacpi", "poll_queues", "quirks", "sgl_threshold",
-            "use_threaded_interrupts", "write_queues"} <= set(found[OURS])
+    assert {"io_queue_depth", "max_host_mem_size_mb", "noacpi", "poll_queues",
+            "quirks", "sgl_threshold", "use_cmb_sqes", "use_threaded_interrupts",
+            "write_queues"} <= set(found[OURS])
     assert found[OURS] == {
         name: found["nvme"].get(name) for name in found[OURS]}
 

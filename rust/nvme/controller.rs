@@ -106,6 +106,20 @@ pub struct Limits {
     pub max_metadata_segments: u16,
 }
 
+/// What a controller wants as Host Memory Buffer, as Identify Controller gives it; sizes are in
+/// units of 4 KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct HostMemory {
+    /// Preferred Size; 0 if it wants none.
+    pub hmpre: u32,
+    /// Minimum Size.
+    pub hmmin: u32,
+    /// Minimum Descriptor Entry Size; 0 if any will do.
+    pub hmminds: u32,
+    /// Maximum Descriptors Entries; 0 for no limit.
+    pub hmmaxd: u16,
+}
+
 /// A controller with the data of its transport.
 ///
 /// Reference counted through its device in `/sys/class/nvme`: open character devices and
@@ -306,6 +320,20 @@ impl<T: Transport> Controller<T> {
     pub fn oacs(&self) -> u16 {
         // SAFETY: Written when the controller is identified only.
         unsafe { (&raw const (*self.as_raw()).oacs).read_volatile() }
+    }
+
+    /// What the controller wants as Host Memory Buffer; nothing before `init_finish`.
+    pub fn host_memory(&self) -> HostMemory {
+        let ctrl = self.as_raw();
+        // SAFETY: Written when the controller is identified only.
+        unsafe {
+            HostMemory {
+                hmpre: (&raw const (*ctrl).hmpre).read_volatile(),
+                hmmin: (&raw const (*ctrl).hmmin).read_volatile(),
+                hmminds: (&raw const (*ctrl).hmminds).read_volatile(),
+                hmmaxd: (&raw const (*ctrl).hmmaxd).read_volatile(),
+            }
+        }
     }
 
     /// SGL Support as Identify Controller gives it; 0 before `init_finish`.

@@ -17,6 +17,8 @@ const CREATE_CQ: u8 = 0x05;
 const IDENTIFY: u8 = 0x06;
 /// Abort (section 5.1.1).
 const ABORT: u8 = 0x08;
+/// Set Features (section 5.1.25).
+const SET_FEATURES: u8 = 0x09;
 /// Asynchronous Event Request (section 5.1.2).
 const ASYNC_EVENT: u8 = 0x0c;
 
@@ -84,6 +86,11 @@ pub(crate) fn doorbell_buffers(doorbells: u64, events: u64) -> Command {
     let mut command = Command::new(DOORBELL_BUFFERS);
     command.set_prps(doorbells, events);
     command
+}
+
+/// Sets feature `fid`, by what is to be added to the command.
+pub(super) fn set_features(fid: u8) -> Command {
+    Command::new(SET_FEATURES).with_dword(10, fid.into())
 }
 
 /// Waits for an event.

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much memory a controller wants, and in how large pieces.
+
+use crate::spec::hmb::PAGE;
+use kernel::prelude::*;
+use kernel_ext::nvme::HostMemory;
+
+/// The largest piece that is worth asking the kernel for.
+const LARGEST: u64 = 4 << 20;
+
+/// The smallest piece that is worth a descriptor.
+const SMALLEST: u64 = 2 * PAGE;
+
+/// What a controller is to have, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The most that is of use.
+    pub(super) preferred: u64,
+    /// Less is of no use.
+    pub(super) minimum: u64,
+    /// The size of the smallest piece.
+    smallest: u64,
+    /// How many pieces there can be.
+    pub(super) most: usize,
+}
+
+impl Plan {
+    /// What a controller that `wants` this is to have of at most `limit` bytes. `None` if it wants
+    /// nothing, `ENOSPC` if it needs more than that.
+    pub(super) fn new(wants: HostMemory, limit: u64) -> Result<Option<Self>> {
+        if wants.hmpre == 0 {
+            return Ok(None);
+        }
+        let bytes = |pages: u32| u64::from(pages) * PAGE;
+        // HMMIN is not above HMPRE, unless the controller is mistaken.
+        let minimum = bytes(wants.hmmin.min(wants.hmpre));
+        let limit = limit - limit % PAGE;
+        if minimum.max(PAGE) > limit {
+            return Err(ENOSPC);
+        }
+        Ok(Some(Self {
+            preferred: bytes(wants.hmpre).min(limit),
+            minimum,
+            smallest: bytes(wants.hmminds).max(SMALLEST),
+            most: match wants.hmmaxd {
+                0 => usize::MAX,
+                most => most.into(),
+            },
+        }))
+    }
+
+    /// The sizes of pieces to try, one after the other, each smaller than the one before.
+    pub(super) fn sizes(self) -> impl Iterator<Item = u64> {
+        let smaller = |size: &u64| {
+            let below = size.saturating_sub(1).checked_ilog2()?;
+            Some(1u64 << below)
+        };
+        // A buffer may be smaller than the smallest piece of others.
+        let smallest = self.smallest.min(self.preferred);
+        core::iter::successors(Some(self.preferred.min(LARGEST.max(smallest))), smaller)
+            .take_while(move |&size| size >= smallest)
+    }
+
+    /// How long the next piece is, of pieces of `size` bytes of which there are `have` bytes; 0 if
+    /// there is to be no other.
+    pub(super) fn next(self, size: u64, have: u64) -> u64 {
+        let left = self.preferred.saturating_sub(have);
+        if have > 0 && left < self.smallest {
+            return 0;
+        }
+        left.min(size)
+    }
+}
+
+#[kunit_tests(nvme_rs_hmb_plan)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn wants(hmpre: u32, hmmin: u32, hmminds: u32, hmmaxd: u16) -> HostMemory {
+        HostMemory {
+            hmpre,
+            hmmin,
+            hmminds,
+            hmmaxd,
+        }
+    }
+
+    /// The pieces of a plan if all of `size` bytes are to be had.
+    fn pieces(plan: Plan, size: u64) -> (u64, u64) {
+        let (mut count, mut have) = (0, 0);
+        loop {
+            match plan.next(size, have) {
+                0 => return (count, have),
+                len => have += len,
+            }
+            count += 1;
+        }
+    }
+
+    #[test]
+    fn nothing_is_wanted_or_possible() {
+        assert_eq!(Plan::new(wants(0, 0, 0, 0), MIB), Ok(None));
+        assert_eq!(Plan::new(wants(512, 257, 0, 0), MIB), Err(ENOSPC));
+        assert_eq!(Plan::new(wants(512, 0, 0, 0), 0), Err(ENOSPC));
+    }
+
+    #[test]
+    fn limit_counts() {
+        let within = Plan::new(wants(256, 256, 0, 0), MIB);
+        assert!(matches!(within, Ok(Some(plan)) if plan.preferred == MIB));
+        let cut = Plan::new(wants(u32::MAX, 1, 0, 0), 128 * MIB);
+        assert!(matches!(cut, Ok(Some(plan)) if plan.preferred == 128 * MIB));
+    }
+
+    #[test]
+    fn sizes_fall() {
+        let Ok(Some(plan)) = Plan::new(wants(4096, 0, 256, 0), 128 * MIB) else {
+            return assert!(false);
+        };
+        assert!(plan.sizes().eq([4 * MIB, 2 * MIB, MIB]));
+        let Ok(Some(odd)) = Plan::new(wants(5, 0, 0, 0), MIB) else {
+            return assert!(false);
+        };
+        assert!(odd.sizes().eq([5 * PAGE, 4 * PAGE, 2 * PAGE]));
+        let Ok(Some(tiny)) = Plan::new(wants(1, 0, 0, 0), MIB) else {
+            return assert!(false);
+        };
+        assert!(tiny.sizes().eq([PAGE]));
+        let Ok(Some(large)) = Plan::new(wants(4096, 0, 2048, 0), 128 * MIB) else {
+            return assert!(false);
+        };
+        assert!(large.sizes().eq([8 * MIB]));
+    }
+
+    #[test]
+    fn pieces_are_not_too_small() {
+        let Ok(Some(plan)) = Plan::new(wants(1000, 0, 64, 0), 128 * MIB) else {
+            return assert!(false);
+        };
+        // 3 of 256 pages, and 232 more.
+        assert_eq!(pieces(plan, 256 * PAGE), (4, 1000 * PAGE));
+        // 15 of 64 pages; 40 are too few.
+        assert_eq!(pieces(plan, 64 * PAGE), (15, 960 * PAGE));
+    }
+}

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The Host Memory Buffer, as far as the device's part can be made up.
+
+QEMU's controller has no such feature: the driver's faults have it want a buffer, and
+turn its refusal into success. It never uses the memory. What it was told is read
+where it would read it, in the guest's memory.
+"""
+
+import errno
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from faults import Faults
+from machine import Machine, Shape
+from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, write
+from trace import traced
+
+pytestmark = pytest.mark.shape(Shape(vfs=0, cpus=2))
+
+PAGE = 4096
+IDENTIFY, SET_FEATURES = 0x06, 0x09
+HOST_MEMORY_BUFFER = 0x0d
+ASQ = 0x28
+EHM, MR = 1, 2
+"""Enable Host Memory, Memory Return."""
+
+
+@pytest.fixture
+def faults(machine: Machine, driver: Driver) -> Iterator[Faults]:
+    """Faults, none of them at first and in the end."""
+    found = Faults(machine)
+    if not found.available:
+        pytest.skip("the driver makes up no faults")
+    found.clear()
+    yield found
+    if machine.alive:
+        if driver.loaded:
+            found.clear()
+            driver.unload()
+        driver.load()
+
+
+def want(faults: Faults, preferred: int, minimum: int = 0, smallest: int = 0,
+         most: int = 0, accept: bool = True) -> None:
+    """Has controllers that are identified from now on want a buffer of this many
+    pages, and take it, if they ``accept``."""
+    identify = f"opcode={IDENTIFY} dword10=1 count=1000"
+    faults.command(
+        f"data={minimum << 32 | preferred} at=272 size=8 {identify}",
+        f"data={most << 32 | smallest} at=332 size=6 {identify}")
+    if accept:
+        faults.command(f"status=0 opcode={SET_FEATURES}"
+                       f" dword10={HOST_MEMORY_BUFFER} count=1000")
+
+
+def rebind(pf: PhysicalFunction) -> list[str]:
+    """Probes the function again, and returns what the driver said."""
+    pf.unbind()
+    with said(pf.machine) as lines:
+        assert pf.bind("nvme_rs") == 0
+        pf.live()
+    return lines
+
+
+def attribute(pf: PhysicalFunction) -> str:
+    return f"/sys/class/nvme/{pf.live().name}/hmb"
+
+
+def words(machine: Machine, address: int, count: int) -> list[int]:
+    """Returns 32-bit words of the guest's physical memory."""
+    dump = machine.hmp(f"xp /{count}wx {address:#x}")
+    return [int(word, 16) for line in dump.splitlines()
+            for word in line.partition(":")[2].split()]
+
+
+def sent(pf: PhysicalFunction, action: Callable[[], object]) -> list[list[int]]:
+    """Returns dwords 11 to 15 of each command about the buffer that the device gets
+    during ``action``."""
+    with traced(pf.machine, "pci_nvme_mmio_doorbell_sq") as lines:
+        action()
+    first = int(pf.machine.read(f"{pf.sysfs}/resource").split()[0], 16)
+    low, high = words(pf.machine, first + ASQ, 2)
+    found = []
+    for tail in re.findall(r"sqid 0 new_tail (\d+)", "\n".join(lines)):
+        entry = words(pf.machine, (high << 32 | low) + (int(tail) - 1) % 32 * 64, 16)
+        if entry[0] & 0xff == SET_FEATURES and entry[10] == HOST_MEMORY_BUFFER:
+            found.append(entry[11:])
+    return found
+
+
+def pieces(machine: Machine, command: list[int]) -> list[tuple[int, int]]:
+    """Returns address and pages of each descriptor of a command."""
+    _, _, low, high, count = command
+    assert low % 16 == 0
+    entries = words(machine, high << 32 | low, 4 * count)
+    rows = [entries[i:i + 4] for i in range(0, len(entries), 4)]
+    assert not any(reserved for *_, reserved in rows)
+    return [(high << 32 | low, pages) for low, high, pages, _ in rows]
+
+
+def test_given(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
+    """What the controller is told describes as much memory as it wants, in pieces
+    that are apart."""
+    want(faults, preferred=0x2000 + 3, minimum=0x1000, smallest=16)
+    lines = rebind(pf)
+    assert any("32768 KiB in 8 pieces" in line for line in lines), lines
+    assert machine.read(attribute(pf)) == "1"
+    assert sent(pf, lambda: write(machine, attribute(pf), "off")) == [[0] * 5]
+    assert machine.read(attribute(pf)) == "0"
+    command, = sent(pf, lambda: write(machine, attribute(pf), "y"))
+    assert machine.read(attribute(pf)) == "1"
+    flags, total, *_ = command
+    assert flags == EHM
+    # The last three pages are too few for a piece.
+    assert total == 0x2000
+    found = sorted(pieces(machine, command))
+    assert [pages for _, pages in found] == [1024] * 8
+    assert all(address % PAGE == 0 for address, _ in found)
+    assert all(one + pages * PAGE <= two
+               for (one, pages), (two, _) in zip(found, found[1:]))
+    assert write(machine, attribute(pf), "maybe") == errno.EINVAL
+    # It has it already.
+    assert not sent(pf, lambda: write(machine, attribute(pf), 1))
+
+
+def test_given_back(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
+    """Resets under I/O give it the same memory again; unbinding takes it away first,
+    and it goes with the device."""
+    want(faults, preferred=0x1000, most=2)
+    lines = rebind(pf)
+    # Two pieces of 4 MiB are all that two descriptors can tell of.
+    assert any("8192 KiB in 2 pieces" in line for line in lines), lines
+    command, = sent(pf, lambda: machine.run(
+        f"echo 0 > {attribute(pf)}; echo 1 > {attribute(pf)}"))[1:]
+    device = disk(machine, pf.live(), 1)
+    for reset in f"nvme reset {pf.device}", f"echo 1 > {pf.sysfs}/reset":
+        busy = machine.spawn(fio_command(device, size="4m", loops=4))
+        before = faults.left()[2]
+        machine.run(reset)
+        pf.live()
+        assert faults.left()[2] == before - 1
+        assert machine.finish(busy, 120) == 0
+        assert machine.read(attribute(pf)) == "1"
+    again, = sent(pf, lambda: (machine.run(f"nvme reset {pf.device}"), pf.live()))
+    assert again == [EHM | MR, *command[1:]]
+    assert pieces(machine, again) == pieces(machine, command)
+    before = faults.left()[2]
+    pf.unbind()
+    assert faults.left()[2] == before - 1
+    assert pf.bind("nvme_rs") == 0
+    pf.live()
+
+
+def test_unplug(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
+    want(faults, preferred=0x1000)
+    rebind(pf)
+    device = disk(machine, pf.live(), 1)
+    busy = machine.spawn(fio_command(device, time_based=1, runtime=60, size="4m"))
+    machine.unplug()
+    machine.finish(busy, 120)
+    machine.wait_for(lambda: machine.run(f"test -e {pf.sysfs}", check=False).rc,
+                     "function gone", 60)
+    machine.plug()
+    machine.run("echo 1 > /sys/bus/pci/rescan")
+    assert machine.read(attribute(pf)) == "1"
+
+
+def test_refused(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
+    """A controller that refuses the buffer works without it."""
+    want(faults, preferred=0x1000, accept=False)
+    lines = rebind(pf)
+    assert any("not taken, status 0x" in line for line in lines), lines
+    assert machine.read(attribute(pf)) == "0"
+    assert write(machine, attribute(pf), 1) == errno.EIO
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
+
+
+def test_limit(machine: Machine, pf: PhysicalFunction, faults: Faults,
+               driver: Driver) -> None:
+    """A parameter limits the buffer; one that is too small is none."""
+    driver.unload()
+    driver.load("max_host_mem_size_mb=3")
+    want(faults, preferred=0x1000, minimum=3 << 8)
+    lines = rebind(pf)
+    assert any("3072 KiB in 1 pieces" in line for line in lines), lines
+    faults.clear()
+    want(faults, preferred=0x1000, minimum=(3 << 8) + 1)
+    lines = rebind(pf)
+    assert any("raise max_host_mem_size_mb" in line for line in lines), lines
+    assert machine.read(attribute(pf)) == "0"
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
+
+
+def test_not_wanted(machine: Machine, pf: PhysicalFunction) -> None:
+    assert machine.run(f"test -e {attribute(pf)}", check=False).rc
+
+
+@pytest.mark.shape(Shape(cpus=2, controllers=2, iommu=True))
+def test_one_piece(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
+    """An IOMMU makes one piece of all the memory."""
+    want(faults, preferred=0x4000, most=1)
+    lines = rebind(pf)
+    assert any("65536 KiB in 1 pieces" in line for line in lines), lines
+    assert write(machine, attribute(pf), 0) == 0
+    assert write(machine, attribute(pf), 1) == 0
+    fio(machine, disk(machine, pf.live(), 1), size="1m")

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA memory that is in one piece for the device only: an IOMMU puts its pages together.
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::DmaAddress,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// Memory for a device, in one piece for it, and out of reach for the CPU.
+///
+/// Keep it no longer than the device is bound.
+///
+/// # Invariants
+///
+/// `table` was allocated for `size` bytes for `dev`, in both directions.
+pub struct Noncontiguous {
+    dev: ARef<Device>,
+    table: NonNull<bindings::sg_table>,
+    size: usize,
+}
+
+// SAFETY: The memory belongs to the value, and any thread may free it.
+unsafe impl Send for Noncontiguous {}
+// SAFETY: `&Noncontiguous` gives no access to the memory.
+unsafe impl Sync for Noncontiguous {}
+
+impl Noncontiguous {
+    /// Allocates `size` bytes, whole pages. Sleeps. `EINVAL` for parts of pages, `ENOMEM` without
+    /// memory or address space, `EOPNOTSUPP` if no IOMMU puts single pages together for `dev`.
+    pub fn alloc(dev: &Device<Bound>, size: usize) -> Result<Self> {
+        if size == 0 || size % PAGE_SIZE != 0 {
+            return Err(EINVAL);
+        }
+        let raw = as_raw(dev);
+        // SAFETY: `raw` is valid and bound.
+        let boundary = unsafe { bindings::dma_get_merge_boundary(raw) };
+        if boundary == 0 || PAGE_SIZE & boundary != 0 {
+            return Err(EOPNOTSUPP);
+        }
+        // SAFETY: As above.
+        let table = unsafe {
+            bindings::dma_alloc_noncontiguous(
+                raw,
+                size,
+                bindings::dma_data_direction::DMA_BIDIRECTIONAL,
+                bindings::GFP_KERNEL,
+                0,
+            )
+        };
+        let dev: &Device = dev;
+        // INVARIANT: Just allocated.
+        Ok(Self {
+            dev: dev.into(),
+            table: NonNull::new(table).ok_or(ENOMEM)?,
+            size,
+        })
+    }
+
+    /// Where the device finds the memory.
+    pub fn dma_address(&self) -> DmaAddress {
+        // SAFETY: By the type invariant; the table has one segment for the device, its first.
+        unsafe { (*self.table.as_ref().sgl).dma_address }
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+impl Drop for Noncontiguous {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::dma_free_noncontiguous(
+                as_raw(&self.dev),
+                self.size,
+                self.table.as_ptr(),
+                bindings::dma_data_direction::DMA_BIDIRECTIONAL,
+            )
+        };
+    }
+}
+
+/// Returns the C structure behind `dev`.
+fn as_raw<Ctx: kernel::device::DeviceContext>(dev: &Device<Ctx>) -> *mut bindings::device {
+    // CAST: `Device` is transparent over `struct device`.
+    core::ptr::from_ref(dev).cast_mut().cast()
+}
