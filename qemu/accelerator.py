@@ -11,6 +11,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+COUNTING = ("-accel", "tcg,thread=single", "-cpu", "max,la57=off",
+            "-icount", "shift=0,sleep=on")
+"""QEMU's options for emulation that counts instructions: one is a nanosecond of the
+guest's time, and no time passes faster than the host's while the guest idles."""
+
 _LIMIT = 5.0
 """Seconds that the probing guest is given."""
 _EXIT_PORT = 0x501

@@ -97,6 +97,11 @@ class Shape:
     """Whether all controllers are behind one switch."""
     iommu: bool = False
     """Whether an Intel IOMMU translates what devices access."""
+    null: bool = False
+    """Whether namespaces keep nothing, and read as zeroes, which costs no time."""
+    counted: bool = False
+    """Whether QEMU counts the instructions of the guest, each of which takes one
+    nanosecond of its time."""
 
     @property
     def first_formatted_nsid(self) -> int:
@@ -347,7 +352,8 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     if shape.iommu:
         command_line.append("intel_iommu=on")
     options = [
-        "-machine", "q35", *accelerator.options(),
+        "-machine", "q35",
+        *(accelerator.COUNTING if shape.counted else accelerator.options()),
         "-smp", str(shape.cpus), "-m", "2G",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-kernel", str(kernel.image), "-initrd", str(folder / "initramfs"),
@@ -415,16 +421,21 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
     formats = dict(enumerate(shape.formats, shape.first_formatted_nsid))
     for nsid in range(1, shape.first_formatted_nsid + len(formats)):
         name = f"disk{index}-{nsid}"
-        path = folder / name
-        with path.open("wb") as disk:
-            disk.truncate(shape.namespace_mib * _MIB)
+        size = shape.namespace_mib * _MIB
+        if shape.null:
+            backend = f"null-co,node-name={name},size={size},read-zeroes=on"
+        else:
+            path = folder / name
+            with path.open("wb") as disk:
+                disk.truncate(size)
+            backend = (f"raw,node-name={name},file.driver=file,file.filename={path},"
+                       "cache.no-flush=on,discard=unmap")
         waits = FIRST_PRIVATE_NSID <= nsid < shape.first_formatted_nsid
         shared = "on" if shape.shared or not waits else "off"
         detached = "on" if waits else "off"
         layout = formats.get(nsid, Format())
         options += [
-            "-blockdev", f"raw,node-name={name},file.driver=file,"
-                         f"file.filename={path},cache.no-flush=on,discard=unmap",
+            "-blockdev", backend,
             "-device", f"nvme-ns,drive={name},bus=nvme{index},nsid={nsid},"
                        f"shared={shared},detached={detached},"
                        f"logical_block_size={layout.block},"
