@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Compares what I/O costs with nvme-rs and with the kernel's own driver.
+
+Both take turns with the same device of one guest. Documentation/benchmark.rst says
+how to read the figures.
+"""
+
+import argparse
+import itertools
+import sys
+import time
+from pathlib import Path
+
+import bench_measure
+from bench_guest import DRIVERS, Guest
+from bench_plot import plot
+from bench_point import Point, points, quick
+from bench_result import Result, load, save
+from bench_table import table
+from log import faults
+from machine import Machine, MachineError, Shape
+
+_FOLDER = Path(__file__).resolve().parents[1] / "build" / "bench"
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - START:7.1f} s] {text}", flush=True)
+
+
+def measure(guest: Guest, result: Result, driver: str, rehearse: bool) -> None:
+    """Does one round of a point with one driver. In the first one, QEMU traces
+    a part of it before, which also warms everything up."""
+    point = result.point
+    guest.use(driver)
+    if rehearse:
+        result.add(driver, bench_measure.trace(guest, point))
+    by_clock = {"count": bench_measure.count, "time": bench_measure.time}
+    result.add(driver, by_clock[point.clock](guest, point))
+    guest.check(driver)
+
+
+def bench(shape: Shape, results: list[Result], rounds: int) -> None:
+    """Does all rounds of what is measured in guests of one shape."""
+    say(f"booting a guest for {len(results)} points")
+    machine = Machine(shape)
+    try:
+        guest = Guest(machine)
+        for number in range(rounds):
+            for at, result in enumerate(results):
+                # Who begins takes turns, too.
+                for driver in DRIVERS[::-1 if (number + at) % 2 else 1]:
+                    measure(guest, result, driver, rehearse=not number)
+            say(f"round {number + 1} of {rounds}")
+        machine.sync_log()
+        if found := faults(machine.log.all()):
+            raise MachineError("the kernel reports a fault:\n" + "\n".join(found))
+    except MachineError:
+        print(machine.log.all(), file=sys.stderr)
+        raise
+    finally:
+        machine.stop()
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="qemu/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true",
+                        help="few points, and one round of them")
+    parser.add_argument("--rounds", type=int, metavar="N",
+                        help="how often each point is measured (3)")
+    parser.add_argument("-k", "--points", default="", metavar="WORDS",
+                        help="only points whose name has all these words, and none"
+                             " of those behind a !")
+    parser.add_argument("--list", action="store_true", help="only name the points")
+    parser.add_argument("--json", type=Path, default=_FOLDER / "bench.json",
+                        help="where the results go, pictures beside them (%(default)s)")
+    parser.add_argument("--add", action="store_true",
+                        help="keep the other points' results that are there")
+    parser.add_argument("--check", action="store_true",
+                        help="fail if a ratio is beyond its limit")
+    return parser.parse_args()
+
+
+def chosen(arguments: argparse.Namespace) -> list[Point]:
+    """Returns the points that the arguments ask for."""
+    return [point for point in (quick() if arguments.quick else points())
+            if all((word.removeprefix("!") in point.name) != word.startswith("!")
+                   for word in arguments.points.split())]
+
+
+def main() -> int:
+    arguments = parse()
+    results = [Result(point) for point in chosen(arguments)]
+    if arguments.list or not results:
+        print("\n".join(result.point.name for result in results) or "no such point")
+        return int(not results)
+    rounds = arguments.rounds or (1 if arguments.quick else 3)
+    try:
+        for shape, group in itertools.groupby(results, lambda result: result.point.shape):
+            bench(shape, list(group), rounds)
+    except MachineError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+    if arguments.add and arguments.json.exists():
+        by_point = {result.point: result for result in load(arguments.json) + results}
+        results = [by_point[point] for point in points() if point in by_point]
+    save(results, arguments.json)
+    print("\n".join(table(results)))
+    for path in (arguments.json, *plot(results, arguments.json.parent)):
+        say(f"written: {path}")
+    complaints = [text for result in results for text in result.complaints()]
+    print("\n".join(complaints))
+    return int(arguments.check and bool(complaints))
+
+
+START = time.monotonic()
+if __name__ == "__main__":
+    sys.exit(main())

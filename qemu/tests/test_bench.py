@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmark, in short, and that it does not compare a driver with itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bench_measure
+from bench_guest import DRIVERS, Guest
+from bench_plot import plot
+from bench_point import Point, points
+from bench_result import Result, load, save
+from bench_table import table
+from machine import Machine, MachineError
+from nvme import Driver
+
+POINT = Point("count", "randread", shadow=True)
+IOS = 1000
+MOST = 50_000
+"""Instructions that no I/O costs; 10,000 are usual."""
+
+
+@pytest.fixture
+def guest(machine: Machine) -> Iterator[Guest]:
+    """A guest with both drivers, which are not loaded afterwards."""
+    yield Guest(machine)
+    if machine.alive:
+        for name in DRIVERS:
+            Driver(machine, name).unload()
+        machine.run("rmmod nvme-core")
+
+
+@pytest.mark.shape(POINT.shape)
+def test_point_under_both_drivers(guest: Guest, tmp_path: Path) -> None:
+    result = Result(POINT)
+    reads = {}
+    for name, other in zip(DRIVERS, reversed(DRIVERS)):
+        guest.use(name)
+        before = sectors(guest)
+        for measured in (bench_measure.trace(guest, POINT, IOS),
+                         bench_measure.count(guest, POINT, IOS),
+                         bench_measure.time(guest, POINT, 0.05)):
+            result.add(name, measured)
+        guest.check(name)
+        with pytest.raises(MachineError, match=name):
+            guest.check(other)
+        reads[name] = sectors(guest) - before
+        said = {key: values[0] for key, values in result.values[name].items()}
+        assert 2000 < said["instructions"] < MOST
+        # A CPU that executes 10^9 instructions a second.
+        assert 1e9 / MOST < said["iops"] < 1e9 / 2000
+        assert 0 < said["p50"] <= said["p99"] < 1e6
+        assert 0 < said["cpu"] < MOST / 1000
+        assert 0 < said["irq"] <= 1 and 0 < said["cq"] <= 1 and 0 < said["sq"] <= 1
+    # All of it went through this disk: two runs of IOS, and more.
+    assert all(count > 8 * 2 * IOS for count in reads.values())
+
+    path = tmp_path / "bench.json"
+    save([result], path)
+    assert load(path) == [result]
+    assert 0.5 < result.ratio("instructions").value < 2
+    assert POINT.name in "\n".join(table([result]))
+    assert [drawn.read_text().count("<svg") for drawn in plot([result], tmp_path)] == [1]
+
+
+def sectors(guest: Guest) -> int:
+    """Returns how many sectors of 512 bytes the disk has read."""
+    name = guest.disk.removeprefix("/dev/")
+    return int(guest.machine.read(f"/sys/block/{name}/stat").split()[2])
+
+
+def test_ratio_beyond_its_limit() -> None:
+    for measure, value in ("instructions", 1.06), ("iops", 0.94):
+        result = Result(POINT)
+        for name, factor in zip(DRIVERS, (1, value)):
+            for base in (100, 110, 120):
+                result.add(name, {measure: base * factor})
+        assert f"of {measure} is {value:.3f}" in "".join(result.complaints())
+        result.values[DRIVERS[1]] = result.values[DRIVERS[0]]
+        assert not result.complaints()
+
+
+def test_points_have_names_of_their_own() -> None:
+    names = [point.name for point in points()]
+    assert len(set(names)) == len(names)
