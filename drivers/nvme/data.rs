@@ -14,10 +14,7 @@ use crate::{
 };
 use kernel::prelude::*;
 use kernel_ext::{
-    block::mq::{
-        Segment,
-        Status, //
-    },
+    block::mq::Status,
     nvme::{
         Controller,
         Prepared, //
@@ -48,7 +45,13 @@ pub(crate) fn map(
         let bytes = rq.data_len();
         let pointer = rq.map_data(|lists, segments| {
             let at_most = segments.at_most();
-            if wants_sgl(choice, segments.peek(), at_most, bytes) {
+            // Most data is short, so this comes before all else.
+            if at_most == 1 && choice != Choice::Sgl {
+                if let Some(prps) = segments.peek().and_then(prp::short) {
+                    return Ok(Pointer::Prps(prps));
+                }
+            }
+            if wants_sgl(choice, at_most, bytes) {
                 sgl::build(queue.lists(), &mut lists.data[0], segments, at_most).map(Pointer::Sgl)
             } else {
                 prp::build(queue.lists(), lists, segments, bytes).map(Pointer::Prps)
@@ -86,20 +89,17 @@ fn choice(ctrl: &Controller<Nvme>, queue: &Queue, rq: &Prepared<'_, Nvme>) -> Ch
     }
 }
 
-/// Whether data of `bytes` bytes in `at_most` segments, beginning with `first`, goes into an SGL.
+/// Whether data of `bytes` bytes in `at_most` segments goes into an SGL, if it is not short.
 #[inline]
-fn wants_sgl(choice: Choice, first: Option<Segment>, at_most: usize, bytes: u32) -> bool {
+fn wants_sgl(choice: Choice, at_most: usize, bytes: u32) -> bool {
     let threshold = parameters::sgl_threshold.value();
-    match (choice, first) {
-        (Choice::Prps, _) => false,
-        (Choice::Sgl, _) => true,
-        (Choice::Either, _) if threshold == 0 => false,
-        // One descriptor against a PRP list, unless PRP entries 1 and 2 are enough.
-        (Choice::Either, Some(first)) if at_most == 1 => {
-            (first.addr % u64::from(PAGE_SIZE)).wrapping_add(bytes.into())
-                > u64::from(2 * PAGE_SIZE)
-        }
-        (Choice::Either, _) => {
+    match choice {
+        Choice::Prps => false,
+        Choice::Sgl => true,
+        Choice::Either if threshold == 0 => false,
+        // One descriptor against a PRP list.
+        Choice::Either if at_most == 1 => true,
+        Choice::Either => {
             let segments = u32::try_from(at_most).unwrap_or(u32::MAX);
             bytes.div_ceil(segments.max(1)) >= threshold
         }

@@ -32,6 +32,22 @@ const _: () = assert!(
     (MAX_BYTES / PAGE_SIZE) as usize <= (ENTRIES - 1) * (MAX_LISTS - 1) + ENTRIES
 );
 
+/// The PRP entries of a command, 1 and 2, if `segment` is all of its data and they reach it without
+/// a list, which is at most two pages.
+#[inline]
+pub(crate) fn short(segment: Segment) -> Option<(u64, u64)> {
+    let offset = segment.addr % u64::from(PAGE_SIZE);
+    let end = offset.wrapping_add(segment.len.into());
+    if end <= u64::from(PAGE_SIZE) {
+        Some((segment.addr, 0))
+    } else if end <= u64::from(2 * PAGE_SIZE) {
+        let first = segment.addr.wrapping_sub(offset);
+        Some((segment.addr, first.wrapping_add(PAGE_SIZE.into())))
+    } else {
+        None
+    }
+}
+
 /// Builds the PRP entries of a command, 1 and 2, from the segments of its data, `bytes` in all.
 ///
 /// `RESOURCE` if there is no memory for a list; `IOERR` if the segments leave a gap in a page, or
@@ -283,6 +299,28 @@ mod tests {
             );
         }
         Ok(())
+    }
+
+    #[test]
+    fn short_data_needs_no_builder() {
+        let memory = Memory::of(1);
+        for offset in (0..PAGE).step_by(4) {
+            let to_end = (PAGE - offset) as u32;
+            for len in [4, to_end, to_end + 4, to_end + PAGE_SIZE] {
+                let data = Segment {
+                    addr: DATA + offset,
+                    len,
+                };
+                let mut lists = Lists::default();
+                let built = build(&memory, &mut lists, [data].into_iter(), len);
+                assert_eq!(short(data), built.ok());
+            }
+            let data = Segment {
+                addr: DATA + offset,
+                len: to_end + PAGE_SIZE + 4,
+            };
+            assert_eq!(short(data), None);
+        }
     }
 
     #[test]
