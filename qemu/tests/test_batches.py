@@ -1,20 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0
 """Requests that come together go to the controller together."""
 
+import pytest
+
 from machine import Machine
 from nvme import PhysicalFunction, disk, fio
 from trace import traced
 
 _COMMAND = "pci_nvme_io_cmd"
 _DOORBELL = "pci_nvme_mmio_doorbell_sq"
+_TRACING = "/sys/kernel/tracing"
+_EVENT = f"{_TRACING}/events/nvme/nvme_setup_cmd"
+"""nvme-core makes a command of a request for the driver."""
+
+
+_SIXTEEN = {"iodepth": 16, "iodepth_batch_submit": 16,
+            "iodepth_batch_complete_min": 16}
+"""Sixteen requests at a time, for fio."""
+
+
+def callers(machine: Machine, device: str, **options: object) -> tuple[int, int]:
+    """Runs fio. Returns how many I/O commands were made in the driver's queue_rqs,
+    and how many in its queue_rq."""
+    machine.run(f"echo > {_TRACING}/trace; echo 'stacktrace if qid > 0' >"
+                f" {_EVENT}/trigger; echo 1 > {_EVENT}/enable")
+    fio(machine, device, rw="randread", bs="4k", size="1m", verify=0, **options)
+    # So they are called in C, and in Rust.
+    count = f"grep -cE '=> (nvme_{{0}} |.*[0-9]{{0}}_callback)' {_TRACING}/trace"
+    batched, single = (
+        int(machine.run(count.format(name), check=False).out)
+        for name in ("queue_rqs", "queue_rq"))
+    machine.run(f"echo 0 > {_EVENT}/enable; echo '!stacktrace' > {_EVENT}/trigger")
+    return batched, single
 
 
 def test_batch(machine: Machine, pf: PhysicalFunction) -> None:
     """Sixteen requests ring one doorbell."""
     device = disk(machine, pf.live(), 1)
     with traced(machine, _COMMAND, _DOORBELL) as lines:
-        fio(machine, device, rw="randread", bs="4k", size="1m", iodepth=16,
-            iodepth_batch_submit=16, iodepth_batch_complete_min=16, verify=0)
+        fio(machine, device, rw="randread", bs="4k", size="1m", verify=0, **_SIXTEEN)
     # The admin queue is number 0.
     commands, doorbells = (
         len([line for line in lines
@@ -22,3 +46,14 @@ def test_batch(machine: Machine, pf: PhysicalFunction) -> None:
         for event in (_COMMAND, _DOORBELL))
     assert commands >= 200, lines[:20]  # Neighbours are merged.
     assert 1 <= doorbells <= commands / 8, (commands, doorbells)
+
+
+def test_one_call_for_a_batch(machine: Machine, pf: PhysicalFunction) -> None:
+    """The block layer hands over sixteen requests at once, and one alone alone."""
+    if machine.run(f"test -e {_EVENT}", check=False).rc:
+        pytest.skip("this kernel has no CONFIG_FTRACE")
+    device = disk(machine, pf.live(), 1)
+    batched, single = callers(machine, device, **_SIXTEEN)
+    assert batched >= 200 and single < 20, (batched, single)
+    batched, single = callers(machine, device, ioengine="psync", iodepth=1)
+    assert batched < 20 and single >= 200, (batched, single)
