@@ -436,7 +436,8 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
         layout = formats.get(nsid, Format())
         options += [
             "-blockdev", backend,
-            "-device", f"nvme-ns,drive={name},bus=nvme{index},nsid={nsid},"
+            "-device", f"nvme-ns,id=namespace{index}-{nsid},drive={name},"
+                       f"bus=nvme{index},nsid={nsid},"
                        f"shared={shared},detached={detached},"
                        f"logical_block_size={layout.block},"
                        f"physical_block_size={layout.block},ms={layout.metadata},"

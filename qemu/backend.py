@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is between a namespace and the file with its data: QEMU's block layer, and
+the errors and delays that it has to offer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from machine import Machine
+
+_FILTER = "filter"
+_GROUP = "group"
+
+
+@contextmanager
+def failing(machine: Machine, nsid: int, *kinds: str,
+            sector: int | None = None) -> Iterator[None]:
+    """Within the block, operations of some kinds (read, write, flush, discard,
+    write-zeroes) fail, everywhere or if they touch a sector of 512 bytes."""
+    rule: dict[str, object] = {"event": "none", "errno": 5}
+    if sector is not None:
+        rule["sector"] = sector
+    with _filtered(machine, nsid, driver="blkdebug", image=_node(nsid), **{
+            "inject-error": [rule | {"iotype": kind} for kind in kinds]}):
+        yield
+
+
+@contextmanager
+def slow(machine: Machine, nsid: int, rate: int) -> Iterator[None]:
+    """Within the block, only so many bytes are read and written in a second. What
+    comes first is not delayed, and what is under way at the end is not any more."""
+    machine.qmp.cmd("object-add", id=_GROUP, limits={"bps-total": rate},
+                    **{"qom-type": "throttle-group"})
+    try:
+        with _filtered(machine, nsid, driver="throttle", file=_node(nsid),
+                       **{"throttle-group": _GROUP}):
+            yield
+    finally:
+        machine.qmp.cmd("object-del", id=_GROUP)
+
+
+@contextmanager
+def _filtered(machine: Machine, nsid: int, **options: object) -> Iterator[None]:
+    """Puts a node between a namespace and its data for as long as the block takes."""
+    def set_node(name: str) -> None:
+        machine.qmp.cmd("qom-set", path=f"/machine/peripheral/namespace0-{nsid}",
+                        property="drive", value=name)
+    machine.qmp.cmd("blockdev-add", **{"node-name": _FILTER, **options})
+    set_node(_FILTER)
+    try:
+        yield
+    finally:
+        set_node(_node(nsid))
+        machine.qmp.cmd("blockdev-del", **{"node-name": _FILTER})
+
+
+def _node(nsid: int) -> str:
+    """The node of a namespace of the first controller."""
+    return f"disk0-{nsid}"
