@@ -31,6 +31,9 @@ _PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
 """Further parameters of the kernel."""
 _MIB = 1 << 20
 
+ZONE_MIB = 4
+ZONES_OPEN, ZONES_ACTIVE = 3, 5
+"""How many zones of a namespace can be open, and active, at a time."""
 FIRST_PRIVATE_NSID = 2
 """The first of the namespaces that are attached to no controller at boot."""
 
@@ -49,6 +52,8 @@ class Format:
     """The type of protection information in the metadata; 0 for none."""
     first: bool = False
     """Whether that is in the first bytes of the metadata, not in the last."""
+    zoned: bool = False
+    """Whether it has zones of ZONE_MIB, the last quarter of which is not there."""
 
 
 @dataclass(frozen=True)
@@ -434,6 +439,10 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
         shared = "on" if shape.shared or not waits else "off"
         detached = "on" if waits else "off"
         layout = formats.get(nsid, Format())
+        zones = (f",zoned=on,zoned.zone_size={ZONE_MIB}M,"
+                 f"zoned.zone_capacity={ZONE_MIB * 3 // 4}M,"
+                 f"zoned.max_open={ZONES_OPEN},zoned.max_active={ZONES_ACTIVE}"
+                 if layout.zoned else "")
         options += [
             "-blockdev", backend,
             "-device", f"nvme-ns,id=namespace{index}-{nsid},drive={name},"
@@ -442,6 +451,6 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
                        f"logical_block_size={layout.block},"
                        f"physical_block_size={layout.block},ms={layout.metadata},"
                        f"mset={layout.extended:d},pi={layout.protection},"
-                       f"pil={layout.first:d}",
+                       f"pil={layout.first:d}{zones}",
         ]
     return options
