@@ -27,13 +27,12 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - START:7.1f} s] {text}", flush=True)
 
 
-def measure(guest: Guest, result: Result, driver: str, rehearse: bool) -> None:
-    """Does one round of a point with one driver. In the first one, QEMU traces
-    a part of it before, which also warms everything up."""
+def measure(guest: Guest, result: Result, driver: str) -> None:
+    """Does one round of a point with one driver. What is traced comes first, and
+    so warms everything up."""
     point = result.point
     guest.use(driver)
-    if rehearse:
-        result.add(driver, bench_measure.trace(guest, point))
+    result.add(driver, bench_measure.trace(guest, point))
     by_clock = {"count": bench_measure.count, "time": bench_measure.time}
     result.add(driver, by_clock[point.clock](guest, point))
     guest.check(driver)
@@ -49,7 +48,7 @@ def bench(shape: Shape, results: list[Result], rounds: int) -> None:
             for at, result in enumerate(results):
                 # Who begins takes turns, too.
                 for driver in DRIVERS[::-1 if (number + at) % 2 else 1]:
-                    measure(guest, result, driver, rehearse=not number)
+                    measure(guest, result, driver)
             say(f"round {number + 1} of {rounds}")
         machine.sync_log()
         if found := faults(machine.log.all()):

@@ -30,13 +30,14 @@ def count(guest: Guest, point: Point, ios: int = COUNTED_IOS) -> dict[str, float
 def time(guest: Guest, point: Point, seconds: float = SECONDS) -> dict[str, float]:
     """Returns I/Os for each second, their latency, and the CPU time that fio had for
     each, all in microseconds."""
-    command = guest.command(point, time_based=1, runtime=f"{seconds * 1000:.0f}ms")
+    command = guest.command(point, time_based=1, runtime=f"{seconds * 1000:.0f}ms",
+                            lat_percentiles=1)
     guest.machine.run(command, 60)
     said = guest.machine.read(command.split("--output=")[1].split()[0])
     # Notes to the user may precede the result.
     job = json.loads(said[said.index("{"):])["jobs"][0]
     data = job["read" if "read" in point.rw else "write"]
-    percentiles = data["clat_ns"]["percentile"]
+    percentiles = data["lat_ns"]["percentile"]
     busy = (job["usr_cpu"] + job["sys_cpu"]) / 100 * data["runtime"] * 1000 * point.jobs
     return {
         "iops": data["iops"],
