@@ -53,7 +53,8 @@ pub use self::{
     power::{
         DeviceEnabled,
         DeviceExt,
-        FunctionReset, //
+        FunctionReset,
+        SystemSleep, //
     },
     room::NoRoom, //
 };

@@ -84,6 +84,9 @@ pub(crate) struct Hardware {
     pub(crate) vectors: Option<Arc<Vectors>>,
     /// `Some` from start to stop.
     pub(crate) enabled: Option<DeviceEnabled>,
+    /// What the power state is to be again when the system wakes up; `None` if the controller is
+    /// not in a power state of the system's sleep.
+    pub(crate) awake: Option<u32>,
     /// The pools of PRP and SGL lists, made at the first start.
     pub(crate) lists: Option<Arc<ListPools>>,
     /// The doorbells in memory, made when the controller is first found to know them.

@@ -10,6 +10,7 @@ use crate::{
     },
     lifecycle,
     parameters,
+    power,
     quirks,
     regs::MIN_SIZE,
     sriov, //
@@ -66,10 +67,13 @@ impl Function<'_> {
         let _ = self.ctrl.schedule_reset();
     }
 
-    /// Starts the stopped controller again. That of a PF with VFs is ready when this returns, as
-    /// theirs are started next, and are offline before.
+    /// Starts the controller again; if it is not stopped, it is first. That of a PF with VFs is ready
+    /// when this returns, as theirs are started next, and are offline before.
     fn restart(&self) -> Result {
-        self.ctrl.schedule_reset_now()?;
+        match self.ctrl.state() {
+            State::Resetting => self.ctrl.schedule_reset_now()?,
+            _ => self.ctrl.schedule_reset()?,
+        }
         if sriov::is_enabled(&self.ctrl) {
             self.ctrl.flush_reset();
         }
@@ -178,12 +182,23 @@ impl Driver for NvmeDriver {
         }
     }
 
-    fn suspend<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
+    fn freeze<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
         lifecycle::stop_for_reset(&data.ctrl, true);
         Ok(())
     }
 
+    fn thaw<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
+        data.restart()
+    }
+
+    fn suspend<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
+        power::suspend(&data.ctrl, dev)
+    }
+
     fn resume<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
+        if power::resume(&data.ctrl) {
+            return Ok(());
+        }
         data.restart()
     }
 

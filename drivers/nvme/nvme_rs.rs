@@ -7,6 +7,7 @@
 //! - `lifecycle`: how a controller is started, stopped and reset; `timeout`: what is done for a
 //!   command that does not come back.
 //! - `parameters`: the module's parameters.
+//! - `power`: what becomes of a controller while the system sleeps.
 //! - `queue`: a submission and completion queue pair; `data`: where a command's data
 //!   is, in `prp` or `sgl`; `lists`: memory for more than the command itself can say.
 //! - `shadow_doorbells`: doorbells in memory.
@@ -31,6 +32,7 @@ mod io_queues;
 mod lifecycle;
 mod lists;
 mod parameters;
+mod power;
 mod prp;
 mod queue;
 mod queue_kinds;

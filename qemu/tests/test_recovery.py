@@ -3,7 +3,6 @@
 
 import errno
 import re
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ from machine import Machine, Shape
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, fio_command, private_disks,
 )
+from sleep import suspend
 
 VFS = 4
 
@@ -75,18 +75,7 @@ def test_a_vf_fails(machine: Machine, pf: PhysicalFunction,
 def test_sleep(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None:
     """All devices go to sleep and wake up, VFs before and after their PF."""
     before = pf.live(), [vf.live() for vf in pf.vfs]
-    machine.run("echo devices > /sys/power/pm_test")
-    # The guest agent's port does not survive it: take it away, and put it back.
-    port = machine.run(
-        "basename $(realpath /sys/bus/virtio/drivers/virtio_console/virtio*/..)"
-    ).out.strip()
-    machine.spawn(f"sleep 1; cd /sys/bus/pci/drivers/virtio-pci; echo {port} > unbind;"
-                  " echo freeze > /sys/power/state; echo $? > /run/slept;"
-                  f" echo {port} > bind; killall qemu-ga")
-    machine.wait_for(lambda: "suspend exit" in machine.log.window(), "wake-up", 60)
-    time.sleep(3)
-    assert machine.read("/run/slept") == "0"
-    machine.run("echo none > /sys/power/pm_test")
+    assert suspend(machine) == 0
     assert (pf.live(), [vf.live() for vf in pf.vfs]) == before
     check_alive(machine, pf, disks)
 

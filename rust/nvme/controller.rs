@@ -336,6 +336,14 @@ impl<T: Transport> Controller<T> {
         }
     }
 
+    /// How many power states the controller has (NPSS, Identify Controller); 1 before
+    /// `init_finish`.
+    pub fn power_states(&self) -> u32 {
+        // SAFETY: Written when the controller is identified only.
+        let npss = unsafe { (&raw const (*self.as_raw()).npss).read_volatile() };
+        u32::from(npss).wrapping_add(1)
+    }
+
     /// SGL Support as Identify Controller gives it; 0 before `init_finish`.
     #[inline]
     fn sgls(&self) -> u32 {

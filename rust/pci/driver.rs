@@ -111,7 +111,20 @@ pub trait Driver: 'static {
     /// The function reset is over: start the device again.
     fn reset_done<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
 
-    /// The system is going to sleep, or an image of it is made or restored: stop the device.
+    /// An image of the system is about to be made or restored, or it has been made and the system
+    /// is powered off: stop the device.
+    fn freeze<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> Result;
+
+    /// The image is made, or restored, or could not be: start the device again.
+    fn thaw<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> Result;
+
+    /// The system is going to sleep: stop the device, or have it save power.
     fn suspend<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -223,7 +236,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
                 (*pdrv).sriov_set_msix_vec_count = Some(Self::sriov_set_vf_msix_callback);
             }
             (*pdrv).err_handler = &Self::ERROR_HANDLERS;
-            if T::HAS_SUSPEND && T::HAS_RESUME {
+            if T::HAS_FREEZE && T::HAS_THAW && T::HAS_SUSPEND && T::HAS_RESUME {
                 (*pdrv).driver.pm = &Self::PM_OPS;
             }
             (*pdrv).driver.probe_type = bindings::probe_type_PROBE_PREFER_ASYNCHRONOUS;
@@ -298,14 +311,14 @@ impl<T: Driver> Adapter<T> {
         ..pin_init::zeroed()
     };
 
-    /// System sleep and hibernation. Either way the device is stopped and started again.
+    /// System sleep and hibernation.
     const PM_OPS: bindings::dev_pm_ops = bindings::dev_pm_ops {
         suspend: Some(Self::suspend_callback),
         resume: Some(Self::resume_callback),
-        freeze: Some(Self::suspend_callback),
-        thaw: Some(Self::resume_callback),
-        poweroff: Some(Self::suspend_callback),
-        restore: Some(Self::resume_callback),
+        freeze: Some(Self::freeze_callback),
+        thaw: Some(Self::thaw_callback),
+        poweroff: Some(Self::freeze_callback),
+        restore: Some(Self::thaw_callback),
         ..pin_init::zeroed()
     };
 
@@ -440,6 +453,19 @@ impl<T: Driver> Adapter<T> {
     unsafe fn pci_dev(dev: *mut bindings::device) -> *mut bindings::pci_dev {
         // SAFETY: By the contract of this function.
         unsafe { dev.byte_sub(offset_of!(bindings::pci_dev, dev)).cast() }
+    }
+
+    extern "C" fn freeze_callback(dev: *mut bindings::device) -> c_int {
+        // SAFETY: As for `suspend_callback`.
+        let ret =
+            unsafe { Self::with_data(Self::pci_dev(dev), |dev, _, data| T::freeze(dev, data)) };
+        from_result(|| ret.map(|()| 0))
+    }
+
+    extern "C" fn thaw_callback(dev: *mut bindings::device) -> c_int {
+        // SAFETY: As for `suspend_callback`.
+        let ret = unsafe { Self::with_data(Self::pci_dev(dev), |dev, _, data| T::thaw(dev, data)) };
+        from_result(|| ret.map(|()| 0))
     }
 
     extern "C" fn suspend_callback(dev: *mut bindings::device) -> c_int {

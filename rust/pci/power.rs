@@ -70,6 +70,44 @@ impl FunctionReset for Device<Core<'_>> {
     }
 }
 
+/// A function while the system sleeps, as its driver's callbacks decide on it.
+pub trait SystemSleep {
+    /// Whether the device keeps its power and its state if nobody turns it off.
+    fn keeps_context(&self) -> bool;
+
+    /// Whether the link to the device saves power by itself (ASPM).
+    fn has_aspm(&self) -> bool;
+
+    /// Has the PCI core leave the device in D0 while the system sleeps. Saves the configuration
+    /// space, so it is for the last moment when it is accessible.
+    fn keep_power(&self);
+
+    /// Undoes [`SystemSleep::keep_power`], before the system sleeps.
+    fn leave_power(&self);
+}
+
+impl SystemSleep for Device<Core<'_>> {
+    fn keeps_context(&self) -> bool {
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::pci_suspend_retains_context(as_raw(self)) }
+    }
+
+    fn has_aspm(&self) -> bool {
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::pcie_aspm_enabled(as_raw(self)) }
+    }
+
+    fn keep_power(&self) {
+        // SAFETY: `as_raw` is valid, and its lock is held, as `Core` says.
+        unsafe { bindings::pci_save_state(as_raw(self)) };
+    }
+
+    fn leave_power(&self) {
+        // SAFETY: As above. Without a state to load, this only forgets what was saved.
+        unsafe { bindings::pci_load_saved_state(as_raw(self), core::ptr::null_mut()) };
+    }
+}
+
 /// What the kernel crate does not tell about a PCI function.
 pub trait DeviceExt {
     /// Whether the function answers configuration reads. Sleeps not, but costs a bus cycle.

@@ -19,11 +19,16 @@ const IDENTIFY: u8 = 0x06;
 const ABORT: u8 = 0x08;
 /// Set Features (section 5.1.25).
 const SET_FEATURES: u8 = 0x09;
+/// Get Features (section 5.1.11).
+const GET_FEATURES: u8 = 0x0a;
 /// Asynchronous Event Request (section 5.1.2).
 const ASYNC_EVENT: u8 = 0x0c;
 
 /// Doorbell Buffer Config (section 5.2.5).
 const DOORBELL_BUFFERS: u8 = 0x7c;
+
+/// Power Management, a feature (section 5.1.25.1.2).
+const POWER_MANAGEMENT: u8 = 0x02;
 
 /// Physically Contiguous, of both Create commands.
 const PC: u32 = 1;
@@ -93,6 +98,16 @@ pub(super) fn set_features(fid: u8) -> Command {
     Command::new(SET_FEATURES).with_dword(10, fid.into())
 }
 
+/// Returns the power state and the workload hint in dword 0.
+pub(crate) fn power_state() -> Command {
+    Command::new(GET_FEATURES).with_dword(10, POWER_MANAGEMENT.into())
+}
+
+/// Has the controller enter a power state; `state` is as [`power_state`] returns it.
+pub(crate) fn set_power_state(state: u32) -> Command {
+    set_features(POWER_MANAGEMENT).with_dword(11, state)
+}
+
 /// Waits for an event.
 pub(crate) fn async_event(cid: u16) -> Command {
     Command::new(ASYNC_EVENT).with_command_id(cid)
@@ -140,6 +155,8 @@ mod tests {
         let buffers = doorbell_buffers(0x1_2345_6000, 0x2_3456_7000);
         assert_eq!(parts(buffers), (0x7c, 0x1_2345_6000, 0, 0));
         assert_eq!((buffers.dword(8), buffers.dword(9)), (0x3456_7000, 2));
+        assert_eq!(parts(power_state()), (0xa, 0, 2, 0));
+        assert_eq!(parts(set_power_state(0x44)), (9, 0, 2, 0x44));
         let event = async_event(0x001f);
         assert_eq!(parts(event), (0xc, 0, 0, 0));
         assert_eq!(event.dword(0), 0x001f_000c);

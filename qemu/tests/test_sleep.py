@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The controller while the system sleeps: shut down, or in a power state of its own.
+
+QEMU's controller has one power state and refuses to change it. The driver makes up
+that it has more, and that it agrees (drivers/nvme/faults.rs).
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from faults import Faults
+from machine import Machine
+from nvme import (
+    Driver, PhysicalFunction, disk, fio, physical_functions, private_disks,
+)
+from sleep import suspend
+from trace import traced
+
+LOWEST = 4
+"""The number of the lowest power state that the controller has then."""
+NPSS_OFFSET = 263
+"""Where Identify Controller has it."""
+SHUTDOWN = "shutdown"
+POLICY = "/sys/module/pcie_aspm/parameters/policy"
+
+
+@pytest.fixture
+def states(machine: Machine, unloaded: Driver) -> Iterator[Faults]:
+    """Controllers have power states from the next probe on, and links save power."""
+    unloaded.load()
+    faults = Faults(machine)
+    if not faults.available:
+        pytest.skip("this driver cannot make up faults: its kernel has no"
+                    " CONFIG_FAULT_INJECTION_DEBUG_FS")
+    policy = re.findall(r"\[(\w+)\]", machine.read(POLICY))[0]
+    machine.run(f"echo powersave > {POLICY}")
+    probe(machine, unloaded, faults)
+    yield faults
+    if machine.alive:
+        faults.clear()
+        machine.run(f"echo {policy} > {POLICY}")
+
+
+def probe(machine: Machine, driver: Driver, faults: Faults) -> PhysicalFunction:
+    """Probes the controller again, with power states."""
+    faults.clear()
+    faults.command(
+        f"data={LOWEST} at={NPSS_OFFSET} size=1 opcode=6 dword10=1 count=1000")
+    pf, = physical_functions(machine)
+    pf.unbind()
+    assert pf.bind(driver.name) == 0
+    pf.live()
+    return pf
+
+
+def agree(faults: Faults) -> None:
+    """Has controllers agree to whatever power state they are to be in."""
+    faults.command("status=0 opcode=9 dword10=2 count=1000")
+
+
+def sleep(machine: Machine) -> list[str]:
+    """Sleeps; returns the power states that controllers were to be in, and their
+    shutdowns, in order."""
+    with traced(machine, "pci_nvme_setfeat", "pci_nvme_mmio_shutdown_set") as lines:
+        assert suspend(machine) == 0
+    found = []
+    for line in lines:
+        state = re.search(r"fid 0x2 .*cdw11 (0x\w+)", line)
+        if state:
+            found.append(state[1])
+        elif "shutdown" in line:
+            found.append(SHUTDOWN)
+    return found
+
+
+def test_power_state(machine: Machine, unloaded: Driver, states: Faults) -> None:
+    """The lowest while the system sleeps, and the former one afterwards; the
+    controller is neither shut down nor reset."""
+    pf, = physical_functions(machine)
+    device = disk(machine, pf.live(), 1)
+    fio(machine, device, size="1m")
+    agree(states)
+    states.command("result=0x41 opcode=0xa dword10=2 count=1")
+    with traced(machine, "pci_nvme_mmio_cfg") as resets:
+        assert sleep(machine) == [hex(LOWEST), "0x41"]
+    assert not resets
+    pf.live()
+    fio(machine, device, size="1m")
+    # It can be reset, and the next sleep is the same.
+    machine.run(f"nvme reset {pf.device}")
+    pf.live()
+    assert sleep(machine) == [hex(LOWEST), "0x0"]
+    fio(machine, device, size="1m")
+
+
+def test_power_states_of_vfs(machine: Machine, unloaded: Driver,
+                             states: Faults) -> None:
+    """VFs have theirs, and go on, too."""
+    pf, = physical_functions(machine)
+    assert pf.set_vfs(2) == 0
+    disks = private_disks(machine, pf)
+    agree(states)
+    assert sleep(machine) == [hex(LOWEST)] * 3 + ["0x0"] * 3
+    for vf in pf.vfs:
+        vf.live()
+    fio(machine, *disks, size="1m")
+    assert pf.set_vfs(0) == 0
+
+
+def test_refused(machine: Machine, unloaded: Driver, states: Faults) -> None:
+    """A controller that refuses is shut down."""
+    pf, = physical_functions(machine)
+    device = disk(machine, pf.live(), 1)
+    assert sleep(machine) == [hex(LOWEST), SHUTDOWN]
+    assert f"power state {LOWEST} was refused" in machine.log.window()
+    pf.live()
+    fio(machine, device, size="1m")
+
+
+def test_refused_on_waking(machine: Machine, unloaded: Driver,
+                           states: Faults) -> None:
+    """A controller that does not leave its power state is reset."""
+    pf, = physical_functions(machine)
+    device = disk(machine, pf.live(), 1)
+    states.command("status=0 opcode=9 dword10=2 count=1")
+    with traced(machine, "pci_nvme_mmio_cfg") as resets:
+        assert sleep(machine) == [hex(LOWEST), "0x0"]
+    assert resets
+    assert "does not leave its power state" in machine.log.window()
+    pf.live()
+    fio(machine, device, size="1m")
+
+
+def test_no_aspm(machine: Machine, unloaded: Driver, states: Faults) -> None:
+    """If the link is not to save power, the device goes to D3."""
+    machine.run(f"echo performance > {POLICY}")
+    agree(states)
+    assert sleep(machine) == [SHUTDOWN]
+    physical_functions(machine)[0].live()
+
+
+def test_simple_suspend(machine: Machine, unloaded: Driver, states: Faults) -> None:
+    """A quirk has the controller shut down, whatever it can."""
+    unloaded.unload()
+    unloaded.load("quirks=1b36:0010:simple_suspend")
+    pf = probe(machine, unloaded, states)
+    agree(states)
+    assert sleep(machine) == [SHUTDOWN]
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
