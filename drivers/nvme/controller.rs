@@ -221,6 +221,10 @@ impl Transport for Nvme {
         lifecycle::reset(ctrl);
     }
 
+    fn reset_subsystem(ctrl: &Controller<Self>) -> Result {
+        lifecycle::reset_subsystem(ctrl)
+    }
+
     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {
         ctrl.data().queue_pair(qid)
     }

@@ -331,6 +331,28 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     Ok(())
 }
 
+/// Resets the NVM subsystem (section 3.7.1), and with it all its controllers. What that does to
+/// this one is found out by error recovery, or by the first command that times out.
+///
+/// `ENODEV` if the controller is stopped, `EBUSY` if it is being reset.
+pub(crate) fn reset_subsystem(ctrl: &Controller<Nvme>) -> Result {
+    let data = ctrl.data();
+    let hw = data.bound.lock()?;
+    if hw.enabled.is_none() {
+        return Err(ENODEV);
+    }
+    if !ctrl.change_state(State::Resetting) {
+        return Err(EBUSY);
+    }
+    dev_info!(ctrl.device(), "resetting the NVM subsystem\n");
+    let written = regs::write32(&data.bar, regs::NSSR, regs::NSSR_RESET);
+    if ctrl.change_state(State::Connecting) && ctrl.change_state(State::Live) {
+        // Flushes the write; if the device is gone the port above reports an error.
+        regs::CSTS::read(&data.bar);
+    }
+    written
+}
+
 /// Stops the controller before the function is reset or powered down from outside.
 pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
     if shutdown {

@@ -72,6 +72,12 @@ impl CAP {
     }
 }
 
+/// NVM Subsystem Reset.
+pub(crate) const NSSR: usize = 0x20;
+
+/// What is written to NSSR for a reset: "NVMe".
+pub(crate) const NSSR_RESET: u32 = 0x4e56_4d65;
+
 /// Admin Submission Queue Base Address, 64 bits.
 pub(crate) const ASQ: usize = 0x28;
 

@@ -26,6 +26,7 @@ pub(super) fn vtable<T: Transport>() -> bindings::nvme_ctrl_ops {
         reg_read64: Some(read64_callback::<T>),
         free_ctrl: Some(free_callback::<T>),
         submit_async_event: Some(async_event_callback::<T>),
+        subsystem_reset: Some(subsystem_reset_callback::<T>),
         get_address: Some(address_callback::<T>),
         supports_pci_p2pdma: Some(p2pdma_callback::<T>),
         get_virt_boundary: Some(virt_boundary_callback::<T>),
@@ -96,6 +97,17 @@ unsafe extern "C" fn free_callback<T: Transport>(ctrl: *mut bindings::nvme_ctrl)
 unsafe extern "C" fn async_event_callback<T: Transport>(ctrl: *mut bindings::nvme_ctrl) {
     // SAFETY: By the contract of this function.
     T::submit_async_event(unsafe { Controller::<T>::from_raw(ctrl) });
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T`.
+unsafe extern "C" fn subsystem_reset_callback<T: Transport>(
+    ctrl: *mut bindings::nvme_ctrl,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
+    from_result(|| T::reset_subsystem(ctrl).map(|()| 0))
 }
 
 /// # Safety

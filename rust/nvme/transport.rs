@@ -59,6 +59,10 @@ pub trait Transport: Sized + Send + Sync + 'static {
     /// Runs in nvme-core's reset workqueue.
     fn reset(ctrl: &Controller<Self>);
 
+    /// Resets the NVM subsystem, of which this controller is one (section 3.7.1). Only called if the
+    /// controller says that it can (CAP.NSSRS). Sleeps.
+    fn reset_subsystem(ctrl: &Controller<Self>) -> Result;
+
     /// The queue pair `qid`; 0 is the admin queue. `None` if there is no such.
     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Self::Queue>>;
 
