@@ -32,6 +32,10 @@ use kernel_ext::{
     pci::DeviceExt, //
 };
 
+/// Kernel parameters without which device, link and port save power.
+const POWER_SAVING_OFF: &str =
+    "nvme_core.default_ps_max_latency_us=0 pcie_aspm=off pcie_port_pm=off";
+
 /// A request's time is up: find out why, and help it.
 pub(crate) fn timeout(
     ctrl: &Controller<Nvme>,
@@ -126,6 +130,12 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
             ctrl.device(),
             "the controller has failed (CSTS={:#x}); resetting it\n",
             csts.into_raw()
+        );
+    }
+    if csts.into_raw() == regs::GONE {
+        dev_warn!(
+            ctrl.device(),
+            "if it does not wake up from saving power, boot with {POWER_SAVING_OFF}\n"
         );
     }
     csts.cfs()

@@ -395,6 +395,7 @@ def test_all_ones_under_io(machine: Machine, driver: Driver,
     with within(machine, 3 * IO_LIMIT):
         assert machine.run(read_block(device), check=False).rc
     assert said(machine, "the controller is given up") == 1
+    assert said(machine, "pcie_aspm=off") == 1
     faults.clear()
     assert rebind(function, driver) == 0
     check_works(machine, function)
