@@ -30,6 +30,8 @@ _PATIENCE = float(os.environ["NVME_RS_PATIENCE"])
 _PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
 """Further parameters of the kernel."""
 _MIB = 1 << 20
+_EUI64 = 0x525400 << 40
+"""What the same identifiers begin with: the OUI of QEMU's devices."""
 
 ZONE_MIB = 4
 ZONES_OPEN, ZONES_ACTIVE = 3, 5
@@ -79,9 +81,6 @@ class Shape:
     """The most queue, and interrupt, resources that one VF can hold."""
     io_queues: int = 32
     """I/O queue pairs of a controller, the flexible ones included."""
-    interrupts: int | None = None
-    """MSI-X vectors of a controller, the flexible ones included; if not given, one
-    for each queue."""
     intel_id: bool = False
     """Whether the controllers have QEMU's former ids, 8086:5845."""
     namespaces: int = 8
@@ -89,6 +88,8 @@ class Shape:
     namespace_mib: int = 64
     shared: bool = True
     """Whether several controllers can have one of those namespaces."""
+    same_ids: bool = False
+    """Whether namespaces of different subsystems have the same EUI64."""
     formats: tuple[Format, ...] = ()
     """A namespace of each of these formats is attached to every controller, behind
     the other namespaces."""
@@ -392,7 +393,7 @@ def _function(shape: Shape, index: int) -> str:
         "nvme", f"id=nvme{index}", f"serial=nvme-rs-{subsystem}",
         f"subsys=subsystem{subsystem}", f"bus=port{index}",
         f"max_ioqpairs={shape.io_queues}",
-        f"msix_qsize={shape.interrupts or shape.io_queues + 1}",
+        f"msix_qsize={shape.io_queues + 1}",
         f"dbcs={'on' if shape.shadow_doorbells else 'off'}",
     ]
     if shape.intel_id:
@@ -451,6 +452,7 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
                        f"logical_block_size={layout.block},"
                        f"physical_block_size={layout.block},ms={layout.metadata},"
                        f"mset={layout.extended:d},pi={layout.protection},"
-                       f"pil={layout.first:d}{zones}",
+                       f"pil={layout.first:d}{zones}"
+                       + (f",eui64={_EUI64 + nsid}" if shape.same_ids else ""),
         ]
     return options

@@ -22,6 +22,7 @@ use crate::{
     parameters,
     prp,
     queue::Queue,
+    quirks,
     regs::{
         self,
         Bar0, //
@@ -37,6 +38,7 @@ use kernel::{
     new_mutex,
     pci,
     prelude::*,
+    str::BStr,
     sync::{
         aref::ARef,
         Arc,
@@ -223,6 +225,19 @@ impl Transport for Nvme {
 
     fn reset_subsystem(ctrl: &Controller<Self>) -> Result {
         lifecycle::reset_subsystem(ctrl)
+    }
+
+    fn print_device_info(ctrl: &Controller<Self>) {
+        let (vendor, device) = quirks::id(&ctrl.data().pdev);
+        let Some((model, firmware)) = ctrl.product() else {
+            return;
+        };
+        dev_err!(
+            ctrl.device(),
+            "device {vendor:04x}:{device:04x}, model {}, firmware {}\n",
+            BStr::from_bytes(model.trim_ascii_end()),
+            BStr::from_bytes(firmware.trim_ascii_end())
+        );
     }
 
     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {

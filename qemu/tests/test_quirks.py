@@ -14,7 +14,7 @@ import pytest
 from image import MODULE
 from kernel import Kernel
 from machine import Machine, Shape
-from nvme import Controller, Driver, controllers, disk, fio, write
+from nvme import Controller, Driver, controllers, disk, fio, said, write
 from trace import traced
 
 OURS = "nvme_rs"
@@ -214,3 +214,25 @@ def test_entries_of_128_bytes(machine: Machine, unloaded: Driver) -> None:
         seen[name] = opcodes
         driver.unload()
     assert seen[OURS] == seen["nvme"] == {0, 2}
+
+
+@pytest.mark.shape(Shape(cpus=2, controllers=2, vfs=0, namespaces=0, same_ids=True))
+def test_bogus_identifiers(machine: Machine, unloaded: Driver) -> None:
+    """Namespaces of two devices have the same identifier. With the quirk nobody looks
+    at it; without, nvme-core leaves one out, and has the driver tell whose it is."""
+    for name in BOTH:
+        driver = Driver(machine, name)
+        for given in "", f"{QEMU}:^bogus_nid":
+            with said(machine) as lines:
+                driver.load(f"quirks={given}")
+                if given:
+                    machine.wait_for(
+                        lambda: "duplicate IDs" in machine.run("dmesg").out, "notice")
+                else:
+                    for controller in controllers(machine).values():
+                        disk(machine, controller, 1)
+            told = [line for line in lines if "1b36:0010" in line]
+            assert len(told) == (1 if given else 0), name
+            assert all("QEMU NVMe Ctrl" in line for line in told)
+            driver.unload()
+            machine.run("dmesg -c > /dev/null")

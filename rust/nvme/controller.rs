@@ -344,6 +344,25 @@ impl<T: Transport> Controller<T> {
         u32::from(npss).wrapping_add(1)
     }
 
+    /// Model Number and Firmware Revision (Identify Controller), padded with spaces. `None` before
+    /// `init_finish`.
+    pub fn product(&self) -> Option<([u8; 40], [u8; 8])> {
+        // SAFETY: Set when the controller is identified first, and put when it is freed.
+        let subsys = unsafe { (&raw const (*self.as_raw()).subsys).read_volatile() };
+        // SAFETY: The subsystem lives as long as the controller. The revision may change when other
+        // firmware is activated; then what is read is some of both.
+        (!subsys.is_null()).then(|| unsafe {
+            (
+                (&raw const (*subsys).model)
+                    .cast::<[u8; 40]>()
+                    .read_volatile(),
+                (&raw const (*subsys).firmware_rev)
+                    .cast::<[u8; 8]>()
+                    .read_volatile(),
+            )
+        })
+    }
+
     /// SGL Support as Identify Controller gives it; 0 before `init_finish`.
     #[inline]
     fn sgls(&self) -> u32 {

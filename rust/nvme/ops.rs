@@ -28,6 +28,7 @@ pub(super) fn vtable<T: Transport>() -> bindings::nvme_ctrl_ops {
         submit_async_event: Some(async_event_callback::<T>),
         subsystem_reset: Some(subsystem_reset_callback::<T>),
         get_address: Some(address_callback::<T>),
+        print_device_info: Some(print_device_info_callback::<T>),
         supports_pci_p2pdma: Some(p2pdma_callback::<T>),
         get_virt_boundary: Some(virt_boundary_callback::<T>),
         ..Default::default()
@@ -108,6 +109,14 @@ unsafe extern "C" fn subsystem_reset_callback<T: Transport>(
     // SAFETY: By the contract of this function.
     let ctrl = unsafe { Controller::<T>::from_raw(ctrl) };
     from_result(|| T::reset_subsystem(ctrl).map(|()| 0))
+}
+
+/// # Safety
+///
+/// Only called by nvme-core, with a controller of transport `T`.
+unsafe extern "C" fn print_device_info_callback<T: Transport>(ctrl: *mut bindings::nvme_ctrl) {
+    // SAFETY: By the contract of this function.
+    T::print_device_info(unsafe { Controller::<T>::from_raw(ctrl) });
 }
 
 /// # Safety

@@ -63,6 +63,9 @@ pub trait Transport: Sized + Send + Sync + 'static {
     /// controller says that it can (CAP.NSSRS). Sleeps.
     fn reset_subsystem(ctrl: &Controller<Self>) -> Result;
 
+    /// Tells in the kernel log what device this is; something is wrong with it.
+    fn print_device_info(ctrl: &Controller<Self>);
+
     /// The queue pair `qid`; 0 is the admin queue. `None` if there is no such.
     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Self::Queue>>;
 
