@@ -8,6 +8,7 @@
 
 use crate::{
     controller::Nvme,
+    hmb,
     lifecycle,
     spec::admin, //
 };
@@ -44,7 +45,10 @@ pub(crate) fn resume(ctrl: &Controller<Nvme>) -> bool {
     };
     let Some(state) = state else { return false };
     match ctrl.admin_command(admin::set_power_state(state), None) {
-        Ok(Ok(_)) => true,
+        Ok(Ok(_)) => {
+            hmb::start(ctrl);
+            true
+        }
         _ => {
             dev_warn!(ctrl.device(), "it does not leave its power state\n");
             false
@@ -81,6 +85,8 @@ fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<boo
         return Ok(false);
     };
     let lowest = ctrl.power_states().saturating_sub(1);
+    // The host's memory may not be there while the system sleeps.
+    hmb::stop(ctrl);
     // Before, as access to the device could wake it up.
     dev.keep_power();
     let answer = ctrl.admin_command(admin::set_power_state(lowest), None);
