@@ -108,7 +108,12 @@ impl Driver for NvmeDriver {
             })?;
             let cmb = Cmb::find(dev, &bar);
             let ctrl = Nvme::controller(dev, bound, bar, quirks::of(dev, info), cmb)
-                .and_then(|ctrl| ctrl.add().map(|()| ctrl))
+                .and_then(|ctrl| {
+                    // Before sysfs has it: nobody may reset it until it is live. And the timeouts
+                    // of the first commands do the right thing in this state.
+                    ctrl.change_state(State::Connecting);
+                    ctrl.add().map(|()| ctrl)
+                })
                 .inspect_err(|e| {
                     dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");
                 })?;

@@ -221,10 +221,6 @@ fn cause(ctrl: &Controller<Nvme>, e: Error) -> Error {
 fn try_start(ctrl: &Controller<Nvme>) -> Result {
     enable(ctrl, &mut ctrl.data().bound.lock()?)?;
     ctrl.alloc_admin_tag_set()?;
-    // The timeouts of the commands that follow do the right thing in this state.
-    if !ctrl.change_state(State::Connecting) {
-        return Err(EBUSY);
-    }
     ctrl.init_finish(false)?;
     hmb::start(ctrl);
     ctrl.update_attributes();
