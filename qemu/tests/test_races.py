@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What an administrator asks of a controller that comes and goes meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from machine import Machine
+from nvme import PhysicalFunction, controllers, disk, fio
+
+_GO = "/run/go"
+
+
+@contextmanager
+def repeated(machine: Machine, *commands: str) -> Iterator[None]:
+    """Repeats each of some commands within the block, whether they succeed or not."""
+    machine.run(f"touch {_GO}")
+    processes = [
+        machine.spawn(f"while [ -e {_GO} ]; do {command}; done > /dev/null 2>&1")
+        for command in commands]
+    yield
+    machine.run(f"rm {_GO}")
+    for process in processes:
+        machine.finish(process)
+
+
+def test_attributes_while_removed(machine: Machine, pf: PhysicalFunction) -> None:
+    """Resets and rescans by sysfs, as the function is taken from the bus, and found
+    and probed again."""
+    folder = "/sys/class/nvme/nvme*"
+    with repeated(machine,
+                  f"for f in {folder}/reset_controller; do echo 1 > $f; done",
+                  f"for f in {folder}/rescan_controller; do echo 1 > $f; done"):
+        for _ in range(3):
+            machine.run("sleep 0.5")
+            assert pf.write("remove", 1) == 0
+            assert not controllers(machine)
+            machine.run("echo 1 > /sys/bus/pci/rescan")
+            pf.live()
+    fio(machine, disk(machine, pf.live(), 1), size="512k")
