@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The end of a machine: controllers are told of it."""
+
+from machine import Machine
+from nvme import PhysicalFunction, disk, fio_command
+from trace import traced
+
+_VFS = 2
+_TOLD = "pci_nvme_mmio_shutdown_set"
+
+
+def test_power_off(machine: Machine, pf: PhysicalFunction) -> None:
+    """Each function gets a shutdown notification, although there is I/O."""
+    assert pf.set_vfs(_VFS) == 0
+    for vf in pf.vfs:
+        vf.live()
+    # QEMU is to answer questions after that.
+    machine.qmp.cmd("set-action", shutdown="pause")
+    with traced(machine, _TOLD) as told:
+        machine.spawn(fio_command(disk(machine, pf.live(), 1), time_based=1,
+                                  runtime=120))
+        machine.spawn("sleep 1; poweroff -f")
+        machine.wait_for(
+            lambda: machine.qmp.cmd("query-status")["status"] == "shutdown",
+            "the end", 30)
+    assert len(told) == 1 + _VFS, told
+    machine.qmp.cmd("quit")
+    machine.wait_for_end()
