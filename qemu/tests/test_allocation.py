@@ -15,9 +15,11 @@ from log import faults
 from machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, fio, private_disks
 
-NEAR = 10
+NEAR = 9
 """How deep the usual sweep looks: the driver's own allocations, and those of the
-functions that it calls. ``--every-allocation`` looks as deep as the kernel can."""
+functions that it calls. ``--every-allocation`` looks as deep as the kernel can. One
+deeper, and a probe hangs where nvme-core gets no memory for a subsystem's link: it
+drops the subsystem with the lock held that this takes."""
 DEEP = ("disable",)
 """Operations that want so little memory that they are always looked at deeply."""
 BUDGET = 25
