@@ -2,6 +2,7 @@
 /*
  * C inline functions and macros under names that Rust can call. See helpers.h.
  */
+#include <linux/acpi.h>
 #include <linux/blk-integrity.h>
 #include <linux/blk-mq.h>
 #include <linux/device.h>
@@ -56,6 +57,16 @@ bool ext_pci_dev_is_disconnected(const struct pci_dev *dev)
 pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar)
 {
 	return pci_bus_address(dev, bar);
+}
+
+bool ext_pcie_aspm_enabled(struct pci_dev *dev)
+{
+	return pcie_aspm_enabled(dev);
+}
+
+bool ext_acpi_storage_d3(struct device *dev)
+{
+	return acpi_storage_d3(dev);
 }
 
 bool ext_dma_need_unmap(struct device *dev)

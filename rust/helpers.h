@@ -30,6 +30,8 @@ bool ext_dmi_match(enum dmi_field field, const char *value);
 /* linux/pci.h */
 struct pci_dev *ext_pci_physfn(struct pci_dev *dev);
 bool ext_pci_dev_is_disconnected(const struct pci_dev *dev);
+bool ext_pcie_aspm_enabled(struct pci_dev *dev);
+bool ext_acpi_storage_d3(struct device *dev);
 pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar);
 
 /* linux/dma-mapping.h */

@@ -94,7 +94,7 @@ impl SystemSleep for Device<Core<'_>> {
 
     fn has_aspm(&self) -> bool {
         // SAFETY: `as_raw` is valid.
-        unsafe { bindings::pcie_aspm_enabled(as_raw(self)) }
+        unsafe { bindings::ext_pcie_aspm_enabled(as_raw(self)) }
     }
 
     fn keep_power(&self) {
@@ -159,7 +159,7 @@ impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
 
     fn wants_storage_d3(&self) -> bool {
         // SAFETY: `as_raw` is valid.
-        unsafe { bindings::acpi_storage_d3(&raw mut (*as_raw(self)).dev) }
+        unsafe { bindings::ext_acpi_storage_d3(&raw mut (*as_raw(self)).dev) }
     }
 
     fn total_vfs(&self) -> u16 {
