@@ -276,7 +276,7 @@ def said(machine: Machine) -> Iterator[list[str]]:
     machine.run(f"echo '{mark}' > /dev/kmsg")
     lines: list[str] = []
     yield lines
-    lines += machine.run(f"dmesg | sed '1,/{mark}/d' | grep nvme",
+    lines += machine.run(f"dmesg | sed -n '/{mark}/,$p' | grep nvme",
                          check=False).out.splitlines()
 
 
