@@ -41,9 +41,10 @@ def test_unit_tests(machine: Machine, unloaded: Driver) -> None:
         return
 
     before = machine.read(_FILTER)
-    machine.run(f"echo '*' > {_FILTER}")
+    # An end of line would be part of it.
+    machine.run(f"printf '*' > {_FILTER}")
     unloaded.load()
-    machine.run(f"echo '{before}' > {_FILTER}")
+    machine.run(f"printf '{before}' > {_FILTER}")
     for suite, tests in suites.items():
         results = machine.run(f"cat {_RESULTS}/{suite}/results").out
         assert re.findall(r"^ +(.*ok) \d+ (\w+.*)$", results, re.MULTILINE) == [
