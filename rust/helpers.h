@@ -31,8 +31,10 @@ bool ext_dmi_match(enum dmi_field field, const char *value);
 struct pci_dev *ext_pci_physfn(struct pci_dev *dev);
 bool ext_pci_dev_is_disconnected(const struct pci_dev *dev);
 bool ext_pcie_aspm_enabled(struct pci_dev *dev);
-bool ext_acpi_storage_d3(struct device *dev);
 pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar);
+
+/* linux/acpi.h */
+bool ext_acpi_storage_d3(struct device *dev);
 
 /* linux/dma-mapping.h */
 bool ext_dma_need_unmap(struct device *dev);

@@ -11,7 +11,8 @@
 //! - [`dmi`]: what the firmware says of the machine.
 //! - [`mod@module_param`]: module parameters that show in sysfs.
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.
-//! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings.
+//! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings,
+//!   memory for peer-to-peer DMA.
 //! - [`sync`]: completions with a time limit.
 //! - [`sysfs`]: folders of attributes.
 
