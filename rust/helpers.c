@@ -84,28 +84,23 @@ void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask)
 	dma_set_min_align_mask(dev, mask);
 }
 
-enum dma_data_direction ext_rq_dma_dir(struct request *rq)
+static inline int map_bvec(struct request *rq, struct device *dev,
+			   struct bio_vec *bv, dma_addr_t *addr,
+			   unsigned int *len)
 {
-	return rq_dma_dir(rq);
+	if (is_pci_p2pdma_page(bv->bv_page))
+		return -EOPNOTSUPP;
+	*addr = dma_map_bvec(dev, bv, rq_dma_dir(rq), 0);
+	*len = bv->bv_len;
+	return dma_mapping_error(dev, *addr);
 }
 
-bool ext_rq_is_p2pdma(struct request *rq)
-{
-	return is_pci_p2pdma_page(req_bvec(rq).bv_page);
-}
-
-dma_addr_t ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
-			       unsigned int *len)
+int ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
+			dma_addr_t *addr, unsigned int *len)
 {
 	struct bio_vec bv = req_bvec(rq);
 
-	*len = bv.bv_len;
-	return dma_map_bvec(dev, &bv, rq_dma_dir(rq), 0);
-}
-
-bool ext_dma_mapping_error(struct device *dev, dma_addr_t addr)
-{
-	return dma_mapping_error(dev, addr);
+	return map_bvec(rq, dev, &bv, addr, len);
 }
 
 bool ext_blk_rq_dma_unmap(struct request *rq, struct device *dev,
@@ -143,18 +138,12 @@ void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
 }
 #endif
 
-bool ext_rq_integrity_is_p2pdma(struct request *rq)
-{
-	return is_pci_p2pdma_page(rq_integrity_vec(rq).bv_page);
-}
-
-dma_addr_t ext_rq_integrity_dma_map_bvec(struct request *rq,
-					 struct device *dev, unsigned int *len)
+int ext_rq_integrity_dma_map_bvec(struct request *rq, struct device *dev,
+				  dma_addr_t *addr, unsigned int *len)
 {
 	struct bio_vec bv = rq_integrity_vec(rq);
 
-	*len = bv.bv_len;
-	return dma_map_bvec(dev, &bv, rq_dma_dir(rq), 0);
+	return map_bvec(rq, dev, &bv, addr, len);
 }
 
 bool ext_blk_rq_integrity_dma_map_iter_start(struct request *rq,
@@ -192,10 +181,4 @@ bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result)
 	union nvme_result res = { .u64 = cpu_to_le64(result) };
 
 	return nvme_try_complete_req(rq, cpu_to_le16(status), res);
-}
-
-void ext_nvme_complete_batch(struct io_comp_batch *iob,
-			     void (*unmap)(struct request *rq))
-{
-	nvme_complete_batch(iob, unmap);
 }

@@ -42,11 +42,12 @@ bool ext_dma_use_iova(struct dma_iova_state *state);
 void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask);
 
 /* linux/blk-mq.h, linux/blk-mq-dma.h */
-enum dma_data_direction ext_rq_dma_dir(struct request *rq);
-bool ext_rq_is_p2pdma(struct request *rq);
-dma_addr_t ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
-			       unsigned int *len);
-bool ext_dma_mapping_error(struct device *dev, dma_addr_t addr);
+/*
+ * Maps a request's only segment. In one call, as this is for each request:
+ * -EOPNOTSUPP from is_pci_p2pdma_page(), -ENOMEM from dma_mapping_error().
+ */
+int ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
+			dma_addr_t *addr, unsigned int *len);
 bool ext_blk_rq_dma_unmap(struct request *rq, struct device *dev,
 			  struct dma_iova_state *state, size_t len,
 			  enum pci_p2pdma_map_type map);
@@ -61,9 +62,8 @@ void ext_rq_write_data(struct request *rq, size_t offset, const void *from,
 #endif
 
 /* linux/blk-integrity.h */
-bool ext_rq_integrity_is_p2pdma(struct request *rq);
-dma_addr_t ext_rq_integrity_dma_map_bvec(struct request *rq,
-					 struct device *dev, unsigned int *len);
+int ext_rq_integrity_dma_map_bvec(struct request *rq, struct device *dev,
+				  dma_addr_t *addr, unsigned int *len);
 bool ext_blk_rq_integrity_dma_map_iter_start(struct request *rq,
 					     struct device *dev,
 					     struct dma_iova_state *state,
@@ -77,7 +77,5 @@ const char *ext_nvme_quirk_name(u32 quirk);
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq);
 void ext_nvme_start_request(struct request *rq);
 bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result);
-void ext_nvme_complete_batch(struct io_comp_batch *iob,
-			     void (*unmap)(struct request *rq));
 
 #endif /* NVME_RS_HELPERS_H */

@@ -4,6 +4,7 @@
 
 use crate::{
     controller::Nvme,
+    lists::Lists,
     parameters,
     prp::{
         self,
@@ -12,9 +13,13 @@ use crate::{
     queue::Queue,
     sgl, //
 };
+use core::iter;
 use kernel::prelude::*;
 use kernel_ext::{
-    block::mq::Status,
+    block::mq::{
+        Segment,
+        Status, //
+    },
     nvme::{
         Controller,
         Prepared, //
@@ -42,28 +47,17 @@ pub(crate) fn map(
     let mut in_sgl = false;
     if rq.has_data() {
         let choice = choice(ctrl, queue, rq);
-        let bytes = rq.data_len();
-        let pointer = rq.map_data(|lists, segments| {
-            let at_most = segments.at_most();
-            // Most data is short, so this comes before all else.
-            if at_most == 1 && choice != Choice::Sgl {
-                if let Some(prps) = segments.peek().and_then(prp::short) {
-                    return Ok(Pointer::Prps(prps));
+        in_sgl = match rq.map_single()? {
+            Some(segment) => match prp::short(segment) {
+                // Most commands end up here.
+                Some((prp1, prp2)) if choice != Choice::Sgl => {
+                    rq.command_mut().set_prps(prp1, prp2);
+                    false
                 }
-            }
-            if wants_sgl(choice, at_most, bytes) {
-                sgl::build(queue.lists(), &mut lists.data[0], segments, at_most).map(Pointer::Sgl)
-            } else {
-                prp::build(queue.lists(), lists, segments, bytes).map(Pointer::Prps)
-            }
-        })?;
-        match pointer {
-            Pointer::Prps((prp1, prp2)) => rq.command_mut().set_prps(prp1, prp2),
-            Pointer::Sgl(descriptor) => {
-                rq.command_mut().set_sgl(descriptor.words());
-                in_sgl = true;
-            }
-        }
+                _ => map_long(queue, rq, choice, segment)?,
+            },
+            None => map_many(queue, rq, choice)?,
+        };
     }
     if rq.has_metadata() {
         map_metadata(ctrl, queue, rq, in_sgl)?;
@@ -71,10 +65,68 @@ pub(crate) fn map(
     Ok(())
 }
 
+/// Has the command of `rq` say where `segment`, all of its data, is. Returns whether it does so in
+/// an SGL. Not inlined: most data is short.
+#[inline(never)]
+fn map_long(
+    queue: &Queue,
+    rq: &mut Prepared<'_, Nvme>,
+    choice: Choice,
+    segment: Segment,
+) -> Result<bool, Status> {
+    let bytes = rq.data_len();
+    let lists = rq.request_data_mut();
+    let pointer = build(queue, lists, choice, bytes, &mut iter::once(segment), 1)?;
+    Ok(pointer.write(rq))
+}
+
+/// Maps the data of `rq`, and has its command say where it is. Returns whether it does so in an SGL.
+#[inline(never)]
+fn map_many(queue: &Queue, rq: &mut Prepared<'_, Nvme>, choice: Choice) -> Result<bool, Status> {
+    let bytes = rq.data_len();
+    let pointer = rq.map_data(|lists, segments| {
+        let at_most = segments.at_most();
+        build(queue, lists, choice, bytes, segments, at_most)
+    })?;
+    Ok(pointer.write(rq))
+}
+
 /// A data pointer (figure 92).
 enum Pointer {
     Prps((u64, u64)),
     Sgl(sgl::Descriptor),
+}
+
+impl Pointer {
+    /// Writes it into the command of `rq`. Returns whether it is an SGL.
+    fn write(self, rq: &mut Prepared<'_, Nvme>) -> bool {
+        match self {
+            Self::Prps((prp1, prp2)) => {
+                rq.command_mut().set_prps(prp1, prp2);
+                false
+            }
+            Self::Sgl(descriptor) => {
+                rq.command_mut().set_sgl(descriptor.words());
+                true
+            }
+        }
+    }
+}
+
+/// Builds the data pointer of `segments`, which are `at_most` so many and `bytes` bytes.
+fn build(
+    queue: &Queue,
+    lists: &mut Lists,
+    choice: Choice,
+    bytes: u32,
+    segments: &mut impl Iterator<Item = Segment>,
+    at_most: usize,
+) -> Result<Pointer, Status> {
+    if wants_sgl(choice, at_most, bytes) {
+        sgl::build(queue.lists(), &mut lists.data[0], segments, at_most).map(Pointer::Sgl)
+    } else {
+        prp::build(queue.lists(), lists, segments, bytes).map(Pointer::Prps)
+    }
 }
 
 /// What the command of `rq` may have as data pointer. The admin queue has PRPs (section 4.1.2).

@@ -146,8 +146,16 @@ impl<S: ListSource> Lists<S> {
     /// Gives the lists back to the source that they are from.
     #[inline]
     pub(crate) fn free(&mut self, source: &S) {
+        if self.data[0].is_some() || self.metadata.is_some() {
+            self.free_all(source);
+        }
+    }
+
+    /// Not inlined: most commands have none.
+    #[inline(never)]
+    fn free_all(&mut self, source: &S) {
         for list in &mut self.data {
-            // They are filled in order, and most commands have none.
+            // They are filled in order.
             let Some(list) = list.take() else { break };
             source.free(list);
         }

@@ -136,20 +136,22 @@ pub(super) unsafe extern "C" fn complete_callback<T: Transport>(rq: *mut binding
 
 /// # Safety
 ///
-/// `rq` is a completed request of transport `T`, owned by the caller.
-unsafe extern "C" fn release_callback<T: Transport>(rq: *mut bindings::request) {
-    // SAFETY: By the contract of this function.
-    unsafe { Pdu::<T>::release(rq) };
-}
-
-/// # Safety
-///
 /// `iob` holds completed requests of transport `T`, owned by the caller.
 pub(super) unsafe extern "C" fn complete_batch_callback<T: Transport>(
     iob: *mut bindings::io_comp_batch,
 ) {
-    // SAFETY: By the contract of this function.
-    unsafe { bindings::ext_nvme_complete_batch(iob, Some(release_callback::<T>)) };
+    // As nvme_complete_batch() has it, but without a call through a pointer for each request.
+    // SAFETY: By the contract of this function; the list is linked through the requests, which
+    // stay valid until the batch ends.
+    unsafe {
+        let mut rq = (*iob).req_list.head;
+        while !rq.is_null() {
+            Pdu::<T>::release(rq);
+            bindings::nvme_complete_batch_req(rq);
+            rq = (*rq).__bindgen_anon_1.rq_next;
+        }
+        bindings::blk_mq_end_request_batch(iob);
+    }
 }
 
 /// # Safety

@@ -7,6 +7,7 @@ use super::Data;
 use super::{
     Command,
     Controller,
+    State,
     Transport, //
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     block::mq::{
         Mapping,
         Payload,
+        Segment,
         Segments,
         Status, //
     }, //
@@ -26,8 +28,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
-        Full,
-        Relaxed, //
+        Full, //
     }, //
 };
 
@@ -170,6 +171,10 @@ impl<'a, T: Transport> Request<'a, T> {
     /// Whether the controller's state admits the request.
     #[inline]
     pub fn is_ready(&self) -> bool {
+        // This state admits all requests: nvme-core need not be asked.
+        if self.ctrl.state() == State::Live {
+            return true;
+        }
         // SAFETY: By the type invariants.
         unsafe { bindings::ext_nvme_check_ready(self.ctrl.as_raw(), self.rq) }
     }
@@ -191,7 +196,7 @@ impl<'a, T: Transport> Request<'a, T> {
             return Err(status);
         }
         // SAFETY: By the type invariants nobody else uses the PDU.
-        unsafe { (*Pdu::<T>::of(self.rq)).aborted.store(false, Relaxed) };
+        unsafe { (*Pdu::<T>::of(self.rq)).aborted = Atomic::new(false) };
         // INVARIANT: `nvme_setup_cmd` has built the command.
         Ok(Prepared {
             rq: self.rq,
@@ -272,11 +277,30 @@ impl<'a, T: Transport> Prepared<'a, T> {
         unsafe { has_metadata(self.rq) }
     }
 
+    /// The transport's data of the request. What is put in goes to [`Transport::release`] when the
+    /// request is complete, or `self` is dropped.
+    #[inline]
+    pub fn request_data_mut(&mut self) -> &mut T::RequestData {
+        &mut self.pdu().data
+    }
+
+    /// Maps the data for DMA if it is one segment of the host's memory, which most is. `None` if it
+    /// is not: [`Prepared::map_data`] takes any.
+    ///
+    /// `RESOURCE` if there is no address for it; `IOERR` if it is mapped already.
+    #[inline]
+    pub fn map_single(&mut self) -> Result<Option<Segment>, Status> {
+        let (rq, dev) = (self.rq, self.ctrl.dma_device());
+        // SAFETY: By the type invariants. The device is bound while requests are queued. Without
+        // data there is no segment.
+        unsafe { self.pdu().mapping.map_single(Payload::Data, rq, dev) }
+    }
+
     /// Maps the data for DMA and hands its segments to `f`, with the transport's data of the
     /// request. On failure nothing stays mapped, and what `f` put into the request's data goes to
     /// [`Transport::release`] when `self` is dropped. `IOERR` if there is no data, or if it is
     /// mapped already.
-    #[inline]
+    #[inline(never)]
     pub fn map_data<R>(
         &mut self,
         f: impl FnOnce(&mut T::RequestData, &mut Segments<'_>) -> Result<R, Status>,

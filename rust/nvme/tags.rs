@@ -250,7 +250,7 @@ impl<T: Transport> CompletionBatch<T> {
     #[inline]
     pub fn new() -> Self {
         Self {
-            iob: bindings::io_comp_batch::default(),
+            iob: pin_init::zeroed(),
             _t: PhantomData,
         }
     }

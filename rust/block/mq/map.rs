@@ -113,23 +113,6 @@ impl Payload {
             }
         }
     }
-
-    /// Whether `rq` has one segment of it, of the host's memory, not a PCI device's.
-    ///
-    /// # Safety
-    ///
-    /// `rq` is valid and has the payload.
-    #[inline]
-    unsafe fn is_simple(self, rq: *mut bindings::request) -> bool {
-        // SAFETY: By the contract of this function.
-        unsafe {
-            self.segments(rq) == 1
-                && !match self {
-                    Self::Data => bindings::ext_rq_is_p2pdma(rq),
-                    Self::Metadata => bindings::ext_rq_integrity_is_p2pdma(rq),
-                }
-        }
-    }
 }
 
 /// How a request's data, or its metadata, is mapped; lives in the request.
@@ -169,7 +152,6 @@ impl Mapping {
     ///
     /// `rq` is valid, has what is to be mapped and is not started; `self` lives in it. `dev` is
     /// valid and bound.
-    #[inline]
     pub(crate) unsafe fn map<R>(
         &mut self,
         payload: Payload,
@@ -178,16 +160,21 @@ impl Mapping {
         pool: &SegmentPool,
         f: impl FnOnce(&mut Segments<'_>) -> Result<R, Status>,
     ) -> Result<R, Status> {
-        if !matches!(self.kind, Kind::None) {
-            return Err(Status::IOERR);
-        }
         let mut iter = MaybeUninit::uninit();
         // SAFETY: By the contract of this function.
         let segments = unsafe {
-            if payload.is_simple(rq) {
-                self.start_single(payload, rq, dev)
-            } else {
-                self.start_iter(payload, rq, dev, pool, &mut iter)
+            match self.map_single(payload, rq, dev)? {
+                Some(segment) => Ok(Segments {
+                    mapping: self,
+                    payload,
+                    rq,
+                    dev,
+                    at_most: 1,
+                    next: Some(segment),
+                    iter: None,
+                    failed: None,
+                }),
+                None => self.start_iter(payload, rq, dev, pool, &mut iter),
             }
         };
         let result = segments.and_then(|mut segments| {
@@ -201,40 +188,47 @@ impl Mapping {
         result
     }
 
+    /// Maps `rq`'s data or metadata for `dev` if it is one segment of the host's memory. If it is
+    /// more, or a PCI device's, nothing is mapped, and [`Mapping::map`] is to do it.
+    ///
+    /// `RESOURCE` if there is no address for it; `IOERR` if something is mapped already, which
+    /// stays.
+    ///
     /// # Safety
     ///
-    /// As for [`Mapping::map`], and there is one segment, of ordinary memory.
+    /// As for [`Mapping::map`].
     #[inline]
-    unsafe fn start_single(
+    pub(crate) unsafe fn map_single(
         &mut self,
         payload: Payload,
         rq: *mut bindings::request,
         dev: *mut bindings::device,
-    ) -> Result<Segments<'_>, Status> {
-        let mut len = 0;
+    ) -> Result<Option<Segment>, Status> {
+        const NOT_SUPPORTED: c_int = -(bindings::EOPNOTSUPP as c_int);
+
+        if !matches!(self.kind, Kind::None) {
+            return Err(Status::IOERR);
+        }
+        let (mut addr, mut len) = (0, 0);
         // SAFETY: By the contract of this function.
-        let addr = unsafe {
+        let error = unsafe {
             match payload {
-                Payload::Data => bindings::ext_rq_dma_map_bvec(rq, dev, &mut len),
-                Payload::Metadata => bindings::ext_rq_integrity_dma_map_bvec(rq, dev, &mut len),
+                _ if payload.segments(rq) != 1 => NOT_SUPPORTED,
+                Payload::Data => bindings::ext_rq_dma_map_bvec(rq, dev, &mut addr, &mut len),
+                Payload::Metadata => {
+                    bindings::ext_rq_integrity_dma_map_bvec(rq, dev, &mut addr, &mut len)
+                }
             }
         };
-        // SAFETY: `dev` is valid.
-        if unsafe { bindings::ext_dma_mapping_error(dev, addr) } {
-            return Err(Status::RESOURCE);
+        match error {
+            0 => {
+                let segment = Segment { addr, len };
+                self.kind = Kind::Single(segment);
+                Ok(Some(segment))
+            }
+            NOT_SUPPORTED => Ok(None),
+            _ => Err(Status::RESOURCE),
         }
-        let segment = Segment { addr, len };
-        self.kind = Kind::Single(segment);
-        Ok(Segments {
-            mapping: self,
-            payload,
-            rq,
-            dev,
-            at_most: 1,
-            next: Some(segment),
-            iter: None,
-            failed: None,
-        })
     }
 
     /// # Safety
@@ -348,10 +342,31 @@ impl Mapping {
         dev: *mut bindings::device,
         pool: &SegmentPool,
     ) {
-        match core::mem::take(&mut self.kind) {
-            Kind::None => {}
+        if let Kind::Single(segment) = self.kind {
+            self.kind = Kind::None;
             // SAFETY: The segment was mapped for this request and device.
-            Kind::Single(segment) => unsafe { unmap_segment(rq, dev, segment, 0) },
+            unsafe { unmap_segment(rq, dev, segment, 0) };
+        } else {
+            // SAFETY: By the contract of this function.
+            unsafe { self.unmap_many(rq, dev, pool) };
+        }
+    }
+
+    /// Not inlined, so that the way of a single segment is short.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Mapping::unmap`].
+    #[inline(never)]
+    unsafe fn unmap_many(
+        &mut self,
+        rq: *mut bindings::request,
+        dev: *mut bindings::device,
+        pool: &SegmentPool,
+    ) {
+        match core::mem::take(&mut self.kind) {
+            // The latter is none of these.
+            Kind::None | Kind::Single(_) => {}
             Kind::Range(map) => {
                 // SAFETY: The range was mapped for this request and device by `map_iter`; by its
                 // choice of `kind` there are no segments to unmap one by one.
@@ -395,12 +410,6 @@ impl Segments<'_> {
     #[inline]
     pub fn at_most(&self) -> usize {
         self.at_most.into()
-    }
-
-    /// The first segment, unless it was given out.
-    #[inline]
-    pub fn peek(&self) -> Option<Segment> {
-        self.next
     }
 
     /// Maps the next segment.
@@ -465,8 +474,24 @@ unsafe fn unmap_segment(
             dev,
             segment.addr,
             segment.len as usize,
-            bindings::ext_rq_dma_dir(rq),
+            direction(rq),
             attrs as c_ulong,
         )
     };
+}
+
+/// Which way `rq`'s data goes.
+///
+/// # Safety
+///
+/// `rq` is valid.
+#[inline]
+unsafe fn direction(rq: *mut bindings::request) -> bindings::dma_data_direction {
+    // Operations with data for the device have odd numbers (`enum req_op`).
+    // SAFETY: By the contract of this function.
+    if unsafe { (*rq).cmd_flags } & 1 != 0 {
+        bindings::dma_data_direction::DMA_TO_DEVICE
+    } else {
+        bindings::dma_data_direction::DMA_FROM_DEVICE
+    }
 }
