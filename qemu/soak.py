@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from leaks import forget_memory
+from leaks import shorten_scans
 from machine import Machine, MachineError, Shape
 from nvme import Driver
 from soak_run import State, soak
@@ -88,7 +88,7 @@ def main() -> int:
     say(f"seed {state.seed}; booting")
     machine = Machine(Shape())
     try:
-        forget_memory(machine)
+        shorten_scans(machine)
         soak(machine, Driver(machine, "nvme_rs"), state, path, say)
     except MachineError as error:
         inquire(machine)
