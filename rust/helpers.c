@@ -13,6 +13,7 @@
 #include <linux/workqueue.h>
 
 #include "helpers.h"
+#include "trace.h"
 
 void ext_init_work(struct work_struct *work, work_func_t func)
 {
@@ -164,6 +165,11 @@ bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
 const char *ext_nvme_quirk_name(u32 quirk)
 {
 	return nvme_quirk_name(quirk);
+}
+
+void ext_trace_nvme_sq(struct request *rq, u16 head, int tail)
+{
+	trace_nvme_sq(rq, cpu_to_le16(head), tail);
 }
 
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq)

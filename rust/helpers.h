@@ -10,6 +10,7 @@
 #include <linux/blk-integrity.h>
 #include <linux/blk-mq-dma.h>
 #include <linux/dmi.h>
+#include <linux/tracepoint-defs.h>
 
 #include "nvme.h"
 
@@ -74,6 +75,8 @@ bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
 
 /* drivers/nvme/host/nvme.h */
 const char *ext_nvme_quirk_name(u32 quirk);
+extern struct tracepoint __tracepoint_nvme_sq;
+void ext_trace_nvme_sq(struct request *rq, u16 head, int tail);
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq);
 void ext_nvme_start_request(struct request *rq);
 bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result);

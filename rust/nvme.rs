@@ -21,6 +21,7 @@ mod queue;
 mod quirks;
 mod request;
 mod tags;
+mod trace;
 mod transport;
 
 #[cfg(NVME_RS_FAULTS)]
@@ -53,5 +54,6 @@ pub use self::{
         CompletionBatch,
         QueueTags, //
     },
+    trace::TracedTail,
     transport::Transport, //
 };

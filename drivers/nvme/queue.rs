@@ -101,7 +101,15 @@ impl Queue {
             _ => None,
         };
         let doorbell = Doorbell::new(bar, tail, stride)?;
-        let sq = SubmissionQueue::new(dev, pool, doorbell, entries, spread, sent)?;
+        let sq = SubmissionQueue::new(
+            dev,
+            pool,
+            doorbell,
+            entries,
+            spread,
+            tags.tail().clone(),
+            sent,
+        )?;
         let doorbell = Doorbell::new(bar, head, stride)?;
         let cq = CompletionQueue::new(dev, doorbell, entries, tags, received)?;
 

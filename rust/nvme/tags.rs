@@ -7,6 +7,7 @@ use super::{
     request::Pdu,
     Completion,
     Controller,
+    TracedTail,
     Transport, //
 };
 use crate::bindings;
@@ -112,6 +113,7 @@ impl TagTable {
 pub struct QueueTags<T: Transport> {
     ctrl: ARef<Controller<T>>,
     qid: u16,
+    tail: TracedTail,
 }
 
 impl<T: Transport> QueueTags<T> {
@@ -119,12 +121,14 @@ impl<T: Transport> QueueTags<T> {
     /// queue.
     pub fn take(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
         let entry = ctrl.tags.entries.get(usize::from(qid)).ok_or(EINVAL)?;
+        let tail = TracedTail::new()?;
         if entry.taken.xchg(true, Full) {
             return Err(EBUSY);
         }
         Ok(Self {
             ctrl: ctrl.into(),
             qid,
+            tail,
         })
     }
 
@@ -136,6 +140,11 @@ impl<T: Transport> QueueTags<T> {
     /// The number of the queue.
     pub fn qid(&self) -> u16 {
         self.qid
+    }
+
+    /// The tail of the queue, which is to be noted for each command.
+    pub fn tail(&self) -> &TracedTail {
+        &self.tail
     }
 
     /// Completes the request that `cqe` is for: by itself, or with the requests of `batch`.
@@ -190,6 +199,7 @@ impl<T: Transport> QueueTags<T> {
         // SAFETY: `rq` is in flight and the device is done with it, as far as the device can be
         // believed.
         unsafe {
+            self.tail.trace(rq, u16::from_le(cqe.sq_head));
             if bindings::ext_nvme_try_complete_req(
                 rq,
                 u16::from_le(cqe.status),

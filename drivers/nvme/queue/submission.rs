@@ -20,7 +20,10 @@ use kernel::{
     sync::Arc, //
 };
 use kernel_ext::{
-    nvme::Command,
+    nvme::{
+        Command,
+        TracedTail, //
+    },
     pci::P2pPool, //
 };
 
@@ -32,6 +35,7 @@ pub(super) struct SubmissionQueue {
     /// How many commands would fit between the beginning of an entry and that of the next.
     spacing: usize,
     tail: Tail,
+    traced: TracedTail,
     doorbell: Doorbell,
     faults: faults::Sent,
 }
@@ -45,6 +49,7 @@ impl SubmissionQueue {
         doorbell: Doorbell,
         entries: u16,
         spread: bool,
+        traced: TracedTail,
         faults: faults::Sent,
     ) -> Result<Self> {
         let spacing = if spread { 2 } else { 1 };
@@ -53,6 +58,7 @@ impl SubmissionQueue {
             ring: Memory::new(dev, pool, len)?,
             spacing,
             tail: Tail::new(entries),
+            traced,
             doorbell,
             faults,
         })
@@ -94,6 +100,7 @@ impl SubmissionQueue {
         }
         self.faults.submit(&command);
         self.tail.advance();
+        self.traced.set(self.tail.index());
         if last || self.tail.must_tell() {
             self.tell();
         }

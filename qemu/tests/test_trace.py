@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""nvme-core's trace events that a transport has a part in."""
+
+import re
+
+import pytest
+
+from machine import Machine
+from nvme import Driver, controllers, disk
+
+TRACING = "/sys/kernel/tracing"
+EVENT = f"{TRACING}/events/nvme/nvme_sq/enable"
+DEPTH = 12
+"""Entries of a queue."""
+COMMANDS = 3 * DEPTH
+
+
+@pytest.mark.parametrize("name", ["nvme_rs", "nvme"])
+def test_submission_queue(machine: Machine, unloaded: Driver, name: str) -> None:
+    """nvme_sq tells with each completion how far controller and host are; of one
+    command at a time, both are behind it."""
+    driver = Driver(machine, name)
+    driver.load(f"io_queue_depth={DEPTH}")
+    controller, = controllers(machine).values()
+    device = disk(machine, controller, 1)
+    if machine.run(f"test -e {EVENT}", check=False).rc:
+        pytest.skip("this kernel has no CONFIG_TRACING")
+    machine.run(f"""
+        echo > {TRACING}/trace
+        echo 1 > {EVENT}
+        taskset -c 1 dd if={device} of=/dev/null bs=4k count={COMMANDS} iflag=direct
+        echo 0 > {EVENT}""")
+    lines = re.findall(
+        rf"nvme_sq: {controller.name}: disk=(\w+), qid=(\d+), head=(\d+), tail=(\d+)",
+        machine.read(f"{TRACING}/trace"))
+    driver.unload()
+
+    assert len({line[:2] for line in lines}) == 1
+    assert lines[0][0].startswith(controller.name)
+    tails = [int(tail) for *_, tail in lines]
+    assert [int(head) for *_, head, _ in lines] == tails
+    first = tails[0]
+    assert tails == [(first + i) % DEPTH for i in range(COMMANDS)]
