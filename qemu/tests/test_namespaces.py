@@ -2,6 +2,7 @@
 """Namespaces of all kinds, that come and go."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ SHAPE = Shape(cpus=2, namespace_mib=32, formats=(LARGE, *ZONED))
 
 pytestmark = pytest.mark.shape(SHAPE)
 
+HOT_NSID = SHAPE.first_formatted_nsid + len(SHAPE.formats)
 _ZONES = SHAPE.namespace_mib // ZONE_MIB
 _MIB = 1 << 20
 _EVENT = "pci_nvme_enqueue_event"
@@ -156,3 +158,28 @@ def test_come_and_go(machine: Machine, pf: PhysicalFunction) -> None:
     assert machine.finish(staying) == 0
     for nsid in nsids[2:]:
         pf.detach(nsid, controller.cntlid)
+
+
+def test_hot_added(machine: Machine, pf: PhysicalFunction, tmp_path: Path) -> None:
+    """A namespace that did not exist when the controller was probed; QEMU sends no
+    event for it."""
+    controller = pf.live()
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        file.truncate(32 << 20)
+    machine.qmp.cmd("blockdev-add", driver="raw",
+                    file={"driver": "file", "filename": str(path)},
+                    **{"node-name": "hot"})
+    machine.qmp.cmd("device_add", driver="nvme-ns", drive="hot", bus="nvme0",
+                    id="hot", nsid=HOT_NSID)
+    machine.run(f"nvme ns-rescan {pf.device}")
+    device = disk(machine, controller, HOT_NSID)
+    fio(machine, device, size="512k")
+    assert pf.set_vfs(1) == 0
+    vf, = pf.vfs
+    fio(machine, disk(machine, vf.live(), HOT_NSID), size="512k")
+    assert pf.set_vfs(0) == 0
+
+    pf.detach(HOT_NSID, controller.cntlid)
+    machine.wait_for(lambda: machine.run(f"test -b {device}", check=False).rc,
+                     f"end of {device}", 30)
