@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The system hibernates: its memory goes to a namespace, the power is off, and the next
+kernel reads it back."""
+
+import pytest
+
+from machine import Machine, Shape
+from nvme import Driver, PhysicalFunction, disk, fio, private_disks
+from sleep import fall_asleep, wait_for_waking
+from trace import traced
+
+VFS = 2
+MARK = "/run/mark"
+"""In the memory of the first kernel."""
+_TOLD = "pci_nvme_mmio_shutdown_set"
+
+
+@pytest.mark.shape(Shape(cpus=2, namespaces=VFS, namespace_mib=512))
+def test_hibernation(machine: Machine, pf: PhysicalFunction,
+                     request: pytest.FixtureRequest) -> None:
+    """Frozen, thawed to write the image, powered off; frozen by the next kernel to be
+    replaced, and restored. VFs that were enabled are there again."""
+    if "disk" not in machine.read("/sys/power/state").split():
+        pytest.skip("this kernel has no CONFIG_HIBERNATION")
+    driver = Driver(machine, request.config.getoption("driver"))
+    swap = disk(machine, pf.live(), 1)
+    assert pf.set_vfs(VFS) == 0
+    disks = private_disks(machine, pf)
+    fio(machine, *disks, size="1m")
+    machine.run(f"mkswap {swap} && swapon {swap} && echo platform > /sys/power/disk"
+                f" && echo here > {MARK}")
+
+    # Off is not the end of QEMU, and a reset is one.
+    machine.qmp.cmd("set-action", shutdown="pause", reboot="reset")
+    with traced(machine, _TOLD) as told:
+        fall_asleep(machine, "echo disk > /sys/power/state")
+        machine.wait_for(
+            lambda: machine.qmp.cmd("query-status")["status"] == "shutdown", "off", 60)
+    assert "PM: Image saving done" in machine.log.window()
+    # To be frozen, and to be powered off.
+    assert len(told) == 2 * (1 + VFS), told
+
+    machine.qmp.cmd("system_reset")
+    machine.qmp.cmd("cont")
+    machine.wait_for_boot()
+    assert machine.run(f"test -e {MARK}", check=False).rc
+    driver.load()
+    pf.live()
+    number = machine.read(f"/sys/block/{swap.removeprefix('/dev/')}/dev")
+    fall_asleep(machine, f"echo {number} > /sys/power/resume")
+    assert wait_for_waking(machine, "hibernation exit") == 0
+
+    assert machine.read(MARK) == "here"
+    machine.run(f"swapoff {swap}")
+    assert pf.num_vfs == VFS
+    for vf in pf.vfs:
+        vf.live()
+    fio(machine, swap, *disks, size="1m")
+    assert pf.set_vfs(0) == 0
