@@ -10,6 +10,8 @@ from nvme import Driver, disk, fio_command, physical_functions
 DRIVERS = ("nvme", "nvme_rs")
 """The kernel's own, then ours."""
 _OUTPUT = "/run/bench.json"
+_HUGE_PAGES = 16
+"""Of 2 MiB, for buffers that are to be in one piece."""
 _SETTLED = 100_000
 """At most so many instructions a guest executes in a while in which it is idle."""
 
@@ -22,6 +24,7 @@ class Guest:
         self._marks = 0
         # Of many paths' block device both drivers know nothing.
         machine.run("modprobe nvme-core multipath=N")
+        machine.run(f"echo {_HUGE_PAGES} > /proc/sys/vm/nr_hugepages")
         for name in DRIVERS:
             Driver(machine, name).load(f"poll_queues={machine.shape.cpus}")
         self.function = physical_functions(machine)[0]

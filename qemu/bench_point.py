@@ -61,6 +61,8 @@ class Point:
             "iodepth_batch_complete_min": self.batch,
             "group_reporting": 1, "norandommap": 1, "disk_util": 0,
             "size": "1g", "verify": 0,
+            # One segment each, or it depends on where the guest found memory.
+            **({"iomem": "shmhuge"} if self.kib > 4 else {}),
         }
 
 
