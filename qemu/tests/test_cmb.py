@@ -51,6 +51,7 @@ def attributes(pf: PhysicalFunction) -> dict[str, str]:
 
 
 @BUFFER
+@pytest.mark.essential
 def test_queues(machine: Machine, pf: PhysicalFunction) -> None:
     """I/O submission queues are in the buffer, and are created there again by
     each reset, once the controller knows the buffer's address."""

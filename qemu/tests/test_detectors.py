@@ -21,6 +21,7 @@ OBJECTS_AGE = 6
 """Seconds after which kmemleak suspects an object."""
 
 pytestmark = [
+    pytest.mark.essential,
     pytest.mark.skipif(
         not (DEBUG_MODULES / "seeded.ko").exists(),
         reason="only the debug kernel has the detectors"),

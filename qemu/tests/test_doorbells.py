@@ -32,6 +32,7 @@ def per_command(machine: Machine, device: str) -> tuple[float, float]:
     return tails / commands, heads / commands
 
 
+@pytest.mark.essential
 def test_registers_are_spared(machine: Machine, pf: PhysicalFunction) -> None:
     """Without, there is a write for each command. A controller forgets where they
     are when it is reset."""

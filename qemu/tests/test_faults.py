@@ -143,6 +143,7 @@ def test_missed_interrupt(machine: Machine, function: PhysicalFunction,
     check_works(machine, function)
 
 
+@pytest.mark.essential
 def test_lost_io(machine: Machine, function: PhysicalFunction,
                  faults: Faults) -> None:
     """First Abort, then a reset: the commands are sent again, the data is right."""
@@ -170,6 +171,7 @@ def test_lost_again(machine: Machine, function: PhysicalFunction,
     check_works(machine, function)
 
 
+@pytest.mark.essential
 def test_lost_for_good(machine: Machine, driver: Driver, function: PhysicalFunction,
                        faults: Faults) -> None:
     """Without multipath, I/O fails after a reset that did not help."""
@@ -386,6 +388,7 @@ def test_never_ready(machine: Machine, driver: Driver, function: PhysicalFunctio
     check_works(machine, function)
 
 
+@pytest.mark.essential
 def test_all_ones_under_io(machine: Machine, driver: Driver,
                            function: PhysicalFunction, faults: Faults) -> None:
     """Registers that are lost under I/O: it fails, in time."""
@@ -444,6 +447,7 @@ def test_gone_while_probed(machine: Machine, driver: Driver,
     check_works(machine, function)
 
 
+@pytest.mark.essential
 def test_gone(machine: Machine, driver: Driver, function: PhysicalFunction,
               faults: Faults) -> None:
     """A device that goes under I/O, or in a reset: I/O fails, in time."""
@@ -472,6 +476,7 @@ def test_gone(machine: Machine, driver: Driver, function: PhysicalFunction,
 
 
 @pytest.mark.parametrize("skip", (0, 5, 8, 11))
+@pytest.mark.essential
 def test_gone_while_vfs_are_enabled(machine: Machine, driver: Driver,
                                     function: PhysicalFunction, faults: Faults,
                                     skip: int) -> None:

@@ -125,6 +125,7 @@ def test_given(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     assert not sent(pf, lambda: write(machine, attribute(pf), 1))
 
 
+@pytest.mark.essential
 def test_given_back(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     """Resets under I/O give it the same memory again; unbinding takes it away first,
     and it goes with the device."""

@@ -27,6 +27,7 @@ def _suites() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.essential
 def test_unit_tests(machine: Machine, unloaded: Driver) -> None:
     if unloaded.name != "nvme_rs":
         pytest.skip("the kernel's own driver has none")

@@ -42,6 +42,7 @@ def test_nvme_cli(machine: Machine, pf: PhysicalFunction) -> None:
     assert machine.run(f"nvme id-ns {device}").out
 
 
+@pytest.mark.essential
 def test_verify_on_all_cpus(machine: Machine, pf: PhysicalFunction) -> None:
     jobs = cpus(machine)
     results = fio(machine, disk(machine, pf.live(), 1),
@@ -95,6 +96,7 @@ def test_reset(machine: Machine, pf: PhysicalFunction) -> None:
         fio(machine, device, size="1m")
 
 
+@pytest.mark.essential
 def test_reset_during_io(machine: Machine, pf: PhysicalFunction) -> None:
     command = fio_command(disk(machine, pf.live(), 1), size="16m")
     process = machine.spawn(command)
@@ -132,6 +134,7 @@ def test_unbind_and_bind(machine: Machine, driver: Driver,
     fio(machine, disk(machine, pf.live(), 1), size="1m")
 
 
+@pytest.mark.essential
 def test_remove_during_io(machine: Machine, driver: Driver,
                           pf: PhysicalFunction) -> None:
     process = machine.spawn(fio_command(disk(machine, pf.live(), 1),
@@ -143,6 +146,7 @@ def test_remove_during_io(machine: Machine, driver: Driver,
     fio(machine, disk(machine, pf.live(), 1), size="1m")
 
 
+@pytest.mark.essential
 def test_reload(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
     for _ in range(2):
         pf.live()

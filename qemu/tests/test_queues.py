@@ -4,6 +4,8 @@
 import re
 from collections import Counter
 
+import pytest
+
 from machine import Machine
 from nvme import (
     Controller, Driver, controllers, disk, fio, fio_command, interrupts,
@@ -116,6 +118,7 @@ def test_maps(machine: Machine, unloaded: Driver) -> None:
     assert seen[OURS] == seen["nvme"]
 
 
+@pytest.mark.essential
 def test_polled(machine: Machine, unloaded: Driver) -> None:
     """What is polled is complete and right, without any interrupt."""
     unloaded.load("poll_queues=2")

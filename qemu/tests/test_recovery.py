@@ -32,6 +32,7 @@ def check_alive(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> Non
     assert pf.set_vfs(0) == 0
 
 
+@pytest.mark.essential
 def test_reset_of_the_pf_under_vf_io(machine: Machine, pf: PhysicalFunction,
                                      disks: list[str]) -> None:
     """The VFs lose all they have, get it back, and no data is lost."""
@@ -72,6 +73,7 @@ def test_a_vf_fails(machine: Machine, pf: PhysicalFunction,
     check_alive(machine, pf, disks)
 
 
+@pytest.mark.essential
 def test_sleep(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None:
     """All devices go to sleep and wake up, VFs before and after their PF."""
     before = pf.live(), [vf.live() for vf in pf.vfs]
@@ -105,6 +107,7 @@ def test_offline_vf(machine: Machine, driver: Driver, pf: PhysicalFunction) -> N
 
 # A machine of its own: the controller ids are not those of a fresh one afterwards.
 @pytest.mark.shape(Shape(cpus=2))
+@pytest.mark.essential
 def test_unplug_under_vf_io(machine: Machine, pf: PhysicalFunction,
                             disks: list[str]) -> None:
     """The function goes with its VFs, and another one takes its place."""

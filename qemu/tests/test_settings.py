@@ -50,6 +50,7 @@ def test_states(pf: PhysicalFunction) -> None:
     assert pf.setting(2, "assigned_queues") == "0"
 
 
+@pytest.mark.essential
 def test_resources_outlive_vfs(machine: Machine, pf: PhysicalFunction) -> None:
     """Set before the VFs are there, kept over disabling and a reset of the PF."""
     assert pf.set(0, "queues", 2) == pf.set(1, "queues", 6) == 0

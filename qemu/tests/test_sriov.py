@@ -57,6 +57,7 @@ def check_io(machine: Machine, pf: PhysicalFunction) -> None:
         assert sum(one.values()) < sum(other.values())
 
 
+@pytest.mark.essential
 def test_four_none_eight_none(machine: Machine, pf: PhysicalFunction) -> None:
     initial = pf.secondaries(), pf.capabilities()
     for count in (4, 8):
@@ -82,6 +83,7 @@ def test_pf_serves_io_beside_vfs(machine: Machine, pf: PhysicalFunction) -> None
     pf.detach(private, pf.live().cntlid)
 
 
+@pytest.mark.essential
 def test_unload_with_vfs(machine: Machine, driver: Driver,
                          pf: PhysicalFunction) -> None:
     for _ in range(2):
@@ -117,6 +119,7 @@ def test_unbind_pf_with_vfs(machine: Machine, driver: Driver,
     check_vfs(pf, 4)
 
 
+@pytest.mark.essential
 def test_unbind_and_bind_vf(machine: Machine, driver: Driver,
                             pf: PhysicalFunction) -> None:
     assert pf.set_vfs(4) == 0
