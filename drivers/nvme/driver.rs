@@ -140,8 +140,9 @@ impl Driver for NvmeDriver {
 
     fn unbind<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
         // Only for a PF with VFs: a VF whose driver is taken away while its PF disables the VFs
-        // would wait for the PF's lock, and the PF for the VF's.
-        if sriov::is_enabled(&data.ctrl) {
+        // would wait for the PF's lock, and the PF for the VF's. Nor is a VF asked for VFs, whose
+        // PF may be disabling it with its own of these locks held, as not all could be enabled.
+        if dev.is_physfn() && sriov::is_enabled(&data.ctrl) {
             sriov::disable(&data.ctrl, &RescanLocked::for_unbind(dev));
         }
         lifecycle::end(&data.ctrl);
