@@ -2,7 +2,8 @@
 /*
  * C inline functions and macros that the abstractions in this folder need,
  * under names that Rust can call. Nothing here decides anything: each shim
- * stands for the kernel function that it is named after.
+ * stands for the kernel function that it is named after, or where it says so,
+ * for those that each request needs together.
  */
 #ifndef NVME_RS_HELPERS_H
 #define NVME_RS_HELPERS_H

@@ -36,7 +36,8 @@ fn is_enabled() -> bool {
 
 /// The tail of a submission queue, for whoever handles its completions to trace.
 ///
-/// It is only kept up while somebody listens, so that it costs nothing else.
+/// It is only kept up while somebody listens, so that it costs nothing else. Of a command that was
+/// sent before, the event may tell an older tail.
 #[derive(Clone)]
 pub struct TracedTail(Arc<Atomic<i32>>);
 

@@ -365,7 +365,7 @@ impl Mapping {
         pool: &SegmentPool,
     ) {
         match core::mem::take(&mut self.kind) {
-            // The latter is none of these.
+            // Nothing is mapped, or `unmap` has seen to it.
             Kind::None | Kind::Single(_) => {}
             Kind::Range(map) => {
                 // SAFETY: The range was mapped for this request and device by `map_iter`; by its
