@@ -277,6 +277,11 @@ class Machine:
         # It answers what was asked before it was there.
         self._ask(_BOOT_LIMIT, "guest-ping")
 
+    def wait_for_off(self, timeout: float = 60) -> None:
+        """Waits until the guest has powered off, where QEMU is to go on after that."""
+        self.wait_for(lambda: self.qmp.cmd("query-status")["status"] == "shutdown",
+                      "power-off", timeout)
+
     def wait_for_end(self, timeout: float = 60) -> None:
         """Waits until the guest has powered off."""
         timeout *= _PATIENCE

@@ -34,8 +34,7 @@ def test_hibernation(machine: Machine, pf: PhysicalFunction,
     machine.qmp.cmd("set-action", shutdown="pause", reboot="reset")
     with traced(machine, _TOLD) as told:
         fall_asleep(machine, "echo disk > /sys/power/state")
-        machine.wait_for(
-            lambda: machine.qmp.cmd("query-status")["status"] == "shutdown", "off", 60)
+        machine.wait_for_off()
     assert "PM: Image saving done" in machine.log.window()
     # To be frozen, and to be powered off.
     assert len(told) == 2 * (1 + VFS), told

@@ -31,6 +31,12 @@ def disk_of(machine: Machine, pf: PhysicalFunction, layout: Format) -> str:
     return disk(machine, pf.live(), nsid)
 
 
+def wait_for_end(machine: Machine, device: str) -> None:
+    """Waits until a block device is gone."""
+    machine.wait_for(lambda: machine.run(f"test -b {device}", check=False).rc,
+                     f"end of {device}", 30)
+
+
 def queue(machine: Machine, device: str, *names: str) -> list[str]:
     """Reads attributes of a disk's queue."""
     folder = f"/sys/block/{device.removeprefix('/dev/')}/queue"
@@ -150,9 +156,7 @@ def test_come_and_go(machine: Machine, pf: PhysicalFunction) -> None:
         for nsid in nsids[:2]:
             pf.detach(nsid, controller.cntlid)
         for device in disks[:2]:
-            machine.wait_for(
-                lambda: machine.run(f"test -b {device}", check=False).rc,
-                f"end of {device}", 30)
+            wait_for_end(machine, device)
     assert events
     assert machine.finish(going) != 0
     assert machine.finish(staying) == 0
@@ -181,5 +185,4 @@ def test_hot_added(machine: Machine, pf: PhysicalFunction, tmp_path: Path) -> No
     assert pf.set_vfs(0) == 0
 
     pf.detach(HOT_NSID, controller.cntlid)
-    machine.wait_for(lambda: machine.run(f"test -b {device}", check=False).rc,
-                     f"end of {device}", 30)
+    wait_for_end(machine, device)

@@ -20,9 +20,7 @@ def test_power_off(machine: Machine, pf: PhysicalFunction) -> None:
         machine.spawn(fio_command(disk(machine, pf.live(), 1), time_based=1,
                                   runtime=120))
         machine.spawn("sleep 1; poweroff -f")
-        machine.wait_for(
-            lambda: machine.qmp.cmd("query-status")["status"] == "shutdown",
-            "the end", 30)
+        machine.wait_for_off(30)
     assert len(told) == 1 + _VFS, told
     machine.qmp.cmd("quit")
     machine.wait_for_end()
