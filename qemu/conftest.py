@@ -15,6 +15,8 @@ from log import faults
 from machine import Machine, MachineError, Shape, Timeout
 from nvme import Driver, PhysicalFunction, physical_functions
 
+pytest_plugins = ("misbehaving",)
+
 _LOG_LINES = 300
 """The most lines of a guest's log that a report shows."""
 

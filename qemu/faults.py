@@ -7,6 +7,16 @@ says what there is.
 
 from machine import Machine
 
+WRITE, READ = 0x01, 0x02
+"""I/O commands."""
+CREATE_SQ, CREATE_CQ, GET_LOG, IDENTIFY, ABORT, SET_FEATURES, MANAGE = (
+    0x01, 0x05, 0x02, 0x06, 0x08, 0x09, 0x1c)
+"""Admin commands."""
+PRIMARY_CAPABILITIES, SECONDARY_LIST, IDENTIFY_CONTROLLER = 0x14, 0x15, 0x01
+"""What Identify returns (CNS)."""
+NUMBER_OF_QUEUES = 0x07
+"""A feature."""
+
 _FOLDER = "/sys/kernel/debug/nvme_rs"
 
 

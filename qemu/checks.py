@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What tests of devices that misbehave look at."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from machine import Machine
+from nvme import Driver, PhysicalFunction, disk, fio
+
+IO_LIMIT = 4
+"""Seconds after which an I/O command times out."""
+ADMIN_LIMIT = 4
+"""Seconds after which an admin command times out."""
+
+
+def said(machine: Machine, pattern: str, since: int = 0) -> int:
+    """How often the log of this test, from ``since`` on, has what matches."""
+    machine.sync_log()
+    return len(re.findall(pattern, machine.log.window()[since:]))
+
+
+def now(machine: Machine) -> int:
+    """Where the log of this test ends."""
+    machine.sync_log()
+    return len(machine.log.window())
+
+
+@contextmanager
+def within(machine: Machine, seconds: float) -> Iterator[None]:
+    """Checks that what is done takes no longer, by the guest's clock."""
+    def uptime() -> float:
+        return float(machine.read("/proc/uptime").split()[0])
+    start = uptime()
+    yield
+    took = uptime() - start
+    assert took <= seconds * float(os.environ["NVME_RS_PATIENCE"])
+
+
+def read_block(device: str) -> str:
+    """The command line that reads the first block of a disk."""
+    return f"dd if={device} of=/dev/null bs=4k count=1 iflag=direct"
+
+
+def on_every_cpu(machine: Machine, command: str) -> None:
+    """Runs a command on each CPU in turn, and so on each queue."""
+    machine.run(f"for cpu in $(seq 0 {machine.shape.cpus - 1});"
+                f" do taskset -c $cpu {command} || exit 1; done")
+
+
+def check_works(machine: Machine, function: PhysicalFunction,
+                io_queues: int | None = None) -> None:
+    """Checks that a function serves I/O, on as many queues as there are CPUs."""
+    controller = function.live()
+    wanted = machine.shape.cpus if io_queues is None else io_queues
+    assert controller.io_queues == wanted
+    device = disk(machine, controller, 1)
+    on_every_cpu(machine, read_block(device))
+    fio(machine, device, size="512k")
+
+
+def rebind(function: PhysicalFunction, driver: Driver) -> int:
+    """Unbinds the function, if it is bound, and returns the errno of binding."""
+    if function.driver:
+        function.unbind()
+    return function.bind(driver.name)

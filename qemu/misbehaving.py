@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What tests of devices that misbehave begin with.
+
+Whatever the device does, nobody waits without a limit, the log and an errno say what was
+wrong, and the next try on a sane device works.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from checks import ADMIN_LIMIT, IO_LIMIT
+from faults import Faults
+from machine import Machine
+from nvme import Driver, PhysicalFunction, physical_functions
+
+
+@pytest.fixture
+def limits(machine: Machine, driver: Driver) -> Iterator[None]:
+    """Short time limits, for controllers probed from now on."""
+    parameters = "/sys/module/nvme_core/parameters"
+    before = machine.run(
+        f"cd {parameters}; cat io_timeout admin_timeout").out.split()
+    set_limits = (f"cd {parameters}; echo {{}} > io_timeout;"
+                  " echo {} > admin_timeout")
+    machine.run(set_limits.format(IO_LIMIT, ADMIN_LIMIT))
+    yield
+    if machine.alive:
+        machine.run(set_limits.format(*before))
+
+
+@pytest.fixture
+def function(machine: Machine, driver: Driver, limits: None) -> PhysicalFunction:
+    """The first physical function, newly bound, with short time limits."""
+    found = physical_functions(machine)[0]
+    if found.driver:
+        found.unbind()
+    assert found.bind(driver.name) == 0
+    found.live()
+    return found
+
+
+@pytest.fixture
+def faults(machine: Machine, function: PhysicalFunction) -> Iterator[Faults]:
+    """Faults of the devices, none at first, and none afterwards."""
+    found = Faults(machine)
+    if not found.available:
+        pytest.skip("this driver cannot make up faults: its kernel has no"
+                    " CONFIG_FAULT_INJECTION_DEBUG_FS")
+    found.clear()
+    yield found
+    if machine.alive:
+        found.clear()

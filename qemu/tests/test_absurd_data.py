@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Data that makes no sense, and management that is refused.
+
+The driver makes up the faults.
+"""
+
+import errno
+
+import pytest
+
+from checks import check_works
+from faults import (
+    IDENTIFY, IDENTIFY_CONTROLLER, MANAGE, PRIMARY_CAPABILITIES, SECONDARY_LIST, Faults,
+)
+from machine import Machine
+from nvme import Driver, PhysicalFunction, disk, fio
+
+
+@pytest.mark.parametrize("fields", [
+    ["data=0 at=77"],                           # MDTS: no limit
+    ["data=1 at=77"],                           # two pages
+    ["data=255 at=77"],                         # beyond any limit
+    ["data=0xffffffff at=516 size=4"],          # NN
+    ["data=0 at=516 size=4"],
+], ids=["MDTS=0", "MDTS=1", "MDTS=255", "NN=all", "NN=0"])
+def test_identify_controller(machine: Machine, driver: Driver,
+                             function: PhysicalFunction, faults: Faults,
+                             fields: list[str]) -> None:
+    function.unbind()
+    faults.command(*(f"{field} opcode={IDENTIFY} dword10={IDENTIFY_CONTROLLER}"
+                     for field in fields))
+    assert function.bind(driver.name) == 0
+    assert not any(faults.left())
+    check_works(machine, function)
+    fio(machine, disk(machine, function.live(), 1), bs="256k", size="2m")
+
+
+VQ, VI = 32, 64
+"""Where Primary Controller Capabilities tells of queues, and of interrupts."""
+
+
+@pytest.mark.parametrize("fields, code", [
+    ([f"data=0xffffffff at={VQ} size=4", f"data=0xffff at={VQ + 12} size=2"],
+     errno.ENOSPC),                                             # totals, limits
+    ([f"data=0 at={VQ} size=4"], errno.ENOSPC),
+    ([f"data=0xffff at={VI + 8} size=2"], errno.ENOSPC),        # the PF's share
+    ([f"data=1 at={VQ + 12} size=2"], errno.ENOSPC),            # less than needed
+    ([f"data=0 at={VQ + 12} size=2", f"data=0 at={VI + 12} size=2"], 0),
+    ([f"data=0 at={VQ + 14} size=2", f"data=0 at={VI + 14} size=2"], 0),
+    ([f"data=0xffff at={VQ + 14} size=2"], 0),                  # granularity
+    ([f"data=0xffff at={VQ + 10} size=2"], 0),                  # private > total
+], ids=["totals", "nothing", "all is the PF's", "limit", "no limit",
+        "granularity=0", "granularity=all", "private"])
+def test_primary_capabilities(machine: Machine, function: PhysicalFunction,
+                              faults: Faults, fields: list[str], code: int) -> None:
+    faults.command(*(f"{field} opcode={IDENTIFY} dword10={PRIMARY_CAPABILITIES}"
+                     for field in fields))
+    check_refused_or_live(machine, function, faults, code)
+
+
+def entry(index: int, offset: int, value: int, size: int = 2) -> str:
+    """Changes a field of an entry of the Secondary Controller List."""
+    return f"data={value} at={32 + 32 * index + offset} size={size}"
+
+
+@pytest.mark.parametrize("fields, code", [
+    (["data=0 at=0"], errno.ENXIO),
+    (["data=2 at=0"], errno.ENXIO),
+    (["data=255 at=0"], 0),
+    ([entry(1, 0, 1)], errno.EIO),              # the same controller twice
+    ([entry(1, 0, 0)], errno.EIO),              # the primary controller itself
+    ([entry(1, 8, 1)], errno.ENXIO),            # the same VF twice
+    ([entry(1, 8, 0xffff)], errno.ENXIO),       # VF number out of range
+    ([entry(7, 10, 0xffff)], errno.ENOSPC),     # held by others
+    ([entry(1, 10, 0xffff), entry(1, 4, 1, 1)], 0),  # left from before
+], ids=["none", "too few", "too many", "same controller", "primary", "same VF",
+        "VF out of range", "held", "stale"])
+def test_secondary_list(machine: Machine, function: PhysicalFunction,
+                        faults: Faults, fields: list[str], code: int) -> None:
+    faults.command(*(f"{field} opcode={IDENTIFY} dword10={SECONDARY_LIST}"
+                     for field in fields))
+    check_refused_or_live(machine, function, faults, code)
+
+
+@pytest.mark.parametrize("status, code", [
+    (0x11f, errno.ENXIO), (0x120, errno.EBUSY), (0x121, errno.ENOSPC)])
+@pytest.mark.parametrize("skip", (0, 7, 8, 11))
+def test_refused_management(machine: Machine, function: PhysicalFunction,
+                            faults: Faults, skip: int, status: int,
+                            code: int) -> None:
+    """Virtualization Management fails half-way: what was done is undone."""
+    faults.command(f"status={status} opcode={MANAGE} skip={skip}")
+    check_refused_or_live(machine, function, faults, code)
+
+
+def check_refused_or_live(machine: Machine, function: PhysicalFunction,
+                          faults: Faults, code: int) -> None:
+    """Checks that four VFs are refused with an errno, or, for 0, live.
+
+    Nothing of a refusal stays, and without faults they are live.
+    """
+    assert function.set_vfs(4) == code
+    assert not any(faults.left())
+    faults.clear()
+    if code:
+        assert not function.vfs
+        assert all(held["secondary-controller-state"] == 0
+                   and held["num-virtual-queues"] == 0
+                   and held["num-virtual-interrupts"] == 0
+                   for held in function.secondaries())
+        assert function.set_vfs(4) == 0
+    for vf in function.vfs:
+        assert vf.live().io_queues == 4
+    assert function.set_vfs(0) == 0
+    check_works(machine, function)

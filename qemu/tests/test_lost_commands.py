@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Commands that get no answer, or a late or a false one.
+
+The driver makes up the faults.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from checks import (
+    ADMIN_LIMIT, IO_LIMIT, check_works, now, on_every_cpu, read_block, rebind, said,
+    within,
+)
+from faults import (
+    CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
+    READ, SET_FEATURES, WRITE, Faults,
+)
+from machine import Machine
+from nvme import Driver, PhysicalFunction, disk, fio
+
+
+def test_missed_interrupt(machine: Machine, function: PhysicalFunction,
+                          faults: Faults) -> None:
+    """The time limit finds what the interrupt did not tell of."""
+    device = disk(machine, function.live(), 1)
+    faults.command(f"missed queue=io opcode={READ}")
+    machine.run(read_block(device))
+    assert faults.left() == [0]
+    assert said(machine, "complete, but no interrupt came") == 1
+    assert not said(machine, "aborting|resetting|dropped")
+    check_works(machine, function)
+
+
+@pytest.mark.essential
+def test_lost_io(machine: Machine, function: PhysicalFunction,
+                 faults: Faults) -> None:
+    """First Abort, then a reset: the commands are sent again, the data is right."""
+    device = disk(machine, function.live(), 1)
+    # Rings that have gone round, so that the poll finds old entries all over.
+    fio(machine, device, size="16m", verify=0)
+    faults.command(f"lose queue=io opcode={WRITE} skip=8 count=2")
+    fio(machine, device, size="512k")
+    assert faults.left() == [0]
+    assert said(machine, "no answer; aborting it") == 2
+    assert said(machine, "no answer; resetting the controller") >= 1
+    assert not said(machine, "no interrupt came|dropped")
+    check_works(machine, function)
+
+
+def test_lost_again(machine: Machine, function: PhysicalFunction,
+                    faults: Faults) -> None:
+    """Multipath sends a command again as often as it takes."""
+    device = disk(machine, function.live(), 1)
+    faults.command(f"lose queue=io opcode={READ} count=2")
+    machine.run(read_block(device))
+    assert faults.left() == [0]
+    assert said(machine, "no answer; aborting it") == 2
+    assert said(machine, "no answer; resetting the controller") == 2
+    check_works(machine, function)
+
+
+@pytest.mark.essential
+def test_lost_for_good(machine: Machine, driver: Driver, function: PhysicalFunction,
+                       faults: Faults) -> None:
+    """Without multipath, I/O fails after a reset that did not help."""
+    with nvme_core(machine, driver, "multipath=N"):
+        function.live()
+        device = disk(machine, function.live(), 1)
+        limit = f"/sys/class/nvme/{function.live().name}/io_timeout"
+        machine.run(f"echo {1000 * IO_LIMIT} > {limit}")
+        faults.command(f"lose queue=io opcode={READ} count=1000")
+        with within(machine, 5 * IO_LIMIT):
+            assert machine.run(read_block(device), check=False).rc
+        assert said(machine, "no answer; aborting it") == 1
+        assert said(machine, "no answer; resetting the controller") == 1
+        assert said(machine, "no answer while starting") == 1
+        assert said(machine, "the controller is given up") == 1
+    check_works(machine, function)
+
+
+@contextmanager
+def nvme_core(machine: Machine, driver: Driver, parameters: str) -> Iterator[None]:
+    """Loads nvme-core with parameters, and the driver with it."""
+    def reload(parameters: str) -> None:
+        driver.unload()
+        machine.run(f"rmmod nvme-core && modprobe nvme-core {parameters}")
+        driver.load()
+    reload(parameters)
+    yield
+    reload("")
+
+
+def test_lost_by_the_block_layer(machine: Machine,
+                                 function: PhysicalFunction) -> None:
+    """The block layer's own way to lose completions reaches ours."""
+    device = disk(machine, function.live(), 1)
+    queue = machine.run(
+        f"ls -d /sys/class/nvme/{function.live().name}/nvme*n1").out.strip()
+    knob = f"{queue}/io-timeout-fail"
+    if machine.run(f"test -e {knob}", check=False).rc:
+        pytest.skip("this kernel has no CONFIG_FAIL_IO_TIMEOUT")
+    machine.run("cd /sys/kernel/debug/fail_io_timeout; echo 100 > probability;"
+                f" echo 1 > times; echo 0 > verbose; echo 1 > {knob}")
+    machine.run(read_block(device))
+    machine.run(f"echo 0 > {knob}; echo 0 > /sys/kernel/debug/fail_io_timeout/probability")
+    assert said(machine, "no answer; aborting it") == 1
+    assert said(machine, "no answer; resetting the controller") == 1
+    check_works(machine, function)
+
+
+def test_false_completions(machine: Machine, function: PhysicalFunction,
+                           faults: Faults) -> None:
+    """What no command waits for is dropped, and what one waits for counts."""
+    device = disk(machine, function.live(), 1)
+    for name in ("twice", "stray", "generation"):
+        faults.command(f"{name} queue=io opcode={READ}")
+        machine.run(read_block(device))
+        faults.command(f"{name} queue=admin opcode={GET_LOG}")
+        machine.run(f"nvme smart-log {function.device}")
+        assert not any(faults.left())
+    assert said(machine, "queue [1-9][0-9]*: .* dropped") == 3
+    assert said(machine, "queue 0: .* dropped") == 3
+    assert not said(machine, "aborting|resetting")
+    check_works(machine, function)
+
+
+def test_late_after_abort(machine: Machine, function: PhysicalFunction,
+                          faults: Faults) -> None:
+    """A command that is slow, not lost, completes although it was aborted."""
+    device = disk(machine, function.live(), 1)
+    faults.command(f"late queue=io opcode={READ}")
+    process = machine.spawn(read_block(device))
+    machine.wait_for(lambda: "aborting it" in machine.log.window(), "Abort")
+    faults.release()
+    on_every_cpu(machine, read_block(device))
+    assert machine.finish(process) == 0
+    assert not said(machine, "resetting|dropped")
+    check_works(machine, function)
+
+
+def test_late_after_reset(machine: Machine, function: PhysicalFunction,
+                          faults: Faults) -> None:
+    """Completions from before a reset complete nothing after it."""
+    device = disk(machine, function.live(), 1)
+    faults.command(f"late queue=io opcode={READ}",
+                   f"late queue=admin opcode={GET_LOG}")
+    machine.run(read_block(device))
+    assert said(machine, "resetting the controller") == 1
+    function.live()
+    assert machine.run(f"nvme smart-log {function.device}", check=False).rc
+    assert said(machine, "resetting the controller") == 2
+    assert faults.left() == [0, 0]
+    faults.release()
+    check_works(machine, function)
+    machine.run(f"nvme smart-log {function.device}")
+    assert said(machine, "queue [1-9][0-9]*: .* dropped") == 1
+    assert said(machine, "queue 0: .* dropped") == 1
+
+
+def test_errors_of_commands(machine: Machine, function: PhysicalFunction,
+                            faults: Faults) -> None:
+    """An error that may be retried is, and one that may not reaches the user."""
+    device = disk(machine, function.live(), 1)
+    internal, do_not_retry = 0x06, 0x4000
+    faults.command(f"status={internal} queue=io opcode={READ}")
+    machine.run(read_block(device))
+    faults.command(f"status={internal | do_not_retry} queue=io opcode={READ}")
+    assert machine.run(read_block(device), check=False).rc
+    assert faults.left() == [0, 0]
+    check_works(machine, function)
+
+
+def test_lost_admin(machine: Machine, function: PhysicalFunction,
+                    faults: Faults) -> None:
+    """An admin command that is lost costs a reset, and only itself."""
+    faults.command(f"missed queue=admin opcode={GET_LOG}")
+    machine.run(f"nvme smart-log {function.device}")
+    assert said(machine, "complete, but no interrupt came") == 1
+    assert not said(machine, "resetting")
+
+    faults.command(f"lose queue=admin opcode={GET_LOG}")
+    result = machine.run(f"nvme smart-log {function.device}", check=False)
+    assert result.rc
+    assert faults.left() == [0, 0]
+    assert said(machine, "resetting the controller") == 1
+    check_works(machine, function)
+
+
+def test_lost_while_starting(machine: Machine, driver: Driver,
+                             function: PhysicalFunction, faults: Faults) -> None:
+    """A controller that stops answering while it is probed, or reset, is given up."""
+    for rule in (f"opcode={IDENTIFY} dword10={IDENTIFY_CONTROLLER}",
+                 f"opcode={SET_FEATURES} dword10={NUMBER_OF_QUEUES}",
+                 f"opcode={CREATE_CQ}", f"opcode={CREATE_SQ} skip=1"):
+        function.unbind()
+        start = now(machine)
+        faults.command(f"lose {rule}")
+        with within(machine, 3 * ADMIN_LIMIT):
+            assert function.bind(driver.name) == errno.ENODEV, rule
+        assert not function.controller
+        assert faults.left() == [0]
+        assert said(
+            machine, "the controller cannot be started: ENODEV", start) == 1, rule
+        faults.clear()
+        assert function.bind(driver.name) == 0
+        check_works(machine, function)
+
+        faults.command(f"lose {rule}")
+        with within(machine, 3 * ADMIN_LIMIT):
+            machine.run(f"nvme reset {function.device}", check=False)
+        assert faults.left() == [0]
+        assert said(machine, "the controller is given up", start) == 1, rule
+        faults.clear()
+        assert rebind(function, driver) == 0
+        check_works(machine, function)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Registers that say that something is wrong, or what cannot be.
+
+The driver makes up the faults.
+"""
+
+import errno
+
+import pytest
+
+from checks import (
+    ADMIN_LIMIT, IO_LIMIT, check_works, read_block, rebind, said, within,
+)
+from faults import GET_LOG, IDENTIFY, READ, WRITE, Faults
+from machine import Machine
+from nvme import Driver, PhysicalFunction, disk, fio
+
+RDY, CFS, ALL_ONES = 1, 2, 0xffff_ffff
+"""Of Controller Status."""
+
+
+def test_failed_controller(machine: Machine, driver: Driver,
+                           function: PhysicalFunction, faults: Faults) -> None:
+    """CSTS.CFS means a reset, which helps, or the end."""
+    device = disk(machine, function.live(), 1)
+    failed = r"the controller has failed \(CSTS=0x3\); resetting it"
+    faults.command(f"fail queue=io opcode={WRITE} skip=8")
+    fio(machine, device, size="512k")
+    assert faults.left() == [0]
+    assert said(machine, failed) == 1
+    check_works(machine, function)
+    # Idle, until somebody asks something.
+    faults.command(f"fail opcode={GET_LOG}")
+    assert machine.run(f"nvme smart-log {function.device}", check=False).rc
+    assert faults.left() == [0, 0]
+    assert said(machine, failed) == 2
+    check_works(machine, function)
+    # While it is being reset.
+    faults.command(f"fail opcode={IDENTIFY}")
+    with within(machine, 3 * ADMIN_LIMIT):
+        machine.run(f"nvme reset {function.device}", check=False)
+    assert said(machine, "the controller is given up") == 1
+    faults.clear()
+    assert rebind(function, driver) == 0
+    check_works(machine, function)
+
+
+@pytest.mark.parametrize("clear, set, words", [
+    (RDY, 0, "Device not ready; aborting initialisation"),
+    (0, RDY, "Device not ready; aborting reset"),
+    (0, ALL_ONES, "the registers read as all ones"),
+])
+def test_never_ready(machine: Machine, driver: Driver, function: PhysicalFunction,
+                     faults: Faults, clear: int, set: int, words: str) -> None:
+    """A controller that never gets ready, or never stops, is waited for CAP.TO."""
+    ready_limit = 2
+    faults.register("CAP", clear=0xff << 24, set=2 * ready_limit << 24)
+    # In a reset.
+    assert rebind(function, driver) == 0
+    name = function.device
+    faults.register("CSTS", clear=clear, set=set)
+    with within(machine, 3 * ready_limit):
+        machine.run(f"nvme reset {name}", check=False)
+    assert said(machine, words) >= 1
+    assert said(machine, "the controller is given up") == 1
+    with within(machine, 3 * ready_limit):
+        function.unbind()
+    # In probe.
+    with within(machine, 3 * ready_limit):
+        assert function.bind(driver.name) == errno.ENODEV
+    assert said(machine, "the controller cannot be started: ENODEV") == 1
+    faults.clear()
+    assert function.bind(driver.name) == 0
+    check_works(machine, function)
+
+
+@pytest.mark.essential
+def test_all_ones_under_io(machine: Machine, driver: Driver,
+                           function: PhysicalFunction, faults: Faults) -> None:
+    """Registers that are lost under I/O: it fails, in time."""
+    device = disk(machine, function.live(), 1)
+    faults.command(f"lose queue=io opcode={READ}")
+    faults.register("CSTS", set=ALL_ONES)
+    with within(machine, 3 * IO_LIMIT):
+        assert machine.run(read_block(device), check=False).rc
+    assert said(machine, "the controller is given up") == 1
+    assert said(machine, "pcie_aspm=off") == 1
+    faults.clear()
+    assert rebind(function, driver) == 0
+    check_works(machine, function)
+
+
+@pytest.mark.parametrize("clear, set, code, words", [
+    (0xffff, 0, errno.EINVAL, "CAP.MQES is 0"),
+    (0xffff_ffff_ffff_ffff, 0, errno.ENODEV, "CAP reads as zero"),
+    (0, 0xf << 32, errno.EINVAL, "CAP.DSTRD is 15"),
+    (0, 0xf << 48, errno.ENODEV, "Minimum device page size"),
+    (0xffff, 0x1, 0, ""),
+    (0, 0xffff, 0, ""),
+    (0, 0xff << 24, 0, ""),
+    (0xff << 24, 0, 0, ""),
+])
+def test_capabilities(machine: Machine, driver: Driver, function: PhysicalFunction,
+                      faults: Faults, clear: int, set: int, code: int,
+                      words: str) -> None:
+    """Controller Capabilities at their limits: refused, or good to work with."""
+    function.unbind()
+    faults.register("CAP", clear=clear, set=set)
+    assert function.bind(driver.name) == code
+    if code:
+        assert said(machine, words) == 1
+        faults.clear()
+        assert function.bind(driver.name) == 0
+    check_works(machine, function)
