@@ -13,6 +13,8 @@ IO_LIMIT = 4
 """Seconds after which an I/O command times out."""
 ADMIN_LIMIT = 4
 """Seconds after which an admin command times out."""
+ENODEV = r"(?:ENODEV|Error\(19\))"
+"""How the driver names it; a kernel without CONFIG_SYMBOLIC_ERRNAME has its number alone."""
 
 
 def said(machine: Machine, pattern: str, since: int = 0) -> int:

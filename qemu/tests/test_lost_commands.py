@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from checks import (
-    ADMIN_LIMIT, IO_LIMIT, check_works, now, on_every_cpu, read_block, rebind, said,
+    ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, on_every_cpu, read_block, rebind, said,
     within,
 )
 from faults import (
@@ -203,7 +203,7 @@ def test_lost_while_starting(machine: Machine, driver: Driver,
         assert not function.controller
         assert faults.left() == [0]
         assert said(
-            machine, "the controller cannot be started: ENODEV", start) == 1, rule
+            machine, f"the controller cannot be started: {ENODEV}", start) == 1, rule
         faults.clear()
         assert function.bind(driver.name) == 0
         check_works(machine, function)

@@ -9,7 +9,7 @@ import errno
 import pytest
 
 from checks import (
-    ADMIN_LIMIT, IO_LIMIT, check_works, read_block, rebind, said, within,
+    ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, read_block, rebind, said, within,
 )
 from faults import GET_LOG, IDENTIFY, READ, WRITE, Faults
 from machine import Machine
@@ -68,7 +68,7 @@ def test_never_ready(machine: Machine, driver: Driver, function: PhysicalFunctio
     # In probe.
     with within(machine, 3 * ready_limit):
         assert function.bind(driver.name) == errno.ENODEV
-    assert said(machine, "the controller cannot be started: ENODEV") == 1
+    assert said(machine, f"the controller cannot be started: {ENODEV}") == 1
     faults.clear()
     assert function.bind(driver.name) == 0
     check_works(machine, function)
