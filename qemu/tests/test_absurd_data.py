@@ -15,6 +15,8 @@ from faults import (
 from machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.mark.parametrize("fields", [
     ["data=0 at=77"],                           # MDTS: no limit

@@ -13,6 +13,8 @@ from faults import MANAGE, WRITE, Faults
 from machine import CommandFailed, Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.mark.parametrize("skip", (0, 2, 5, 8, 11, 14))
 def test_gone_while_probed(machine: Machine, driver: Driver,

@@ -17,7 +17,7 @@ from machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, write
 from trace import traced
 
-pytestmark = pytest.mark.shape(Shape(vfs=0, cpus=2))
+pytestmark = [pytest.mark.shape(Shape(vfs=0, cpus=2)), pytest.mark.faults]
 
 PAGE = 4096
 IDENTIFY, SET_FEATURES = 0x06, 0x09

@@ -21,6 +21,8 @@ from faults import (
 from machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
+pytestmark = pytest.mark.faults
+
 
 def test_missed_interrupt(machine: Machine, function: PhysicalFunction,
                           faults: Faults) -> None:

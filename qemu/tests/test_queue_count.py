@@ -4,10 +4,14 @@
 The driver makes up the faults.
 """
 
+import pytest
+
 from checks import check_works, now, said
 from faults import CREATE_CQ, CREATE_SQ, NUMBER_OF_QUEUES, SET_FEATURES, Faults
 from machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio_command
+
+pytestmark = pytest.mark.faults
 
 
 def grants(queues: int) -> str:

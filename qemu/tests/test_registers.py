@@ -15,6 +15,8 @@ from faults import GET_LOG, IDENTIFY, READ, WRITE, Faults
 from machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
+pytestmark = pytest.mark.faults
+
 RDY, CFS, ALL_ONES = 1, 2, 0xffff_ffff
 """Of Controller Status."""
 

@@ -25,6 +25,8 @@ NPSS_OFFSET = 263
 SHUTDOWN = "shutdown"
 POLICY = "/sys/module/pcie_aspm/parameters/policy"
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def states(machine: Machine, unloaded: Driver) -> Iterator[Faults]:

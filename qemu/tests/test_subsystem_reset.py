@@ -27,6 +27,7 @@ def reset(machine: Machine, pf: PhysicalFunction) -> tuple[int, int]:
     return result.rc, sum(NSSR in line for line in lines)
 
 
+@pytest.mark.faults
 def test_subsystem_reset(machine: Machine, driver: Driver,
                          pf: PhysicalFunction) -> None:
     status, writes = reset(machine, pf)
