@@ -30,14 +30,18 @@ def limits(machine: Machine, driver: Driver) -> Iterator[None]:
 
 
 @pytest.fixture
-def function(machine: Machine, driver: Driver, limits: None) -> PhysicalFunction:
-    """The first physical function, newly bound, with short time limits."""
+def function(machine: Machine, driver: Driver,
+             limits: None) -> Iterator[PhysicalFunction]:
+    """The first physical function, newly bound, with short time limits, which nobody
+    inherits."""
     found = physical_functions(machine)[0]
     if found.driver:
         found.unbind()
     assert found.bind(driver.name) == 0
     found.live()
-    return found
+    yield found
+    if machine.alive and found.driver:
+        found.unbind()
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ def test_intx(machine: Machine, driver: Driver, function: PhysicalFunction) -> N
     check_works(machine, function, 1)
     machine.run(f"nvme reset {function.device}")
     check_works(machine, function, 1)
-    assert "IO-APIC" in machine.run("grep nvme0q /proc/interrupts").out
+    assert "IO-APIC" in machine.run(
+        f"grep {function.live().name}q /proc/interrupts").out
     function.unbind()
     assert function.write("msi_bus", 1) == 0
     assert function.bind(driver.name) == 0

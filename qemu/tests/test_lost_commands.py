@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from checks import (
-    ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, on_every_cpu, read_block, rebind, said,
-    within,
+    ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, read_block, rebind, said, within,
 )
 from faults import (
     CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
@@ -134,10 +133,10 @@ def test_late_after_abort(machine: Machine, function: PhysicalFunction,
     """A command that is slow, not lost, completes although it was aborted."""
     device = disk(machine, function.live(), 1)
     faults.command(f"late queue=io opcode={READ}")
-    process = machine.spawn(read_block(device))
+    process = machine.spawn(f"taskset -c 0 {read_block(device)}")
     machine.wait_for(lambda: "aborting it" in machine.log.window(), "Abort")
     faults.release()
-    on_every_cpu(machine, read_block(device))
+    machine.run(f"taskset -c 0 {read_block(device)}")
     assert machine.finish(process) == 0
     assert not said(machine, "resetting|dropped")
     check_works(machine, function)
