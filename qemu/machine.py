@@ -29,6 +29,8 @@ _PATIENCE = float(os.environ["NVME_RS_PATIENCE"])
 """By how much all limits are longer than they say, for slow kernels."""
 _PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
 """Further parameters of the kernel."""
+_OUT, _ERR = "/run/machine.out", "/run/machine.err"
+"""What the guest's last command wrote."""
 _MIB = 1 << 20
 _EUI64 = 0x525400 << 40
 """What the same identifiers begin with: the OUI of QEMU's devices."""
@@ -122,6 +124,7 @@ class Result:
     rc: int
     out: str
     err: str
+    """Empty, if the exit status is 0."""
 
 
 class MachineError(Exception):
@@ -203,7 +206,10 @@ class Machine:
 
         Raises CommandFailed for an exit status other than 0, if ``check``.
         """
-        pid = self.spawn(command)
+        # The guest agent would lose output now and then: it closes a pipe once poll()
+        # says that its writer is gone and does not say that there is something to
+        # read. The kernel may say so of a pipe that was written to in between.
+        pid = self.spawn(f"exec > {_OUT} 2> {_ERR}\n{command}")
         timeout *= _PATIENCE
         deadline = time.monotonic() + timeout
         pause = 0.01
@@ -215,12 +221,10 @@ class Machine:
                 raise Timeout(f"not done in {timeout} s: {command}")
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
-        result = Result(
-            # A signal counts as in a shell.
-            status.get("exitcode", 128 + status.get("signal", 0)),
-            base64.b64decode(status.get("out-data", "")).decode(errors="replace"),
-            base64.b64decode(status.get("err-data", "")).decode(errors="replace"),
-        )
+        # A signal counts as in a shell.
+        rc = status.get("exitcode", 128 + status.get("signal", 0))
+        result = Result(rc, self.get(_OUT).decode(errors="replace"),
+                        self.get(_ERR).decode(errors="replace") if rc else "")
         if check and result.rc:
             raise CommandFailed(
                 f"exit status {result.rc}: {command}\n{result.out}{result.err}")
@@ -228,9 +232,7 @@ class Machine:
 
     def spawn(self, command: str) -> int:
         """Starts ``command`` in the guest's shell, and returns its process id."""
-        started: Any = self._ask(
-            30, "guest-exec", path="/bin/sh", arg=["-c", command],
-            **{"capture-output": True})
+        started: Any = self._ask(30, "guest-exec", path="/bin/sh", arg=["-c", command])
         return started["pid"]
 
     def finish(self, pid: int, timeout: float = 60) -> int:
@@ -247,7 +249,15 @@ class Machine:
 
     def get(self, path: str) -> bytes:
         """Returns a file of the guest, byte for byte."""
-        return base64.b64decode(self.run(f"base64 '{path}'").out)
+        handle = self._ask(30, "guest-file-open", path=path, mode="r")
+        data = b""
+        more = True
+        while more:
+            part: Any = self._ask(30, "guest-file-read", handle=handle, count=_MIB)
+            data += base64.b64decode(part["buf-b64"])
+            more = not part["eof"]
+        self._ask(30, "guest-file-close", handle=handle)
+        return data
 
     def put(self, path: str, data: bytes) -> None:
         """Writes ``data`` to a file of the guest."""
