@@ -15,6 +15,7 @@ import pytest
 from faults import Faults
 from machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, write
+from sleep import agree, have_power_states, link_saves_power, suspend
 from trace import traced
 
 pytestmark = [pytest.mark.shape(Shape(vfs=0, cpus=2)), pytest.mark.faults]
@@ -152,6 +153,24 @@ def test_given_back(machine: Machine, pf: PhysicalFunction, faults: Faults) -> N
     assert faults.left()[2] == before - 1
     assert pf.bind("nvme_rs") == 0
     pf.live()
+
+
+def test_sleep(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
+    """A controller that sleeps in a power state has no buffer: memory may not be there
+    then. It has the same one again when it is awake."""
+    want(faults, preferred=0x1000)
+    have_power_states(faults)
+    agree(faults)
+    rebind(pf)
+    command, = sent(pf, lambda: machine.run(
+        f"echo 0 > {attribute(pf)}; echo 1 > {attribute(pf)}"))[1:]
+    with link_saves_power(machine):
+        taken, given = sent(pf, lambda: suspend(machine))
+    assert taken == [0] * 5
+    assert given == [EHM | MR, *command[1:]]
+    assert pieces(machine, given) == pieces(machine, command)
+    assert machine.read(attribute(pf)) == "1"
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
 
 
 def test_unplug(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:

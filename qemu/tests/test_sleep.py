@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The controller while the system sleeps: shut down, or in a power state of its own.
 
-QEMU's controller has one power state and refuses to change it. The driver makes up
-that it has more, and that it agrees (drivers/nvme/faults.rs).
+The driver makes up that there are several power states, and that the controller agrees
+(drivers/nvme/faults.rs).
 """
 
 import re
@@ -15,15 +15,12 @@ from machine import Machine
 from nvme import (
     Driver, PhysicalFunction, disk, fio, physical_functions, private_disks,
 )
-from sleep import suspend
+from sleep import (
+    LOWEST, agree, have_power_states, link_saves_power, set_link_policy, suspend,
+)
 from trace import traced
 
-LOWEST = 4
-"""The number of the lowest power state that the controller has then."""
-NPSS_OFFSET = 263
-"""Where Identify Controller has it."""
 SHUTDOWN = "shutdown"
-POLICY = "/sys/module/pcie_aspm/parameters/policy"
 
 pytestmark = pytest.mark.faults
 
@@ -36,30 +33,22 @@ def states(machine: Machine, unloaded: Driver) -> Iterator[Faults]:
     if not faults.available:
         pytest.skip("this driver cannot make up faults: its kernel has no"
                     " CONFIG_FAULT_INJECTION_DEBUG_FS")
-    policy = re.findall(r"\[(\w+)\]", machine.read(POLICY))[0]
-    machine.run(f"echo powersave > {POLICY}")
-    probe(machine, unloaded, faults)
-    yield faults
+    with link_saves_power(machine):
+        probe(machine, unloaded, faults)
+        yield faults
     if machine.alive:
         faults.clear()
-        machine.run(f"echo {policy} > {POLICY}")
 
 
 def probe(machine: Machine, driver: Driver, faults: Faults) -> PhysicalFunction:
     """Probes the controller again, with power states."""
     faults.clear()
-    faults.command(
-        f"data={LOWEST} at={NPSS_OFFSET} size=1 opcode=6 dword10=1 count=1000")
+    have_power_states(faults)
     pf, = physical_functions(machine)
     pf.unbind()
     assert pf.bind(driver.name) == 0
     pf.live()
     return pf
-
-
-def agree(faults: Faults) -> None:
-    """Has controllers agree to whatever power state they are to be in."""
-    faults.command("status=0 opcode=9 dword10=2 count=1000")
 
 
 def sleep(machine: Machine) -> tuple[list[str], bool]:
@@ -134,7 +123,7 @@ def test_refused_on_waking(machine: Machine, unloaded: Driver,
 
 def test_no_aspm(machine: Machine, unloaded: Driver, states: Faults) -> None:
     """If the link is not to save power, the device goes to D3."""
-    machine.run(f"echo performance > {POLICY}")
+    set_link_policy(machine, "performance")
     agree(states)
     assert sleep(machine) == ([SHUTDOWN], True)
     physical_functions(machine)[0].live()
