@@ -18,7 +18,7 @@ from bench_point import Point, points, quick
 from bench_result import Result, load, save
 from bench_table import table
 from log import faults
-from machine import Machine, MachineError, Shape
+from machine import MachineError, Shape, boot
 
 _FOLDER = Path(__file__).resolve().parents[1] / "build" / "bench"
 
@@ -41,7 +41,7 @@ def measure(guest: Guest, result: Result, driver: str) -> None:
 def bench(shape: Shape, results: list[Result], rounds: int) -> None:
     """Does all rounds of what is measured in guests of one shape."""
     say(f"booting a guest for {len(results)} points")
-    machine = Machine(shape)
+    machine = boot(shape)
     try:
         guest = Guest(machine)
         for number in range(rounds):

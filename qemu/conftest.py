@@ -12,7 +12,7 @@ import pytest
 
 from leaks import check_memory, check_references, shorten_scans
 from log import faults
-from machine import Machine, MachineError, Shape, Timeout
+from machine import Machine, MachineError, Shape, boot
 from nvme import Driver, PhysicalFunction, physical_functions
 
 pytest_plugins = ("misbehaving",)
@@ -74,18 +74,6 @@ class Pool:
         machine, self.machine = self.machine, None
         if machine:
             machine.stop()
-
-
-def boot(shape: Shape) -> Machine:
-    """Boots a machine of ``shape``.
-
-    An emulated guest with several CPUs now and then hangs before its init, and
-    so before it has the driver: then, once, another is booted.
-    """
-    try:
-        return Machine(shape)
-    except Timeout:
-        return Machine(shape)
 
 
 def check_log(machine: Machine) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from log import faults
-from machine import Machine, MachineError, Shape
+from machine import Machine, MachineError, Shape, boot
 from nvme import (
     Controller, Driver, PhysicalFunction, fio, interrupts, physical_functions,
     private_disks,
@@ -77,7 +77,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     say("booting")
-    machine = Machine(Shape())
+    machine = boot(Shape())
     try:
         say("insmod nvme_rs.ko")
         Driver(machine, "nvme_rs").load()

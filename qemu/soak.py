@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from leaks import shorten_scans
-from machine import Machine, MachineError, Shape
+from machine import Machine, MachineError, Shape, boot
 from nvme import Driver
 from soak_run import State, soak
 
@@ -86,7 +86,7 @@ def main() -> int:
             random.randrange(1 << 32) if seed is None else seed,
             {name: getattr(arguments, name) for name in CYCLES})
     say(f"seed {state.seed}; booting")
-    machine = Machine(Shape())
+    machine = boot(Shape())
     try:
         shorten_scans(machine)
         soak(machine, Driver(machine, "nvme_rs"), state, path, say)
