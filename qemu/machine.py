@@ -153,6 +153,8 @@ class Machine:
     def __init__(self, shape: Shape) -> None:
         """Boots a guest of ``shape``."""
         self.shape = shape
+        self.lost_functions = False
+        """Whether the kernel has lost the memory of functions that were pulled out."""
         self._folder = tempfile.TemporaryDirectory(prefix="machine-")
         self._marks = itertools.count(1)
         folder = Path(self._folder.name)
@@ -308,6 +310,11 @@ class Machine:
 
     def unplug(self, index: int = 0) -> None:
         """Begins to pull a controller out of its slot, as by its button."""
+        # Each VF has a reference to its PF. Hot-plug rids the slot of its functions
+        # from the last one on, and the PCI core gives up the references only of those
+        # VFs that are still there when it comes to the PF.
+        if not self.run("ls -d /sys/bus/pci/devices/*/physfn", check=False).rc:
+            self.lost_functions = True
         self.qmp.cmd("device_del", id=f"nvme{index}")
 
     def plug(self, index: int = 0, shape: Shape | None = None) -> None:
