@@ -317,9 +317,27 @@ class Machine:
             self.lost_functions = True
         self.qmp.cmd("device_del", id=f"nvme{index}")
 
+    def wait_for_ejection(self) -> None:
+        """Waits until the guest is done with a slot out of which a function has gone: of
+        what comes into it before that, the rest of the work would rid it, too."""
+        # QEMU's ACPI tables ask for the ejection of each function that the slot had at
+        # boot, VFs included, and each of the requests empties all of the slot. They
+        # wait in one queue; between two of them its worker is idle for a moment.
+        self.run("""
+            quiet=0
+            while [ $quiet -lt 3 ]; do
+                sleep 0.05
+                if cat /proc/[0-9]*/comm 2> /dev/null | grep -qF +kacpi_hotplug; then
+                    quiet=0
+                else
+                    quiet=$((quiet + 1))
+                fi
+            done""")
+
     def plug(self, index: int = 0, shape: Shape | None = None) -> None:
         """Puts a controller in the slot of the one that was pulled out: one like
         it, or one of another shape."""
+        self.wait_for_ejection()
         # QMP wants the type of each property; the human monitor knows them.
         said = self.hmp(f"device_add {_function(shape or self.shape, index)}").strip()
         if said:

@@ -53,6 +53,7 @@ def replace(machine: Machine, properties: str) -> None:
         machine.wait_for(
             lambda: machine.run(f"test -e {function.sysfs}", check=False).rc,
             "end of the function", 60)
+    machine.wait_for_ejection()
     assert not machine.hmp("device_add nvme,id=nvme0,serial=nvme-rs-0,"
                            f"subsys=subsystem0,bus=port0,{properties}").strip()
     machine.wait_for(lambda: physical_functions(machine), "the new function", 60)
