@@ -203,11 +203,12 @@ def controllers(machine: Machine) -> dict[str, Controller]:
         "for c in /sys/class/nvme/nvme*; do"
         " read address < $c/address && read state < $c/state &&"
         " read queues < $c/queue_count && read cntlid < $c/cntlid &&"
-        " echo ${c##*/} $address $state $queues $cntlid; done 2>/dev/null",
+        " echo ${c##*/} $address $queues $cntlid $state; done 2>/dev/null",
         check=False).out
     result = {}
     for line in found.splitlines():
-        name, address, state, queues, cntlid = line.split()
+        # The state may be two words and more.
+        name, address, queues, cntlid, state = line.split(maxsplit=4)
         result[address] = Controller(
             name, address, state, max(int(queues) - 1, 0), int(cntlid))
     return result
