@@ -35,6 +35,9 @@ class Operation:
     """Undoes it; nothing fails."""
     workers: bool = False
     """Whether it is done by work queues too."""
+    spared: str = "acpi_pci_irq_enable"
+    """A function of the kernel that gets all the memory it wants. By default, the one
+    that finds a legacy interrupt: without memory, ACPI's interpreter breaks, for good."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ OPERATIONS = {operation.name: operation for operation in (
         command="echo 2 > $FUNCTION/sriov_numvfs",
         state="state; count",
         after="vfs 0",
+        # The PCI core goes on with a VF that it could not add, and falls over it when
+        # it is to be removed. Without a driver for VFs, nothing looks for interrupts.
+        spared="pci_device_add",
     ),
     Operation(
         "disable",
@@ -164,17 +170,16 @@ _ALLOCATORS = re.compile(
     r"__slab|krealloc|kvrealloc|__vmalloc|vmalloc|alloc_frozen|get_free_page|kmemdup|kstrdup")
 
 
-def aim(machine: Machine, driver: Driver, depth: int) -> None:
+def aim(machine: Machine, driver: Driver, operation: Operation, depth: int) -> None:
     """Has only allocations counted for which the driver's code is among the
     ``depth`` innermost functions. The module is loaded."""
-    # Not worth a step are the detectors' own notes, for which they have a reserve, and
-    # what ACPI's interpreter needs to find a legacy interrupt: it breaks, for good.
+    # The detectors' own notes are not worth a step: they have a reserve.
     machine.run(f"""
         set -e
         while read -r name size _ _ _ base _; do
             [ $name != {driver.name} ] || break
         done < /proc/modules
-        set -- $(grep -A 1 ' acpi_pci_irq_enable$' /proc/kallsyms)
+        set -- $(grep -A 1 ' {operation.spared}$' /proc/kallsyms)
         for attributes in failslab fail_page_alloc; do
             cd /sys/kernel/debug/$attributes
             echo $base > require-start

@@ -151,7 +151,7 @@ def test_every_allocation_may_fail(
         request: pytest.FixtureRequest) -> None:
     every = request.config.getoption("every_allocation")
     operation = OPERATIONS[name]
-    aim(machine, driver, DEEPEST if every or name in DEEP else NEAR)
+    aim(machine, driver, operation, DEEPEST if every or name in DEEP else NEAR)
     undisturbed, = fail(machine, driver, target, operation, [_NONE])
     assert not problems(undisturbed, operation, set())
     assert undisturbed.state not in GIVEN_UP
