@@ -91,6 +91,14 @@ class Function:
             return found if found and found.state == "live" else None
         return self.machine.wait_for(probe, f"{self.address} live")
 
+    def probed(self) -> Controller:
+        """Waits until the controller is live, and its first scan for namespaces is
+        over: a reset before that may find a disk half made."""
+        found = self.live()
+        # Waits for the device lock, which the probe has, and is refused then.
+        self.bind(self.driver)
+        return found
+
     def write(self, attribute: str, value: object) -> int:
         """Writes a sysfs attribute, and returns the errno, or 0."""
         return write(self.machine, f"{self.sysfs}/{attribute}", value)
@@ -230,6 +238,18 @@ def disk(machine: Machine, controller: Controller, nsid: int) -> str:
         lambda: not machine.run(f"test -b /dev/{name}", check=False).rc,
         f"/dev/{name}")
     return f"/dev/{name}"
+
+
+def no_disk(machine: Machine, controller: Controller, nsid: int) -> None:
+    """Waits until ``controller`` serves ``nsid`` no more.
+
+    A detached namespace goes when nvme-core has looked at the list of them, and until
+    then a private one is refused to the controller that it is attached to next.
+    """
+    machine.wait_for(
+        lambda: machine.run(
+            f"grep -lsx {nsid} /sys/class/nvme/{controller.name}/nvme*n*/nsid",
+            check=False).rc, f"end of namespace {nsid} of {controller.name}")
 
 
 def private_disks(machine: Machine, pf: PhysicalFunction) -> list[str]:

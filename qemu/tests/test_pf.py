@@ -5,7 +5,7 @@ import pytest
 
 from machine import Machine
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, interrupts,
+    Driver, PhysicalFunction, controllers, disk, fio, fio_command, interrupts, no_disk,
 )
 
 
@@ -119,11 +119,7 @@ def test_attached_namespace_appears(machine: Machine, pf: PhysicalFunction) -> N
     pf.attach(2, controller.cntlid)
     fio(machine, disk(machine, controller, 2), size="1m")
     pf.detach(2, controller.cntlid)
-    machine.wait_for(
-        lambda: machine.run(
-            f"grep -lsx 2 /sys/class/nvme/{controller.name}/nvme*n*/nsid",
-            check=False).rc,
-        "end of namespace 2")
+    no_disk(machine, controller, 2)
 
 
 def test_unbind_and_bind(machine: Machine, driver: Driver,

@@ -186,6 +186,7 @@ def test_polled_vfs(machine: Machine, unloaded: Driver) -> None:
         assert pf.set_vfs(count) == 0
         disks = private_disks(machine, pf)
         for vf in pf.vfs:
+            disk(machine, vf.live(), 1)
             assert kinds(maps(machine, vf.live())) == expected
         fio(machine, *disks[:4], hipri=1, size="512k", iodepth=4)
         assert pf.set_vfs(0) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from machine import FIRST_PRIVATE_NSID, Machine, Shape
-from nvme import Driver, PhysicalFunction, disk, fio, said
+from nvme import Driver, PhysicalFunction, disk, fio, no_disk, said
 
 TOTAL_VFS = 8
 PRIVATE = Shape(shared=False)
@@ -59,7 +59,7 @@ def test_resources_outlive_vfs(machine: Machine, pf: PhysicalFunction) -> None:
     expected = [(2, 2), (6, 3), (6, 6), (2, 1)]
     assert pf.set_vfs(4) == 0
     assert pf.resources()[:4] == expected
-    assert [pf.vfs[vf].live().io_queues for vf in (0, 3)] == [1, 1]
+    assert [vf.probed().io_queues for vf in pf.vfs] == [1, 2, 4, 1]
     machine.run(f"nvme reset {pf.device}")
     pf.live()
     assert pf.resources()[:4] == expected
@@ -116,12 +116,14 @@ def test_settings_beyond_the_pool(machine: Machine, driver: Driver,
     assert {"26", "24"} <= set(re.findall(r"\b\d+\b", lines[0]))
     assert not pf.vfs
     assert pf.set_vfs(4) == 0
+    pf.vfs[0].live()
     assert pf.set(0, "queues", 0) == errno.EBUSY
     assert pf.set_vfs(0) == 0
     assert pf.set(3, "queues", 2) == 0
     assert pf.set_vfs(5) == 0
+    for vf in pf.vfs:
+        vf.probed()
     vf = pf.vfs[4]
-    vf.live()
     vf.unbind()
     with said(machine) as lines:
         assert pf.set(4, "queues", 5) == errno.ENOSPC
@@ -238,9 +240,7 @@ def test_namespaces_of_a_live_vf(machine: Machine, pf: PhysicalFunction) -> None
     disk(machine, second, 4)
     assert attached(machine, pf, 2).isdisjoint({first.cntlid, second.cntlid})
     assert {first.cntlid, second.cntlid} <= attached(machine, pf, 4)
-    machine.wait_for(
-        lambda: machine.run(f"grep -lsx 2 /sys/class/nvme/{first.name}/nvme*n*/nsid",
-                            check=False).rc, "end of namespace 2")
+    no_disk(machine, first, 2)
 
 
 def test_attached_by_others_stays(pf: PhysicalFunction) -> None:
@@ -281,7 +281,10 @@ def test_private_namespace(machine: Machine, pf: PhysicalFunction) -> None:
         assert pf.set(0, "namespaces", "3 2") == errno.EBUSY
     assert len([line for line in lines if "VF 0: cannot" in line]) == 1
     assert pf.setting(0, "namespaces") == ""
-    assert pf.set(1, "namespaces", "3") == pf.set(0, "namespaces", "2") == 0
+    no_disk(machine, pf.vfs[0].live(), 3)
+    assert pf.set(1, "namespaces", "3") == 0
+    no_disk(machine, pf.vfs[1].live(), 2)
+    assert pf.set(0, "namespaces", "2") == 0
     fio(machine, disk(machine, pf.vfs[0].live(), 2),
         disk(machine, pf.vfs[1].live(), 3), size="1m")
 

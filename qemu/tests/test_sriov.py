@@ -136,7 +136,7 @@ def test_unbind_and_bind_vf(machine: Machine, driver: Driver,
 def test_reset_vf(machine: Machine, pf: PhysicalFunction) -> None:
     assert pf.set_vfs(2) == 0
     for vf in pf.vfs:
-        machine.run(f"nvme reset /dev/{vf.live().name}")
+        machine.run(f"nvme reset /dev/{vf.probed().name}")
         vf.live()
     check_vfs(pf, 2)
     check_io(machine, pf)
