@@ -312,6 +312,18 @@ def interrupts(machine: Machine, controller: Controller) -> dict[str, int]:
     return counts
 
 
+def start_io(machine: Machine, controller: Controller, device: str,
+             **options: object) -> int:
+    """Starts fio on a disk of ``controller``, and returns its process when that has had
+    interrupts of it."""
+    def count() -> int:
+        return sum(interrupts(machine, controller).values())
+    idle = count()
+    process = machine.spawn(fio_command(device, **options))
+    machine.wait_for(lambda: count() > idle + 10, "I/O")
+    return process
+
+
 def write(machine: Machine, path: str, value: object) -> int:
     """Writes a sysfs file, and returns the errno, or 0."""
     result = machine.run(

@@ -10,7 +10,7 @@ import pytest
 
 from backend import failing, slow
 from machine import Machine
-from nvme import PhysicalFunction, disk, fio, fio_command
+from nvme import PhysicalFunction, disk, fio, fio_command, start_io
 from trace import traced
 
 _LIMIT = 3
@@ -124,9 +124,10 @@ def test_too_slow(machine: Machine, pf: PhysicalFunction) -> None:
 
 def test_paused_machine(machine: Machine, pf: PhysicalFunction) -> None:
     """Time that the guest did not have is no time out."""
-    device = disk(machine, pf.live(), _NSID)
+    controller = pf.live()
+    device = disk(machine, controller, _NSID)
     with time_limit(machine, pf):
-        process = machine.spawn(fio_command(device, size="2m"))
+        process = start_io(machine, controller, device, size="2m")
         for _ in range(2):
             machine.qmp.cmd("stop")
             time.sleep(_LIMIT)

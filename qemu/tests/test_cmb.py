@@ -8,8 +8,8 @@ import pytest
 
 from machine import CommandFailed, Machine, Shape
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
-    said,
+    Driver, PhysicalFunction, controllers, disk, fio, physical_functions, said,
+    start_io,
 )
 from trace import traced
 
@@ -129,8 +129,9 @@ def test_legacy_and_small(machine: Machine, pf: PhysicalFunction,
 @pytest.fixture
 def busy(machine: Machine, pf: PhysicalFunction) -> Iterator[int]:
     """The process that does I/O on the controller's disk all the time."""
-    device = disk(machine, pf.live(), 1)
-    yield machine.spawn(fio_command(device, time_based=1, runtime=60, size="4m"))
+    controller = pf.live()
+    yield start_io(machine, controller, disk(machine, controller, 1),
+                   time_based=1, runtime=60, size="4m")
 
 
 @BUFFER

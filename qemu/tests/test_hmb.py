@@ -14,7 +14,7 @@ import pytest
 
 from faults import Faults
 from machine import Machine, Shape
-from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, write
+from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, start_io, write
 from sleep import agree, have_power_states, link_saves_power, suspend
 from trace import traced
 
@@ -176,8 +176,9 @@ def test_sleep(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
 def test_unplug(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     want(faults, preferred=0x1000)
     rebind(pf)
-    device = disk(machine, pf.live(), 1)
-    busy = machine.spawn(fio_command(device, time_based=1, runtime=60, size="4m"))
+    controller = pf.live()
+    busy = start_io(machine, controller, disk(machine, controller, 1),
+                    time_based=1, runtime=60, size="4m")
     machine.unplug()
     machine.finish(busy, 120)
     machine.wait_for(lambda: machine.run(f"test -e {pf.sysfs}", check=False).rc,
