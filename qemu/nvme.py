@@ -134,7 +134,8 @@ class PhysicalFunction(Function):
 
     def set_vfs(self, count: object) -> int:
         """Writes sriov_numvfs, and returns the errno, or 0."""
-        return self.write("sriov_numvfs", count)
+        # A hundred and more take their time.
+        return write(self.machine, f"{self.sysfs}/sriov_numvfs", count, 300)
 
     def pool(self, kind: str) -> dict[str, int]:
         """Returns the flexible resources of a kind, ``queues`` or ``interrupts``."""
@@ -198,7 +199,7 @@ class PhysicalFunction(Function):
 def physical_functions(machine: Machine) -> list[PhysicalFunction]:
     """Returns every NVMe function that is not a virtual one."""
     found = machine.run(
-        "cd /sys/bus/pci/devices; for d in *; do read class < $d/class;"
+        "cd /sys/bus/pci/devices; for d in *; do read class < $d/class || continue;"
         f" [ $class != {_NVME} ] || [ -e $d/physfn ] || echo $d; done").out
     return [PhysicalFunction(machine, address) for address in found.split()]
 
@@ -324,8 +325,8 @@ def start_io(machine: Machine, controller: Controller, device: str,
     return process
 
 
-def write(machine: Machine, path: str, value: object) -> int:
+def write(machine: Machine, path: str, value: object, timeout: float = 60) -> int:
     """Writes a sysfs file, and returns the errno, or 0."""
     result = machine.run(
-        f"echo {shlex.quote(str(value))} > {path}", check=False)
+        f"echo {shlex.quote(str(value))} > {path}", timeout, check=False)
     return _ERRNO[result.err.strip().rpartition(": ")[2]] if result.rc else 0
