@@ -22,6 +22,8 @@ from kernel import Kernel
 MODULE = Path(os.environ["NVME_RS_MODULE"])
 DEBUG_MODULES = MODULE.parent / "qemu/modules"
 """Modules for the guests of a debug kernel."""
+HAS_DETECTORS = (DEBUG_MODULES / "seeded.ko").exists()
+"""Whether the kernel is the debug kernel."""
 IN_GUEST = Path("/root")
 """Where the guest has all these."""
 MODULE_IN_GUEST = f"{IN_GUEST}/nvme_rs.ko"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import Pool, check
-from image import DEBUG_MODULES, IN_GUEST
+from image import HAS_DETECTORS, IN_GUEST
 from leaks import Leak, forget_memory
 from machine import Machine, MachineError, Shape
 from nvme import Driver, physical_functions
@@ -23,7 +23,7 @@ OBJECTS_AGE = 6
 pytestmark = [
     pytest.mark.essential,
     pytest.mark.skipif(
-        not (DEBUG_MODULES / "seeded.ko").exists(),
+        not HAS_DETECTORS,
         reason="only the debug kernel has the detectors"),
     # A machine that no other test asks for.
     pytest.mark.shape(Shape(cpus=2, vfs=0, namespaces=0)),
