@@ -2,10 +2,11 @@
 """What was measured, and what the two drivers' ratio is."""
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import NormalDist, fmean, median, stdev
 
 from bench_guest import DRIVERS
 from bench_point import Point
@@ -51,13 +52,18 @@ class Result:
         least = measure == "instructions" and self.point.waits
         return min(values) if least else median(values)
 
+    def ratios(self, measure: str) -> list[float]:
+        """How the drivers compare in each round."""
+        theirs, ours = (self.values[name][measure] for name in DRIVERS)
+        return [b / a for a, b in zip(theirs, ours, strict=True)]
+
     def ratio(self, measure: str) -> Ratio:
         """How the drivers compare. Rounds are compared with themselves, for all that
         the host does meanwhile."""
-        theirs, ours = (self.values[name][measure] for name in DRIVERS)
-        ratios = [b / a for a, b in zip(theirs, ours, strict=True)]
+        ratios = self.ratios(measure)
         if measure == "instructions" and self.point.waits:
-            value = min(ours) / min(theirs)
+            theirs, ours = (self.best(name, measure) for name in DRIVERS)
+            value = ours / theirs
         else:
             value = median(ratios)
         return Ratio(value, min(ratios), max(ratios))
@@ -72,6 +78,16 @@ class Result:
                 if not least <= ratio.value <= most:
                     found.append(f"{self.point.name}: ratio of {measure} is {ratio}")
         return found
+
+
+def together(results: list[Result], measure: str) -> Ratio:
+    """Returns the geometric mean of the ratios in all rounds of ``results``, and between
+    what it is with a confidence of 95 %. Single points may differ."""
+    logarithms = [math.log(ratio) for result in results for ratio in result.ratios(measure)]
+    mean, error = fmean(logarithms), 0.0
+    if len(logarithms) > 1:
+        error = stdev(logarithms) / math.sqrt(len(logarithms)) * NormalDist().inv_cdf(0.975)
+    return Ratio(*map(math.exp, (mean, mean - error, mean + error)))
 
 
 def save(results: list[Result], path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from bench_guest import DRIVERS
 from bench_point import CLOCKS
-from bench_result import Result
+from bench_result import Result, together
 
 
 def _pair(measure: str, form: str) -> Callable[[Result], str]:
@@ -32,11 +32,11 @@ def table(results: list[Result]) -> Iterator[str]:
     """Yields the lines of the tables; each pair of values is theirs / ours."""
     for clock in CLOCKS:
         columns = {"": lambda result: result.point.name} | _COLUMNS[clock]
-        rows = [[column(result) for column in columns.values()]
-                for result in results if result.point.clock == clock]
-        if not rows:
+        mine = [result for result in results if result.point.clock == clock]
+        if not mine:
             continue
-        rows.insert(0, list(columns))
+        rows = [list(columns),
+                *([column(result) for column in columns.values()] for result in mine)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         yield ""
         for row in rows:
@@ -44,3 +44,5 @@ def table(results: list[Result]) -> Iterator[str]:
                             for at, (cell, width) in enumerate(
                                 zip(row, widths, strict=True)))
             yield "  ".join([name, *cells])
+        if clock == "time":
+            yield f"all rounds together, with 95 % confidence: {together(mine, 'iops')}"

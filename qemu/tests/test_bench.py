@@ -10,7 +10,7 @@ import bench_measure
 from bench_guest import DRIVERS, Guest
 from bench_plot import plot
 from bench_point import Point, points
-from bench_result import Result, load, save
+from bench_result import Ratio, Result, load, save, together
 from bench_table import table
 from image import HAS_DETECTORS
 from machine import Machine, MachineError
@@ -83,6 +83,20 @@ def test_ratio_beyond_its_limit() -> None:
         assert f"of {measure} is {value:.3f}" in "".join(result.complaints())
         result.values[DRIVERS[1]] = result.values[DRIVERS[0]]
         assert not result.complaints()
+
+
+def test_all_rounds_together() -> None:
+    one, other = Result(POINT), Result(POINT)
+    for result, factors in (one, (0.5, 2)), (other, (1, 1)):
+        for factor in factors:
+            result.add(DRIVERS[0], {"iops": 100})
+            result.add(DRIVERS[1], {"iops": 100 * factor})
+    assert together([other], "iops") == Ratio(1, 1, 1)
+    found = together([one, other], "iops")
+    assert found.value == pytest.approx(1)
+    # Two of four rounds are off by a factor of 2.
+    assert found.most == pytest.approx(2 ** (1.96 * (2 / 3) ** 0.5 / 2), rel=1e-3)
+    assert found.least == pytest.approx(1 / found.most)
 
 
 def test_points_have_names_of_their_own() -> None:
