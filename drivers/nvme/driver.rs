@@ -32,7 +32,6 @@ use kernel::{
 use kernel_ext::{
     nvme::{
         Controller,
-        Quirks,
         State, //
     },
     pci::{
@@ -83,21 +82,19 @@ impl Function<'_> {
 
 #[vtable]
 impl Driver for NvmeDriver {
-    type IdInfo = Quirks;
     type Data<'bound> = Function<'bound>;
     type State = Hardware;
 
     const DMA_MIN_ALIGN_MASK: u32 = crate::prp::PAGE_SIZE - 1;
-    const ID_TABLE: IdTable<Self::IdInfo> = quirks::ID_TABLE;
+    const ID_TABLE: IdTable<()> = quirks::ID_TABLE;
 
-    fn dma_mask(dev: &Device<Core<'_>>, info: Option<&Quirks>) -> DmaMask {
-        quirks::dma_mask(quirks::of(dev, info))
+    fn dma_mask(dev: &Device<Core<'_>>) -> DmaMask {
+        quirks::dma_mask(quirks::of(dev))
     }
 
     fn probe<'bound>(
         dev: &'bound Device<Core<'_>>,
         bound: Arc<BoundLock<Hardware>>,
-        info: Option<&'bound Quirks>,
     ) -> impl PinInit<Function<'bound>, Error> + 'bound {
         pin_init::pin_init_scope(move || {
             let regions = Regions::request(dev, c"nvme_rs").inspect_err(|e| {
@@ -107,7 +104,7 @@ impl Driver for NvmeDriver {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
             let cmb = Cmb::find(dev, &bar);
-            let ctrl = Nvme::controller(dev, bound, bar, quirks::of(dev, info), cmb)
+            let ctrl = Nvme::controller(dev, bound, bar, quirks::of(dev), cmb)
                 .and_then(|ctrl| {
                     // Before sysfs has it: nobody may reset it until it is live. And the timeouts
                     // of the first commands do the right thing in this state.

@@ -46,11 +46,11 @@ pub(crate) fn id(dev: &Device) -> Id {
     (dev.vendor_id().as_raw(), dev.device_id())
 }
 
-/// The quirks of `dev`, of which `known` are in the ID table: those and what its machine, its
-/// firmware and the administrator say.
-pub(crate) fn of(dev: &Device<Core<'_>>, known: Option<&Quirks>) -> Quirks {
+/// The quirks of `dev`: those known of its kind, and what its machine, its firmware and the
+/// administrator say.
+pub(crate) fn of(dev: &Device<Core<'_>>) -> Quirks {
     let id = id(dev);
-    let mut quirks = known.copied().unwrap_or(Quirks::NONE);
+    let mut quirks = table::quirks(id);
     quirks |= boards::quirks(id, dmi::matches);
     if !parameters::noacpi.value()
         && !quirks.contains(Quirks::FORCE_NO_SIMPLE_SUSPEND)

@@ -5,6 +5,7 @@ the kernel's own driver.
 The parameter ``quirks`` gives any quirk to QEMU's controller.
 """
 
+import errno
 import re
 import subprocess
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from image import MODULE
 from kernel import Kernel
 from machine import Machine, Shape
-from nvme import Controller, Driver, controllers, disk, fio, said, write
+from nvme import Controller, Driver, Function, controllers, disk, fio, said, write
 from trace import traced
 
 OURS = "nvme_rs"
 BOTH = OURS, "nvme"
 QEMU = "1b36:0010"
+BRIDGE, BRIDGE_ADDRESS = "8086 2918", "0000:00:1f.0"
+"""The bridge to ISA that the machine has."""
 IO_LIMIT = 2
 """Seconds until an I/O command times out, where some do."""
 
@@ -37,6 +40,22 @@ def test_devices() -> None:
     own, = Kernel.from_environment().modules.glob("kernel/drivers/nvme/host/nvme.ko*")
     assert len(aliases(own)) > 50
     assert aliases(MODULE) == aliases(own)
+
+
+def test_new_id(machine: Machine, unloaded: Driver) -> None:
+    """An ID that is written to new_id needs no data. The device that has it is tried, and
+    refused, as it has no registers."""
+    for name in BOTH:
+        Driver(machine, name).load()
+        drivers = f"/sys/bus/pci/drivers/{name}"
+        assert write(machine, f"{drivers}/new_id", BRIDGE) == 0
+        machine.wait_for(lambda: f"{name} {BRIDGE_ADDRESS}: " in machine.log.window(),
+                         f"{name} tries the device")
+        machine.wait_for(lambda: not Function(machine, BRIDGE_ADDRESS).driver,
+                         "end of the probe")
+        assert write(machine, f"{drivers}/remove_id", BRIDGE) == 0
+        assert write(machine, f"{drivers}/new_id", QEMU.replace(":", " ")) == errno.EEXIST
+        Driver(machine, name).unload()
 
 
 def table_of_the_kernel() -> dict[tuple[int, int], set[str]]:

@@ -18,7 +18,6 @@ use core::{
 };
 use kernel::{
     device,
-    device_id::RawDeviceIdIndex,
     dma::{
         Device as _,
         DmaMask, //
@@ -30,7 +29,6 @@ use kernel::{
     },
     pci::{
         Device,
-        DeviceId,
         IdTable, //
     },
     prelude::*,
@@ -46,9 +44,6 @@ use kernel::{
 /// `unbind`.
 #[vtable]
 pub trait Driver: 'static {
-    /// The type of the extra data in the ID table.
-    type IdInfo: 'static;
-
     /// The driver's private data of a bound device. Callbacks share it, hence `Sync`.
     type Data<'bound>: Send + Sync + 'bound;
 
@@ -58,18 +53,19 @@ pub trait Driver: 'static {
     /// The low bits of an address that mapping must not change, as a mask.
     const DMA_MIN_ALIGN_MASK: u32;
 
-    /// The devices that the driver is for.
-    const ID_TABLE: IdTable<Self::IdInfo>;
+    /// The devices that the driver is for. Entries have no data: the PCI core takes an ID that is
+    /// written to `new_id` only with data that an entry has, and those of the kernel crate have
+    /// addresses, which nobody could write.
+    const ID_TABLE: IdTable<()>;
 
     /// How many bits of address `dev` reaches.
-    fn dma_mask(dev: &Device<device::Core<'_>>, info: Option<&Self::IdInfo>) -> DmaMask;
+    fn dma_mask(dev: &Device<device::Core<'_>>) -> DmaMask;
 
     /// Starts `dev`. `bound` gives the device to contexts that no callback covers, such as work
     /// items; it is revoked when the device is unbound, or when this fails.
     fn probe<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         bound: Arc<BoundLock<Self::State>>,
-        info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
 
     /// Stops `dev`: after this no part of the driver may need the device. Then the
@@ -349,21 +345,16 @@ impl<T: Driver> Adapter<T> {
 
     extern "C" fn probe_callback(
         pdev: *mut bindings::pci_dev,
-        id: *const bindings::pci_device_id,
+        _id: *const bindings::pci_device_id,
     ) -> c_int {
         // SAFETY: The PCI core probes valid devices only, in the context of `CoreInternal`.
         let dev = unsafe { &*pdev.cast::<Device<device::CoreInternal<'_>>>() };
-        // SAFETY: `DeviceId` is transparent over `struct pci_device_id`.
-        let id = unsafe { &*id.cast::<DeviceId>() };
-        // SAFETY: `id` is an entry of `T::ID_TABLE`, the catch-all of the PCI core without data,
-        // or a dynamic ID, whose data the PCI core checks against the table.
-        let info = unsafe { id.info_unchecked_opt::<T::IdInfo>() };
 
         from_result(|| {
             let core: &Device<device::Core<'_>> = dev;
             // SAFETY: The driver has not seen the device yet, so it does no DMA.
             unsafe {
-                core.dma_set_mask_and_coherent(T::dma_mask(core, info))?;
+                core.dma_set_mask_and_coherent(T::dma_mask(core))?;
                 core.dma_set_max_seg_size(u32::MAX);
                 bindings::ext_dma_set_min_align_mask(&raw mut (*pdev).dev, T::DMA_MIN_ALIGN_MASK);
             }
@@ -372,7 +363,7 @@ impl<T: Driver> Adapter<T> {
             let held = bound.clone();
             let private = try_pin_init!(Private::<'_, T> {
                 bound: held.clone(),
-                data <- T::probe(core, held, info),
+                data <- T::probe(core, held),
             });
 
             dev.as_ref()

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devices that the driver is for, with the quirks that the kernel knows of by their ids.
+//! The devices that the driver is for, and the quirks that the kernel knows of by their ids.
 //!
 //! The kernel's own driver has these quirks for these devices; `test_quirks.py` compares them.
 
+use super::Id;
 use kernel::pci::{
     DeviceId,
     IdTable, //
@@ -18,27 +19,32 @@ use kernel_ext::{
 const CLASS_NVME: u32 = 0x01_08_02;
 
 /// Makes the ID table: devices by vendor, and last what has the class code of an NVMe controller.
+/// The quirks are in a table of their own, see `kernel_ext::pci::Driver::ID_TABLE`.
 macro_rules! devices {
     ($($vendor:literal { $($device:literal => $($quirk:ident)|+,)* })*) => {
         kernel::pci_device_table!(
             PCI_TABLE,
-            Quirks,
+            @none,
             [
-                $($((
-                    device_id($vendor, $device),
-                    (const { Quirks::NONE$(.or(Quirks::$quirk))+ }),
-                ),)*)*
-                (
-                    DeviceId::from_class(CLASS_NVME, 0xff_ff_ff),
-                    Quirks::NONE,
-                ),
+                $($(device_id($vendor, $device),)*)*
+                DeviceId::from_class(CLASS_NVME, 0xff_ff_ff),
             ]
         );
+
+        const QUIRKS: &[(Id, Quirks)] = &[
+            $($((($vendor, $device), Quirks::NONE$(.or(Quirks::$quirk))+),)*)*
+        ];
     };
 }
 
 /// The table, by which the PCI core matches devices, and user space the module with devices.
-pub(crate) const ID_TABLE: IdTable<Quirks> = &PCI_TABLE;
+pub(crate) const ID_TABLE: IdTable<()> = &PCI_TABLE;
+
+/// The quirks of the device with this `id`; none if it is not in the table.
+pub(super) fn quirks(id: Id) -> Quirks {
+    let known = QUIRKS.iter().find(|(of, _)| *of == id);
+    known.map_or(Quirks::NONE, |&(_, quirks)| quirks)
+}
 
 devices! {
     // Intel.
