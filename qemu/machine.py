@@ -32,6 +32,7 @@ _PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
 _OUT, _ERR = "/run/machine.out", "/run/machine.err"
 """What the guest's last command wrote."""
 _MIB = 1 << 20
+_MEMORY_MIB = 2048
 _EUI64 = 0x525400 << 40
 """What the same identifiers begin with: the OUI of QEMU's devices."""
 
@@ -69,6 +70,9 @@ class Shape:
     """
 
     cpus: int = 4
+    nodes: int = 1
+    """NUMA nodes, which the CPUs are divided among. With several, all controllers are
+    next to the last."""
     controllers: int = 1
     one_subsystem: bool = False
     """Whether all controllers are of one subsystem, that of the first. The ids of
@@ -412,7 +416,7 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     options = [
         "-machine", "q35",
         *(accelerator.COUNTING if shape.counted else accelerator.options()),
-        "-smp", str(shape.cpus), "-m", "2G",
+        "-smp", f"{shape.cpus},sockets={shape.nodes}", "-m", f"{_MEMORY_MIB}M",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-kernel", str(kernel.image), "-initrd", str(folder / "initramfs"),
         "-append", " ".join(command_line),
@@ -430,12 +434,29 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
         "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
         "-device", "virtconsole,chardev=terminal",
     ]
+    options += _nodes(shape)
     if shape.switch:
         options += ["-device", "pcie-root-port,id=root,chassis=100",
                     "-device", "x3130-upstream,id=switch,bus=root"]
     for index in range(shape.controllers):
         options += _controller(shape, index, folder)
     return options
+
+
+def _nodes(shape: Shape) -> list[str]:
+    """Returns the options for NUMA nodes, and for a bus next to the last of them."""
+    if shape.nodes == 1:
+        return []
+    options = []
+    size, cpus = _MEMORY_MIB // shape.nodes, shape.cpus // shape.nodes
+    for node in range(shape.nodes):
+        first = node * cpus
+        options += [
+            "-object", f"memory-backend-ram,id=memory{node},size={size}M",
+            "-numa", f"node,nodeid={node},memdev=memory{node},"
+                     f"cpus={first}-{first + cpus - 1}",
+        ]
+    return options + ["-device", f"pxb-pcie,id=far,bus_nr=128,numa_node={shape.nodes - 1}"]
 
 
 def _function(shape: Shape, index: int) -> str:
@@ -468,7 +489,11 @@ def _function(shape: Shape, index: int) -> str:
 
 def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
     """Returns the options for a port, a subsystem and its namespaces."""
-    port = f"xio3130-downstream,bus=switch,slot={index}" if shape.switch else "pcie-root-port"
+    port = "pcie-root-port"
+    if shape.switch:
+        port = f"xio3130-downstream,bus=switch,slot={index}"
+    elif shape.nodes > 1:
+        port += ",bus=far"
     options = [
         "-device", f"{port},id=port{index},chassis={index + 1}",
         "-device", f"nvme-subsys,id=subsystem{index}",

@@ -40,6 +40,11 @@ void ext_device_unlock(struct device *dev)
 	device_unlock(dev);
 }
 
+int ext_dev_to_node(struct device *dev)
+{
+	return dev_to_node(dev);
+}
+
 bool ext_dmi_match(enum dmi_field field, const char *value)
 {
 	return dmi_match(field, value);

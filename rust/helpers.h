@@ -25,6 +25,7 @@ int ext_restart_syscall(void);
 void ext_device_lock(struct device *dev);
 bool ext_device_trylock(struct device *dev);
 void ext_device_unlock(struct device *dev);
+int ext_dev_to_node(struct device *dev);
 
 /* linux/dmi.h */
 bool ext_dmi_match(enum dmi_field field, const char *value);

@@ -220,6 +220,7 @@ impl<T: Transport> Controller<T> {
             let max_bytes = limits
                 .max_bytes
                 .min(u32::try_from(bindings::dma_opt_mapping_size(dev)).unwrap_or(u32::MAX));
+            (*ctrl).numa_node = bindings::ext_dev_to_node(dev);
             (*ctrl).max_hw_sectors = max_bytes >> bindings::SECTOR_SHIFT;
             (*ctrl).max_segments = limits.max_segments;
             (*ctrl).max_integrity_segments = 1;
