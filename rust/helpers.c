@@ -8,8 +8,10 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/dmi.h>
+#include <linux/nodemask.h>
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
+#include <linux/topology.h>
 #include <linux/workqueue.h>
 
 #include "helpers.h"
@@ -73,6 +75,21 @@ bool ext_pcie_aspm_enabled(struct pci_dev *dev)
 bool ext_acpi_storage_d3(struct device *dev)
 {
 	return acpi_storage_d3(dev);
+}
+
+int ext_numa_node_id(void)
+{
+	return numa_node_id();
+}
+
+unsigned int ext_nr_node_ids(void)
+{
+	return nr_node_ids;
+}
+
+bool ext_node_has_cpus(int node)
+{
+	return node_state(node, N_CPU);
 }
 
 bool ext_dma_need_unmap(struct device *dev)

@@ -39,6 +39,12 @@ pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar);
 /* linux/acpi.h */
 bool ext_acpi_storage_d3(struct device *dev);
 
+/* linux/topology.h, linux/nodemask.h */
+int ext_numa_node_id(void);
+unsigned int ext_nr_node_ids(void);
+/* node_state(), of N_CPU */
+bool ext_node_has_cpus(int node);
+
 /* linux/dma-mapping.h */
 bool ext_dma_need_unmap(struct device *dev);
 bool ext_dma_use_iova(struct dma_iova_state *state);

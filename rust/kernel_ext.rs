@@ -7,9 +7,11 @@
 //! meant to be sound for any caller, not only for the driver beside it.
 //!
 //! - [`block`]: what blk-mq hands to a driver: statuses, completion batches, request mapping.
-//! - [`dma`]: pools of small coherent blocks, memory that an IOMMU puts together.
+//! - [`dma`]: pools of small coherent blocks for each NUMA node, memory that an IOMMU puts
+//!   together.
 //! - [`dmi`]: what the firmware says of the machine.
 //! - [`mod@module_param`]: module parameters that show in sysfs.
+//! - [`numa`]: which CPUs are next to which memory.
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.
 //! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings,
 //!   memory for peer-to-peer DMA.
@@ -21,6 +23,7 @@ pub mod block;
 pub mod dma;
 pub mod dmi;
 pub mod module_param;
+pub mod numa;
 pub mod nvme;
 pub mod pci;
 pub mod sync;

@@ -13,7 +13,7 @@ use kernel::{
 use kernel_ext::{
     dma::{
         Block,
-        Pool, //
+        NodePools, //
     },
     nvme::Quirks, //
 };
@@ -57,10 +57,10 @@ pub(crate) fn size_for(words: usize) -> Result<usize> {
     sizes.into_iter().find(|&size| words <= size).ok_or(EINVAL)
 }
 
-/// Where lists come from: a pool of each size.
+/// Where lists come from: for each NUMA node a pool of each size.
 pub(crate) struct ListPools {
-    small: Pool,
-    large: Pool,
+    small: NodePools,
+    large: NodePools,
 }
 
 impl ListPools {
@@ -72,14 +72,14 @@ impl ListPools {
             false => SMALL * size_of::<u64>(),
         };
         let pools = Self {
-            small: Pool::new(dev, c"nvme short list", SMALL, align)?,
-            large: Pool::new(dev, c"nvme list page", LARGE, LARGE * size_of::<u64>())?,
+            small: NodePools::new(dev, c"nvme short list", SMALL, align)?,
+            large: NodePools::new(dev, c"nvme list page", LARGE, LARGE * size_of::<u64>())?,
         };
         Ok(Arc::new(pools, GFP_KERNEL)?)
     }
 
     #[inline]
-    fn of_size(&self, words: usize) -> &Pool {
+    fn of_size(&self, words: usize) -> &NodePools {
         if words == SMALL {
             &self.small
         } else {

@@ -4,10 +4,12 @@
 import pytest
 
 from machine import Machine, Shape
-from nvme import Driver, controllers
+from nvme import Driver, controllers, disk, fio
 
 BOTH = "nvme_rs", "nvme"
 SHAPE = Shape(nodes=2, vfs=0, namespaces=0)
+SMALL = 256
+"""The size of the lists that I/O of 64 KiB needs."""
 
 pytestmark = pytest.mark.shape(SHAPE)
 
@@ -19,6 +21,14 @@ def numa(machine: Machine) -> None:
         pytest.skip("this kernel has no CONFIG_NUMA")
 
 
+def used_pools(machine: Machine, address: str) -> int:
+    """Returns out of how many pools lists have been taken."""
+    lines = machine.read(f"/sys/bus/pci/devices/{address}/pools").splitlines()[1:]
+    pools = [line.rsplit(maxsplit=4) for line in lines]
+    return sum(name.startswith("nvme") and int(size) == SMALL and int(blocks) > 0
+               for name, _active, blocks, size, _pages in pools)
+
+
 def test_node_of_the_controller(machine: Machine, unloaded: Driver) -> None:
     for name in BOTH:
         driver = Driver(machine, name)
@@ -27,4 +37,19 @@ def test_node_of_the_controller(machine: Machine, unloaded: Driver) -> None:
         for path in (f"/sys/bus/pci/devices/{address}",
                      f"/sys/class/nvme/{controller.name}"):
             assert machine.read(f"{path}/numa_node") == "1"
+        driver.unload()
+
+
+def test_lists_of_a_node(machine: Machine, unloaded: Driver) -> None:
+    """CPUs of different nodes take their lists from different pools."""
+    for name in BOTH:
+        driver = Driver(machine, name)
+        driver.load()
+        (address, controller), = controllers(machine).items()
+        device = disk(machine, controller, 1)
+        assert used_pools(machine, address) == 0
+        for cpu, expected in (2, 1), (3, 1), (0, 2), (1, 2):
+            fio(machine, device, bs="64k", size="1m", iomem_align="4k",
+                cpus_allowed=cpu)
+            assert used_pools(machine, address) == expected
         driver.unload()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pools of equal blocks of coherent DMA memory, for descriptors that come and go with requests.
+//! A pool of equal blocks of coherent DMA memory.
 
 use crate::bindings;
 use core::ptr::NonNull;
@@ -10,17 +10,29 @@ use kernel::{
         Device, //
     },
     dma::DmaAddress,
-    pr_warn_once,
+    ffi::c_int,
     prelude::*,
     str::CStr,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        }, //
+    }, //
 };
+
+/// The id of the next pool.
+static NEXT_ID: Atomic<u64> = Atomic::new(0);
 
 /// A pool of coherent blocks of as many 64-bit words each.
 ///
 /// Keep it no longer than the device is bound.
-pub struct Pool {
+pub(super) struct Pool {
     pool: NonNull<bindings::dma_pool>,
+    /// No other pool ever has it, whereas the address may be that of another one later.
+    id: u64,
+    node: c_int,
     words: usize,
     _dev: ARef<Device>,
 }
@@ -31,14 +43,13 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// Creates an empty pool for `dev` of blocks of `words` words, aligned to `align` bytes; `name`
-    /// shows in the device's `pools` file. `EINVAL` unless `align` is a power of two that words
-    /// can be aligned to.
-    pub fn new(
+    /// As [`NodePools::new`](super::NodePools::new), for CPUs of `node`.
+    pub(super) fn new(
         dev: &Device<Bound>,
         name: &'static CStr,
         words: usize,
         align: usize,
+        node: c_int,
     ) -> Result<Self> {
         if !align.is_power_of_two() || align < align_of::<u64>() {
             return Err(EINVAL);
@@ -48,25 +59,26 @@ impl Pool {
         let raw = core::ptr::from_ref(dev).cast_mut().cast();
         // SAFETY: `raw` is valid; the name is copied.
         let pool = unsafe {
-            bindings::dma_pool_create_node(
-                name.as_char_ptr(),
-                raw,
-                size,
-                align,
-                0,
-                bindings::NUMA_NO_NODE,
-            )
+            bindings::dma_pool_create_node(name.as_char_ptr(), raw, size, align, 0, node)
         };
         let dev: &Device = dev;
         Ok(Self {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            node,
             words,
             _dev: dev.into(),
         })
     }
 
-    /// Takes a block, not zeroed; never sleeps. `ENOMEM` if there is no memory at hand.
-    pub fn alloc(&self) -> Result<Block> {
+    /// The node whose CPUs the pool is for.
+    #[inline]
+    pub(super) fn node(&self) -> c_int {
+        self.node
+    }
+
+    /// As [`NodePools::alloc`](super::NodePools::alloc).
+    pub(super) fn alloc(&self) -> Result<Block> {
         let mut dma = 0;
         // SAFETY: The pool lives while `self` is borrowed.
         let cpu =
@@ -76,20 +88,21 @@ impl Pool {
             cpu: NonNull::new(cpu.cast()).ok_or(ENOMEM)?,
             dma,
             words: self.words,
-            pool: self.pool,
+            pool: self.id,
         })
     }
 
-    /// Gives a block back. A block of another pool is refused with a warning, and leaks.
-    pub fn free(&self, block: Block) {
-        if block.pool != self.pool {
-            pr_warn_once!("block given back to a pool that it is not of\n");
-            return;
+    /// Takes `block` back if it is of this pool, else returns it.
+    #[inline]
+    pub(super) fn free(&self, block: Block) -> Result<(), Block> {
+        if block.pool != self.id {
+            return Err(block);
         }
         // SAFETY: By the type invariant of `Block`, and it is consumed.
         unsafe {
             bindings::dma_pool_free(self.pool.as_ptr(), block.cpu.as_ptr().cast(), block.dma)
         };
+        Ok(())
     }
 }
 
@@ -100,17 +113,18 @@ impl Drop for Pool {
     }
 }
 
-/// A block out of a [`Pool`]. Has no destructor: it goes back by [`Pool::free`], or leaks.
+/// A block out of [`NodePools`](super::NodePools). Has no destructor: it goes back by
+/// [`NodePools::free`](super::NodePools::free), or leaks.
 ///
 /// # Invariants
 ///
-/// `cpu` and `dma` are the addresses of a block that `pool` gave out and has not got back; it has
-/// `words` words.
+/// `cpu` and `dma` are the addresses of a block that the pool with id `pool` gave out and has not
+/// got back; it has `words` words.
 pub struct Block {
     cpu: NonNull<u64>,
     dma: DmaAddress,
     words: usize,
-    pool: NonNull<bindings::dma_pool>,
+    pool: u64,
 }
 
 // SAFETY: A block is plain memory that the value owns.

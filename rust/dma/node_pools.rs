@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Equal blocks of coherent DMA memory, for descriptors that come and go with requests.
+
+use super::{
+    pool::Pool,
+    Block, //
+};
+use crate::numa;
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    pr_warn_once,
+    prelude::*,
+    str::CStr, //
+};
+
+/// A pool of coherent blocks for each NUMA node that has CPUs, so that CPUs of different nodes do
+/// not wait for one pool's lock.
+///
+/// Keep it no longer than the device is bound.
+pub struct NodePools {
+    pools: KVec<Pool>,
+}
+
+impl NodePools {
+    /// Creates empty pools for `dev` of blocks of `words` words, aligned to `align` bytes; `name`
+    /// shows in the device's `pools` file. `EINVAL` unless `align` is a power of two that words
+    /// can be aligned to.
+    pub fn new(
+        dev: &Device<Bound>,
+        name: &'static CStr,
+        words: usize,
+        align: usize,
+    ) -> Result<Self> {
+        let mut pools = KVec::new();
+        for node in numa::nodes_with_cpus() {
+            pools.push(Pool::new(dev, name, words, align, node)?, GFP_KERNEL)?;
+        }
+        Ok(Self { pools })
+    }
+
+    /// Takes a block, not zeroed, of the pool of the CPU that runs this; never sleeps. `ENOMEM` if
+    /// there is no memory at hand.
+    pub fn alloc(&self) -> Result<Block> {
+        let here = numa::current_node();
+        let of_node = self.pools.iter().find(|pool| pool.node() == here);
+        // The first CPU of a node may have come later.
+        of_node.or(self.pools.first()).ok_or(ENOMEM)?.alloc()
+    }
+
+    /// Gives a block back. A block of other pools is refused with a warning, and leaks.
+    pub fn free(&self, mut block: Block) {
+        for pool in &self.pools {
+            match pool.free(block) {
+                Ok(()) => return,
+                Err(refused) => block = refused,
+            }
+        }
+        pr_warn_once!("block given back to pools that it is not of\n");
+    }
+}
