@@ -55,13 +55,8 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
         );
         return Err(ENODEV);
     }
-    let vectors = hw.vectors.insert(Vectors::alloc(
-        pdev,
-        quirks::interrupts(ctrl.quirks()),
-        1,
-        1,
-        0,
-    )?);
+    let kinds = quirks::interrupts(ctrl.quirks());
+    let vectors = hw.vectors.insert(Vectors::alloc(pdev, kinds, 1, 1)?);
 
     let cap = regs::CAP::read(&data.bar)?;
     if cap.into_raw() == 0 {

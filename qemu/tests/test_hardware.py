@@ -33,6 +33,7 @@ def test_intx(machine: Machine, driver: Driver, function: PhysicalFunction) -> N
     ("max_ioqpairs=32,msix_qsize=33,mdts=1", 4),
     ("max_ioqpairs=2,msix_qsize=33", 2),
     ("max_ioqpairs=32,msix_qsize=3", 2),
+    ("max_ioqpairs=32,msix_qsize=2", 1),
     ("max_ioqpairs=32,msix_qsize=1", 1),
 ])
 def test_small_controller(machine: Machine, driver: Driver, limits: None,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupt vectors spread over the CPUs, and state that belongs to an interrupt handler.
+//! Interrupt vectors, spread over the CPUs if wanted, and state that belongs to an interrupt
+//! handler.
 
 use super::as_raw;
 use crate::bindings;
 use core::{
     cell::UnsafeCell,
-    pin::Pin, //
+    pin::Pin,
+    ptr::null_mut, //
 };
 use kernel::{
     device::Bound,
@@ -51,25 +53,21 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Allocates between `min` and `max` vectors of one of `kinds`. All but the first
-    /// `pre_vectors` are spread over the CPUs, and their affinity is the kernel's to manage.
+    /// Allocates between `min` and `max` vectors of one of `kinds`, whose affinity is the
+    /// administrator's to set.
     ///
     /// `ENOSPC` if the device has fewer than `min`.
-    pub fn alloc(
-        dev: &Device<Bound>,
-        kinds: Kinds,
-        min: u32,
-        max: u32,
-        pre_vectors: u32,
-    ) -> Result<Arc<Vectors>> {
-        Self::alloc_sets(dev, kinds, min, max, pre_vectors, |spread| {
-            [spread, 0, 0, 0]
-        })
+    pub fn alloc(dev: &Device<Bound>, kinds: Kinds, min: u32, max: u32) -> Result<Arc<Vectors>> {
+        // SAFETY: Null is no affinity.
+        unsafe { Self::alloc_raw(dev, kinds.to_raw(), min, max, null_mut()) }
     }
 
     /// As [`Vectors::alloc`], with the vectors after the first `pre_vectors` in sets, each of which
-    /// is spread over all CPUs. `sets` is asked how to divide so many vectors, perhaps several
-    /// times; what it asks for beyond that it does not get.
+    /// is spread over all CPUs; their affinity is the kernel's to manage. `sets` is asked how to
+    /// divide so many vectors, perhaps several times; what it asks for beyond that it does not get.
+    ///
+    /// `EINVAL` if `pre_vectors` is 0: if the only interrupt is INTx, the PCI core then forgets
+    /// what it has allocated for its affinity.
     pub fn alloc_sets<F: FnMut(u32) -> Sets>(
         dev: &Device<Bound>,
         kinds: Kinds,
@@ -78,6 +76,9 @@ impl Vectors {
         pre_vectors: u32,
         mut sets: F,
     ) -> Result<Arc<Vectors>> {
+        if pre_vectors == 0 {
+            return Err(EINVAL);
+        }
         let mut affinity = bindings::irq_affinity {
             pre_vectors,
             calc_sets: Some(sets_callback::<F>),
@@ -85,9 +86,23 @@ impl Vectors {
             ..Default::default()
         };
         let flags = kinds.to_raw() | bindings::PCI_IRQ_AFFINITY;
-        // SAFETY: `as_raw` is valid; `affinity` and `sets` are only used during the call.
+        // SAFETY: The callback gets `affinity`, and by it `sets`; both live during the call.
+        unsafe { Self::alloc_raw(dev, flags, min, max, &mut affinity) }
+    }
+
+    /// # Safety
+    ///
+    /// `affinity` is null, or its callback may be called with it during the call.
+    unsafe fn alloc_raw(
+        dev: &Device<Bound>,
+        flags: c_uint,
+        min: u32,
+        max: u32,
+        affinity: *mut bindings::irq_affinity,
+    ) -> Result<Arc<Vectors>> {
+        // SAFETY: `as_raw` is valid; by the contract of this function, so is `affinity`.
         let ret = unsafe {
-            bindings::pci_alloc_irq_vectors_affinity(as_raw(dev), min, max, flags, &mut affinity)
+            bindings::pci_alloc_irq_vectors_affinity(as_raw(dev), min, max, flags, affinity)
         };
         to_result(ret)?;
         let vectors = Vectors {
