@@ -60,6 +60,11 @@ pub(crate) struct Function<'bound> {
 }
 
 impl Function<'_> {
+    /// Whether the controller is being reset.
+    pub(crate) fn is_resetting(&self) -> bool {
+        self.ctrl.state().is_resetting()
+    }
+
     /// Recovers the controller of a VF after a reset of its PF.
     pub(crate) fn wake(&self) {
         // In a state that allows no reset, the controller is being reset or removed already.
@@ -175,6 +180,7 @@ impl Driver for NvmeDriver {
     }
 
     fn reset_prepare<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
+        sriov::wait_for_resets(&data.ctrl);
         lifecycle::stop_for_reset(&data.ctrl, false);
         data.ctrl.sync_queues();
     }

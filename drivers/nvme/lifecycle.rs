@@ -283,6 +283,10 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     }
     let was_suspended = ctrl.config() & regs::cc::SHN_NORMAL != 0;
     if ctrl.config() & regs::cc::EN != 0 {
+        // Of a controller that has failed the VFs have nothing to expect.
+        if regs::CSTS::read(&ctrl.data().bar).rdy() {
+            sriov::wait_for_resets(ctrl);
+        }
         stop(ctrl, false);
     }
     ctrl.sync_queues();

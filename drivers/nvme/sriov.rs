@@ -45,6 +45,10 @@ use kernel::{
         Atomic,
         Full,
         Relaxed, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     }, //
 };
 use kernel_ext::{
@@ -280,6 +284,31 @@ pub(crate) fn disable(ctrl: &Controller<Nvme>, lock: &RescanLocked) {
         let _ = BusNotifier::listen(&happened, move || functions.disable(lock));
         drop(secondaries);
         dev_info!(ctrl.device(), "disabled {count} VFs\n");
+    }
+}
+
+/// Waits until no VF is being reset, for at most five seconds. To be called before a reset of the
+/// PF: in the middle of theirs it would leave them without answers, and they would be given up.
+///
+/// Whoever is enabling or disabling VFs is left alone, and so are VFs that are being bound or
+/// unbound.
+pub(crate) fn wait_for_resets(ctrl: &Controller<Nvme>) {
+    const STEP: Delta = Delta::from_millis(10);
+    const STEPS: u32 = 500;
+
+    let data = ctrl.data();
+    if data.vfs.try_lock().is_none_or(|vfs| vfs.enabled.is_none()) {
+        return;
+    }
+    for _ in 0..STEPS {
+        let mut resetting = false;
+        Adapter::<NvmeDriver>::for_each_unlocked_vf(&data.pdev, |vf| {
+            resetting |= vf.is_resetting();
+        });
+        if !resetting {
+            return;
+        }
+        fsleep(STEP);
     }
 }
 

@@ -121,7 +121,7 @@ pub(crate) fn timeout(
 
 /// Whether the controller says that it has failed, and nobody is resetting it yet.
 fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
-    if matches!(ctrl.state(), State::Resetting | State::Connecting) {
+    if ctrl.state().is_resetting() {
         return false;
     }
     let csts = regs::CSTS::read(bar);

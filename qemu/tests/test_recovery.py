@@ -39,7 +39,22 @@ def test_reset_of_the_pf_under_vf_io(machine: Machine, pf: PhysicalFunction,
     process = machine.spawn(fio_command(*disks, size="4m"))
     for _ in range(5):
         machine.run(f"sleep 0.5; nvme reset {pf.device}")
-        pf.live()
+        for function in (pf, *pf.vfs):
+            function.live()
+    assert machine.finish(process, 120) == 0
+    check_alive(machine, pf, disks)
+
+
+@pytest.mark.essential
+def test_resets_in_a_row(machine: Machine, pf: PhysicalFunction,
+                         disks: list[str]) -> None:
+    """Each waits until the VFs have come through the one before."""
+    process = machine.spawn(fio_command(*disks, size="4m"))
+    machine.run(f"""
+        for i in $(seq 8); do nvme reset {pf.device} || exit 1; done
+        for i in $(seq 2); do echo 1 > {pf.sysfs}/reset || exit 1; done""", 120)
+    for function in (pf, *pf.vfs):
+        function.live()
     assert machine.finish(process, 120) == 0
     check_alive(machine, pf, disks)
 
@@ -106,8 +121,8 @@ def test_offline_vf(machine: Machine, driver: Driver, pf: PhysicalFunction) -> N
 
 
 # A machine of its own: the controller ids are not those of a fresh one afterwards.
-@pytest.mark.shape(Shape(cpus=2))
 @pytest.mark.essential
+@pytest.mark.shape(Shape(cpus=2))
 def test_unplug_under_vf_io(machine: Machine, pf: PhysicalFunction,
                             disks: list[str]) -> None:
     """The function goes with its VFs, and another one takes its place."""

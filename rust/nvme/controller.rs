@@ -89,6 +89,11 @@ impl State {
         }
     }
 
+    /// Whether the controller is being reset.
+    pub fn is_resetting(self) -> bool {
+        matches!(self, Self::Resetting | Self::Connecting)
+    }
+
     /// Whether the controller can never be live again.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Deleting | Self::DeletingNoIo | Self::Dead)

@@ -8,7 +8,8 @@
 use super::{
     as_raw,
     sriov,
-    BoundLock, //
+    BoundLock,
+    DeviceLocked, //
 };
 use crate::bindings;
 use core::{
@@ -256,26 +257,36 @@ impl<T: Driver> Adapter<T> {
     /// Takes each VF's device lock in turn: no VF may be waiting for the caller with its device
     /// lock held.
     pub fn for_each_vf(pf: &Device, mut f: impl FnMut(Pin<&T::Data<'_>>)) {
+        sriov::for_each_vf(pf, |vf| Self::with_locked(&DeviceLocked::lock(vf), &mut f));
+    }
+
+    /// As [`Adapter::for_each_vf`], but leaves out VFs whose device lock is held, and so waits for
+    /// nobody.
+    pub fn for_each_unlocked_vf(pf: &Device, mut f: impl FnMut(Pin<&T::Data<'_>>)) {
         sriov::for_each_vf(pf, |vf| {
-            let vf = as_raw(vf);
-            // SAFETY: `vf` is valid. The lock keeps its driver as it is.
-            unsafe { bindings::ext_device_lock(&raw mut (*vf).dev) };
-            // SAFETY: As above. The probe function tells the driver, and with it the type of the
-            // private data, which is there once probing has succeeded.
-            unsafe {
-                let driver = (*vf).driver;
-                let ours = !driver.is_null()
-                    && (*driver)
-                        .probe
-                        .is_some_and(|p| p as usize == Self::probe_callback as usize)
-                    && !bindings::dev_get_drvdata(&raw const (*vf).dev).is_null();
-                if ours {
-                    Self::with_data(vf, |_, _, data| f(data));
-                }
+            if let Some(vf) = DeviceLocked::try_lock(vf) {
+                Self::with_locked(&vf, &mut f);
             }
-            // SAFETY: Balances the call above.
-            unsafe { bindings::ext_device_unlock(&raw mut (*vf).dev) };
         });
+    }
+
+    /// Calls `f` with the driver's data of a device, if this driver is bound to it.
+    fn with_locked(dev: &DeviceLocked, f: &mut impl FnMut(Pin<&T::Data<'_>>)) {
+        let dev = as_raw(dev.device());
+        // SAFETY: `dev` is valid, and the lock keeps its driver as it is. The probe function tells
+        // the driver, and with it the type of the private data, which is there once probing has
+        // succeeded.
+        unsafe {
+            let driver = (*dev).driver;
+            let ours = !driver.is_null()
+                && (*driver)
+                    .probe
+                    .is_some_and(|p| p as usize == Self::probe_callback as usize)
+                && !bindings::dev_get_drvdata(&raw const (*dev).dev).is_null();
+            if ours {
+                Self::with_data(dev, |_, _, data| f(data));
+            }
+        }
     }
 
     const ERROR_HANDLERS: bindings::pci_error_handlers = bindings::pci_error_handlers {

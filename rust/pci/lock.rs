@@ -30,9 +30,8 @@ impl DeviceLocked {
     /// for the lock. If it is not free, the error is to be returned from the write, and makes the
     /// system call begin anew a little later.
     pub fn in_store(dev: &Device) -> Result<Self> {
-        // SAFETY: `as_raw` is valid.
-        if unsafe { bindings::ext_device_trylock(&raw mut (*as_raw(dev)).dev) } {
-            return Ok(Self::taken(dev));
+        if let Some(lock) = Self::try_lock(dev) {
+            return Ok(lock);
         }
         // Not to keep the CPU busy with trying.
         fsleep(Delta::from_millis(5));
@@ -40,6 +39,13 @@ impl DeviceLocked {
         Err(Error::from_errno(unsafe {
             bindings::ext_restart_syscall()
         }))
+    }
+
+    /// Takes the lock of `dev` if it is free.
+    pub(super) fn try_lock(dev: &Device) -> Option<Self> {
+        // SAFETY: `as_raw` is valid.
+        let free = unsafe { bindings::ext_device_trylock(&raw mut (*as_raw(dev)).dev) };
+        free.then(|| Self::taken(dev))
     }
 
     /// Waits for the lock of `dev`.
