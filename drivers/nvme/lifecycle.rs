@@ -93,7 +93,16 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     enabled.save_state();
 
     // The controller may run still, from a boot loader or a kernel before this one.
-    ctrl.disable(false)?;
+    if ctrl.disable(false).is_err() {
+        dev_warn!(
+            ctrl.device(),
+            "the controller does not stop; resetting the function\n"
+        );
+        enabled.reset_function().inspect_err(|e| {
+            dev_err!(ctrl.device(), "the function cannot be reset: {e:?}\n");
+        })?;
+        ctrl.disable(false)?;
+    }
 
     // Before there are queues in it.
     if let Some(cmb) = &data.cmb {

@@ -5,6 +5,7 @@ The driver makes up the faults.
 """
 
 import errno
+import re
 
 import pytest
 
@@ -14,6 +15,7 @@ from checks import (
 from faults import GET_LOG, IDENTIFY, READ, WRITE, Faults
 from machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio
+from trace import traced
 
 pytestmark = pytest.mark.faults
 
@@ -61,18 +63,39 @@ def test_never_ready(machine: Machine, driver: Driver, function: PhysicalFunctio
     assert rebind(function, driver) == 0
     name = function.device
     faults.register("CSTS", clear=clear, set=set)
-    with within(machine, 3 * ready_limit):
+    # To stop, and before it is enabled, where a reset of the function does not help.
+    with within(machine, 3 * ready_limit + 8):
         machine.run(f"nvme reset {name}", check=False)
     assert said(machine, words) >= 1
     assert said(machine, "the controller is given up") == 1
     with within(machine, 3 * ready_limit):
         function.unbind()
     # In probe.
-    with within(machine, 3 * ready_limit):
+    with within(machine, 2 * ready_limit + 8):
         assert function.bind(driver.name) == errno.ENODEV
     assert said(machine, f"the controller cannot be started: {ENODEV}") == 1
     faults.clear()
     assert function.bind(driver.name) == 0
+    check_works(machine, function)
+
+
+def test_stopped_by_a_function_reset(machine: Machine, driver: Driver,
+                                     function: PhysicalFunction, faults: Faults) -> None:
+    """A controller that does not stop is reset by PCIe's means."""
+    ready_limit = 5
+    faults.register("CAP", clear=0xff << 24, set=2 * ready_limit << 24)
+    assert rebind(function, driver) == 0
+    # Device Control of QEMU's controller, written with Initiate Function Level Reset.
+    flr = re.compile(r"nvme.* @0x88 <- 0x[89a-f]\w{3}$")
+    faults.register("CSTS", set=RDY)
+    with traced(machine, "pci_cfg_write") as writes:
+        process = machine.spawn(f"nvme reset {function.device}")
+        machine.wait_for(lambda: "resetting the function" in machine.log.window(),
+                         "function reset", 3 * ready_limit)
+        faults.clear()
+        assert machine.finish(process) == 0
+    assert len([line for line in writes if flr.search(line)]) == 1
+    assert not said(machine, "given up")
     check_works(machine, function)
 
 
