@@ -92,6 +92,10 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     ctrl.set_capabilities(cap.into_raw(), io_depth);
     enabled.save_state();
 
+    if regs::tells_subsystem_resets(&data.bar, cap) {
+        regs::CSTS::read(&data.bar).clear_nssro(&data.bar)?;
+    }
+
     // The controller may run still, from a boot loader or a kernel before this one.
     if ctrl.disable(false).is_err() {
         dev_warn!(

@@ -35,10 +35,20 @@ pub(crate) type Bar0 = BarMapping<MIN_SIZE>;
 register! {
     /// Controller Capabilities.
     pub(crate) CAP(u64) @ 0x00 {
+        /// NVM Subsystem Reset Supported.
+        36:36 nssrs => bool;
         /// Doorbell Stride: doorbells are 2^(2 + DSTRD) bytes apart.
         35:32 dstrd;
         /// Maximum Queue Entries Supported, 0's based.
         15:0 mqes;
+    }
+
+    /// Version.
+    pub(crate) VS(u32) @ 0x08 {
+        /// Major Version Number.
+        31:16 mjr;
+        /// Minor Version Number.
+        15:8 mnr;
     }
 
     /// Controller Status.
@@ -129,6 +139,25 @@ impl CSTS {
         let value = bar.read(CSTS).into_raw();
         Self::from(faults::read32(Self::OFFSET, value))
     }
+
+    /// Clears NSSRO, if it is set; writing it as one does so.
+    pub(crate) fn clear_nssro(self, bar: &Bar0) -> Result {
+        match self.nssro() {
+            true => write32(
+                bar,
+                Self::OFFSET,
+                Self::zeroed().with_nssro(true).into_raw(),
+            ),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Whether CSTS.NSSRO is of this controller: it has NVM subsystem resets, and is of version 1.1 or
+/// later.
+pub(crate) fn tells_subsystem_resets(bar: &Bar0, cap: CAP) -> bool {
+    let vs = bar.read(VS);
+    cap.nssrs() && (u16::from(vs.mjr()), u8::from(vs.mnr())) >= (1, 1)
 }
 
 /// How many queue pairs have their doorbells in `bar`, the admin queue's included.

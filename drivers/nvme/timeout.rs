@@ -119,16 +119,25 @@ pub(crate) fn timeout(
     TimerAction::Restart
 }
 
-/// Whether the controller says that it has failed, and nobody is resetting it yet.
+/// Whether the controller says that it has failed, or lost all in a reset of the NVM subsystem, and
+/// nobody is resetting it yet.
 fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
     if ctrl.state().is_resetting() {
         return false;
     }
     let csts = regs::CSTS::read(bar);
+    let subsystem_was_reset =
+        csts.nssro() && regs::tells_subsystem_resets(bar, ctrl.capabilities().into());
     if csts.cfs() {
         dev_warn!(
             ctrl.device(),
             "the controller has failed (CSTS={:#x}); resetting it\n",
+            csts.into_raw()
+        );
+    } else if subsystem_was_reset {
+        dev_warn!(
+            ctrl.device(),
+            "the NVM subsystem has been reset (CSTS={:#x}); resetting the controller\n",
             csts.into_raw()
         );
     }
@@ -138,7 +147,7 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
             "if it does not wake up from saving power, boot with {POWER_SAVING_OFF}\n"
         );
     }
-    csts.cfs()
+    csts.cfs() || subsystem_was_reset
 }
 
 /// Stops the controller, and resets it unless it is being removed.

@@ -19,8 +19,10 @@ from trace import traced
 
 pytestmark = pytest.mark.faults
 
-RDY, CFS, ALL_ONES = 1, 2, 0xffff_ffff
+RDY, CFS, NSSRO, ALL_ONES = 1, 2, 0x10, 0xffff_ffff
 """Of Controller Status."""
+NSSRS = 1 << 36
+"""Of Controller Capabilities."""
 
 
 def test_failed_controller(machine: Machine, driver: Driver,
@@ -96,6 +98,31 @@ def test_stopped_by_a_function_reset(machine: Machine, driver: Driver,
         assert machine.finish(process) == 0
     assert len([line for line in writes if flr.search(line)]) == 1
     assert not said(machine, "given up")
+    check_works(machine, function)
+
+
+def test_subsystem_was_reset(machine: Machine, driver: Driver,
+                             function: PhysicalFunction, faults: Faults) -> None:
+    """CSTS.NSSRO is cleared by who sees it; a command that gets no answer then is not
+    aborted, as the controller has lost it."""
+    function.unbind()
+    faults.register("CSTS", set=NSSRO)
+    cleared = "pci_nvme_ub_mmiowr_ssreset_w1c_unsupported"
+    for capable in False, True:
+        if capable:
+            faults.register("CAP", set=NSSRS)
+        with traced(machine, cleared) as writes:
+            assert function.bind(driver.name) == 0
+            device = disk(machine, function.live(), 1)
+        assert len(writes) == capable
+        faults.command(f"lose queue=io opcode={READ}")
+        machine.run(read_block(device))
+        assert said(machine, "the NVM subsystem has been reset") == capable
+        # One from before.
+        assert said(machine, "no answer; aborting it") == 1
+        function.unbind()
+    faults.clear()
+    assert function.bind(driver.name) == 0
     check_works(machine, function)
 
 
