@@ -94,7 +94,7 @@ pub(crate) fn timeout(
         _ => {}
     }
 
-    if queue.qid() == 0 || rq.set_aborted() {
+    if queue.qid() == 0 || rq.is_aborted() {
         dev_warn!(
             ctrl.device(),
             "queue {} command {:#06x} (opcode {:#04x}): no answer; resetting the controller\n",
@@ -105,6 +105,11 @@ pub(crate) fn timeout(
         rq.set_cancelled();
         return recover(ctrl);
     }
+    if !ctrl.take_abort() {
+        // The controller has as many Aborts as it takes at a time: this one has to wait.
+        return TimerAction::Restart;
+    }
+    rq.set_aborted();
     dev_warn!(
         ctrl.device(),
         "queue {} command {:#06x} (opcode {:#04x}): no answer; aborting it\n",
@@ -114,6 +119,7 @@ pub(crate) fn timeout(
     );
     if abort(ctrl, queue.qid(), rq.command_id()).is_err() {
         // Nothing was sent: the next time out tries to reset, which needs no tag.
+        ctrl.give_abort();
         dev_warn!(ctrl.device(), "no Abort command could be sent\n");
     }
     TimerAction::Restart
@@ -179,12 +185,8 @@ impl AdminDone for AbortDone {
     }
 }
 
-/// Sends an Abort for command `cid` of queue `qid`, if the controller admits one more.
+/// Sends an Abort for command `cid` of queue `qid`. The caller has taken the right to.
 fn abort(ctrl: &Controller<Nvme>, qid: u16, cid: u16) -> Result {
     let done = Arc::new(AbortDone(ctrl.into()), GFP_ATOMIC)?;
-    if !ctrl.take_abort() {
-        return Err(EBUSY);
-    }
     ctrl.admin_command_nowait(admin::abort(qid, cid), done)
-        .inspect_err(|_| ctrl.give_abort())
 }

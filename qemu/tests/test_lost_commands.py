@@ -14,7 +14,7 @@ from checks import (
     ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, read_block, rebind, said, within,
 )
 from faults import (
-    CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
+    ABORT, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
     READ, SET_FEATURES, WRITE, Faults,
 )
 from machine import Machine
@@ -48,6 +48,20 @@ def test_lost_io(machine: Machine, function: PhysicalFunction,
     assert said(machine, "no answer; aborting it") == 2
     assert said(machine, "no answer; resetting the controller") >= 1
     assert not said(machine, "no interrupt came|dropped")
+    check_works(machine, function)
+
+
+def test_few_aborts_at_a_time(machine: Machine, function: PhysicalFunction,
+                              faults: Faults) -> None:
+    """The controller admits four of them (ACL); other commands have to wait."""
+    device = disk(machine, function.live(), 1)
+    faults.command(f"lose queue=io opcode={WRITE} count=6",
+                   f"lose queue=admin opcode={ABORT} count=100")
+    fio(machine, device, size="24k", iodepth=6)
+    assert faults.left()[0] == 0
+    assert said(machine, "no answer; aborting it") == 4
+    assert said(machine, "no answer; resetting the controller") >= 1
+    assert not said(machine, "no Abort command could be sent")
     check_works(machine, function)
 
 

@@ -28,7 +28,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
-        Full, //
+        Relaxed, //
     }, //
 };
 
@@ -454,10 +454,16 @@ impl<T: Transport> InFlight<'_, T> {
         state == bindings::mq_rq_state_MQ_RQ_IN_FLIGHT
     }
 
-    /// Notes that an Abort is sent for the command. Returns whether one was already.
-    pub fn set_aborted(&self) -> bool {
+    /// Whether an Abort was sent for the command.
+    pub fn is_aborted(&self) -> bool {
         // SAFETY: By the type invariant; the flag is atomic.
-        unsafe { (*Pdu::<T>::of(self.rq)).aborted.xchg(true, Full) }
+        unsafe { (*Pdu::<T>::of(self.rq)).aborted.load(Relaxed) }
+    }
+
+    /// Notes that an Abort is sent for the command.
+    pub fn set_aborted(&self) {
+        // SAFETY: By the type invariant; the flag is atomic.
+        unsafe { (*Pdu::<T>::of(self.rq)).aborted.store(true, Relaxed) }
     }
 
     /// Has the submitter told `EINTR` when the request is cancelled.
