@@ -195,8 +195,9 @@ impl<'a, T: Transport> Request<'a, T> {
         if let Some(status) = Status::from_raw(raw) {
             return Err(status);
         }
-        // SAFETY: By the type invariants nobody else uses the PDU.
-        unsafe { (*Pdu::<T>::of(self.rq)).aborted = Atomic::new(false) };
+        // SAFETY: By the type invariants nobody else uses the PDU, except that a late timeout
+        // handler uses this flag, which is atomic.
+        unsafe { (*Pdu::<T>::of(self.rq)).aborted.store(false, Relaxed) };
         // INVARIANT: `nvme_setup_cmd` has built the command.
         Ok(Prepared {
             rq: self.rq,
@@ -409,10 +410,12 @@ impl<T: Transport> Started<'_, T> {
 ///
 /// # Invariants
 ///
-/// `rq` is valid, of a tag set of a `Controller<T>`, and its tag is not reused while this lives;
-/// it may be completed at any time.
+/// `rq` is valid, of a tag set of a `Controller<T>`, and its tag is not reused for another request
+/// while this lives; it may be completed at any time, and sent again.
 pub struct InFlight<'a, T: Transport> {
     rq: *mut bindings::request,
+    command_id: u16,
+    opcode: u8,
     _t: PhantomData<&'a Controller<T>>,
 }
 
@@ -421,30 +424,34 @@ impl<T: Transport> InFlight<'_, T> {
     ///
     /// The type invariants hold.
     pub(super) unsafe fn new(rq: *mut bindings::request) -> Self {
+        // SAFETY: By the contract of this function; a command begins with its opcode. If the
+        // request is being sent again, these may be of either time, but all are plain numbers.
+        let (tag, genctr, opcode) = unsafe {
+            (
+                (&raw const (*rq).tag).read_volatile(),
+                (&raw const (*Pdu::<T>::nvme_request(rq)).genctr).read_volatile(),
+                (&raw const (*Pdu::<T>::of(rq)).command)
+                    .cast::<u8>()
+                    .read_volatile(),
+            )
+        };
         // INVARIANT: By the contract of this function.
         Self {
             rq,
+            command_id: u16::from(genctr & 0xf) << 12 | (tag.unsigned_abs() & 0xfff) as u16,
+            opcode,
             _t: PhantomData,
         }
     }
 
-    /// The request's tag.
-    pub fn tag(&self) -> u32 {
-        // SAFETY: By the type invariant.
-        unsafe { (*self.rq).tag }.unsigned_abs()
-    }
-
-    /// The command identifier.
+    /// The command identifier, as it was when the time was up.
     pub fn command_id(&self) -> u16 {
-        // SAFETY: By the type invariant.
-        let genctr = unsafe { (*Pdu::<T>::nvme_request(self.rq)).genctr };
-        u16::from(genctr & 0xf) << 12 | (self.tag() & 0xfff) as u16
+        self.command_id
     }
 
     /// The command's opcode.
     pub fn opcode(&self) -> u8 {
-        // SAFETY: By the type invariant; a started command does not change.
-        unsafe { (*Pdu::<T>::of(self.rq)).command }.opcode()
+        self.opcode
     }
 
     /// Whether the request is still not completed.
