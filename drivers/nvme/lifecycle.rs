@@ -314,6 +314,8 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     }
     ctrl.init_finish(was_suspended)?;
     hmb::start(ctrl);
+    // New firmware may want another host memory buffer, or none.
+    ctrl.update_attributes();
 
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {

@@ -188,6 +188,17 @@ def test_unplug(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     assert machine.read(attribute(pf)) == "1"
 
 
+def test_wanted_after_a_reset(machine: Machine, pf: PhysicalFunction,
+                              faults: Faults) -> None:
+    """As with new firmware: the attribute comes with the wish."""
+    rebind(pf)
+    assert machine.run(f"test -e {attribute(pf)}", check=False).rc
+    want(faults, preferred=0x1000)
+    machine.run(f"nvme reset {pf.device}")
+    assert machine.read(attribute(pf)) == "1"
+    assert write(machine, attribute(pf), 0) == 0
+
+
 def test_refused(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     """A controller that refuses the buffer works without it."""
     want(faults, preferred=0x1000, accept=False)
