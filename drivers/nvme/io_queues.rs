@@ -224,20 +224,55 @@ struct Waiter {
     completion: Completion,
 }
 
+impl Waiter {
+    /// Creates one without waiting for memory: the disk that memory would be written to may be the
+    /// one that is being stopped.
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Waiter { completion <- Completion::new() }),
+            GFP_ATOMIC,
+        )
+    }
+}
+
 impl AdminDone for Waiter {
     fn done(&self, _status: Result<(), CommandStatus>) {
         self.completion.complete();
     }
 }
 
-/// Deletes the I/O queues that are enabled. Gives up when the time of one admin
-/// command is over: the controller is disabled next anyway, which takes its queues too.
+/// Deletes the I/O queues that are enabled: all submission queues at once, as far as the admin
+/// queue has room, then all completion queues. Gives up when the time of one admin command is over:
+/// the controller is disabled next anyway, which takes its queues too.
 pub(crate) fn delete(ctrl: &Controller<Nvme>) {
-    let mut left = Some(ctrl.admin_timeout());
+    let Ok(waiter) = Waiter::new() else {
+        return;
+    };
+    let mut left = ctrl.admin_timeout();
     for command in [admin::delete_sq, admin::delete_cq] {
         let io = |queue: &Arc<Queue>| queue.qid() != 0 && queue.is_enabled();
+        let mut sent: u32 = 0;
+        let mut wait = |sent: &mut u32| {
+            *sent = sent.checked_sub(1)?;
+            left = waiter.completion.wait_io_timeout(left)?;
+            Some(())
+        };
         for queue in ctrl.data().queue_pairs().rev().filter(io) {
-            left = left.and_then(|limit| execute(ctrl, command(queue.qid()), limit));
+            while ctrl
+                .admin_command_nowait(command(queue.qid()), waiter.clone())
+                .is_err()
+            {
+                // Perhaps there is room when one is complete.
+                if wait(&mut sent).is_none() {
+                    return;
+                }
+            }
+            sent = sent.wrapping_add(1);
+        }
+        while sent > 0 {
+            if wait(&mut sent).is_none() {
+                return;
+            }
         }
     }
 }
@@ -248,11 +283,7 @@ pub(crate) fn execute(
     command: Command,
     limit: Jiffies,
 ) -> Option<Jiffies> {
-    let waiter = Arc::pin_init(
-        pin_init!(Waiter { completion <- Completion::new() }),
-        GFP_KERNEL,
-    )
-    .ok()?;
+    let waiter = Waiter::new().ok()?;
     ctrl.admin_command_nowait(command, waiter.clone()).ok()?;
     waiter.completion.wait_io_timeout(limit)
 }
