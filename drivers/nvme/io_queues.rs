@@ -288,11 +288,12 @@ pub(crate) fn execute(
     waiter.completion.wait_io_timeout(limit)
 }
 
-/// Fits the block layer's idea of the I/O queues to `queues`, after a reset. They are frozen.
+/// Fits the block layer's idea of the I/O queues to `queues`. If it has one, they are frozen.
 pub(crate) fn update(ctrl: &Controller<Nvme>, queues: IoQueues) -> Result {
-    if ctrl.io_queue_kinds().is_none() {
-        return ctrl.alloc_io_tag_set(queues);
-    }
+    // CPUs are mapped to queues by the queues' interrupts, which have to stay until that is done.
     let _hw = lock_unless_stopping(ctrl)?;
-    ctrl.update_io_queues(queues)
+    match ctrl.io_queue_kinds() {
+        None => ctrl.alloc_io_tag_set(queues),
+        Some(_) => ctrl.update_io_queues(queues),
+    }
 }

@@ -234,7 +234,7 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
     ctrl.update_attributes();
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {
-        ctrl.alloc_io_tag_set(queues)?;
+        io_queues::update(ctrl, queues)?;
     } else {
         dev_warn!(
             ctrl.device(),
