@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from checks import ADMIN_LIMIT, check_works, within
+from checks import ADMIN_LIMIT, check_works, said, within
 from machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, disk, fio, fio_command, physical_functions
 
@@ -26,6 +26,20 @@ def test_intx(machine: Machine, driver: Driver, function: PhysicalFunction) -> N
     assert function.write("msi_bus", 1) == 0
     assert function.bind(driver.name) == 0
     check_works(machine, function)
+
+
+@pytest.mark.shape(Shape(cpus=1, vfs=0))
+def test_other_interrupts_after_a_reset(machine: Machine,
+                                        function: PhysicalFunction) -> None:
+    """As many queues as before, but with other interrupts: their requests are found."""
+    check_works(machine, function, 1)
+    for allowed in 0, 1:
+        assert function.write("msi_bus", allowed) == 0
+        machine.run(f"nvme reset {function.device}")
+        check_works(machine, function, 1)
+        lines = machine.run(f"grep {function.live().name}q /proc/interrupts").out
+        assert ("IO-APIC" in lines) != allowed, lines
+    assert not said(machine, "no answer")
 
 
 @pytest.mark.shape(Shape(vfs=0))

@@ -30,20 +30,20 @@ use kernel::{
     }, //
 };
 
-/// Mark of hidden tags, in a bit that is 0 in the address of any tags.
-const HIDDEN: usize = 1;
-
 /// The tags of each queue, as the block layer has them now.
 ///
 /// # Invariants
 ///
-/// `tags`, unless null or marked as hidden, is valid until an RCU grace period after it was marked.
+/// `tags`, unless null or hidden, is valid until an RCU grace period after it was hidden.
 pub(super) struct TagTable {
     entries: KVec<Entry>,
 }
 
 struct Entry {
     tags: Atomic<*mut bindings::blk_mq_tags>,
+    /// Whether nobody may look at `tags`. Apart from it, as the block layer may note tags
+    /// meanwhile.
+    hidden: Atomic<bool>,
     /// Whether a [`QueueTags`] for this queue exists.
     taken: Atomic<bool>,
 }
@@ -56,6 +56,7 @@ impl TagTable {
             entries.push(
                 Entry {
                     tags: Atomic::new(null_mut()),
+                    hidden: Atomic::new(false),
                     taken: Atomic::new(false),
                 },
                 GFP_KERNEL,
@@ -64,11 +65,11 @@ impl TagTable {
         Ok(Self { entries })
     }
 
-    /// Notes the tags of queue `qid`.
+    /// Notes the tags of queue `qid`, null for none. If it is hidden, it stays so.
     ///
     /// # Safety
     ///
-    /// `tags` is valid until after [`TagTable::hide`] was called for it.
+    /// `tags` is null, or valid until after [`TagTable::hide`] was called for it.
     pub(super) unsafe fn set(&self, qid: usize, tags: *mut bindings::blk_mq_tags) {
         if let Some(entry) = self.entries.get(qid) {
             entry.tags.store(tags, Release);
@@ -79,8 +80,7 @@ impl TagTable {
     /// until nobody holds one that was found. Sleeps for a grace period.
     pub(super) fn hide(&self, first: usize, last: usize) {
         for entry in self.range(first, last) {
-            let tags = entry.tags.load(Relaxed);
-            entry.tags.store(tags.map_addr(|a| a | HIDDEN), Release);
+            entry.hidden.store(true, Relaxed);
         }
         rcu::synchronize_rcu();
     }
@@ -89,11 +89,10 @@ impl TagTable {
     ///
     /// # Safety
     ///
-    /// The tags are the same as when they were hidden.
+    /// The tags that were noted last, of each queue, are valid until they are hidden again.
     pub(super) unsafe fn show(&self, first: usize, last: usize) {
         for entry in self.range(first, last) {
-            let tags = entry.tags.load(Relaxed);
-            entry.tags.store(tags.map_addr(|a| a & !HIDDEN), Release);
+            entry.hidden.store(false, Release);
         }
     }
 
@@ -164,8 +163,12 @@ impl<T: Transport> QueueTags<T> {
             .entries
             .get(usize::from(self.qid))
             .ok_or(ENOENT)?;
+        // Before `tags`, which may be others when they are shown again.
+        if entry.hidden.load(Acquire) {
+            return Err(ENOENT);
+        }
         let tags = entry.tags.load(Acquire);
-        if tags.is_null() || tags.addr() & HIDDEN != 0 {
+        if tags.is_null() {
             return Err(ENOENT);
         }
 

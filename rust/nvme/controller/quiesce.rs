@@ -77,7 +77,7 @@ impl<T: Transport> Controller<T> {
         self.tags.hide(0, last);
         // SAFETY: Initialised by `new`; the functions do nothing for tag sets that are not there,
         // and `made` keeps those that are. Nobody else completes requests, as none can be found.
-        // The tag sets do not change, so what is shown is what was hidden.
+        // The tag sets do not change meanwhile, and `update_io_queues` notes no tags that are gone.
         unsafe {
             bindings::nvme_cancel_tagset(self.as_raw());
             bindings::nvme_cancel_admin_tagset(self.as_raw());

@@ -69,6 +69,7 @@ impl<T: Transport> Controller<T> {
             bindings::nvme_unquiesce_admin_queue(self.as_raw());
             bindings::nvme_remove_admin_tag_set(self.as_raw());
             (*self.as_raw()).admin_tagset = core::ptr::null_mut();
+            self.tags.set(0, core::ptr::null_mut());
         }
     }
 
@@ -133,9 +134,22 @@ impl<T: Transport> Controller<T> {
         if before == queues && unsafe { (*self.io_set.get()).nr_hw_queues } == count {
             return Ok(());
         }
-        self.tags.hide(1, self.tags.len());
-        // SAFETY: As above; no tag can be looked up, and `init_hctx` shows the new ones.
-        unsafe { bindings::blk_mq_update_nr_hw_queues(self.io_set.get(), count as c_int) };
+        let last = self.tags.len();
+        self.tags.hide(1, last);
+        // SAFETY: As above; no tag can be looked up. `made` keeps the set as it is then, with as
+        // many tags as queues; the block layer keeps them until the set changes again or goes.
+        unsafe {
+            bindings::blk_mq_update_nr_hw_queues(self.io_set.get(), count as c_int);
+            let set = self.io_set.get();
+            for index in 0..last {
+                let tags = match index < (*set).nr_hw_queues as usize {
+                    true => *(*set).tags.add(index),
+                    false => core::ptr::null_mut(),
+                };
+                self.tags.set(index.wrapping_add(1), tags);
+            }
+            self.tags.show(1, last);
+        }
         drop(made);
         Ok(())
     }
