@@ -34,11 +34,7 @@ impl<T: Transport, const ADMIN: bool> Operations<T, ADMIN> {
         } else {
             Some(queue_rqs_callback::<T>)
         },
-        commit_rqs: if ADMIN {
-            None
-        } else {
-            Some(commit_rqs_callback::<T>)
-        },
+        commit_rqs: Some(commit_rqs_callback::<T>),
         complete: Some(complete_callback::<T>),
         timeout: Some(timeout_callback::<T>),
         init_hctx: Some(init_hctx_callback::<T, ADMIN>),
