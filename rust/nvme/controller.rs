@@ -257,9 +257,10 @@ impl<T: Transport> Controller<T> {
     ///
     /// nvme-core's last reference to `ctrl` is gone.
     pub(super) unsafe fn free(ctrl: *mut bindings::nvme_ctrl) {
-        // SAFETY: By the contract of this function, nobody uses the controller any more, and
-        // `new` gave its box to nvme-core.
+        // SAFETY: By the contract of this function, nobody uses the controller any more but a reset
+        // that is still to come, and `new` gave its box to nvme-core.
         unsafe {
+            bindings::cancel_work_sync(&raw mut (*ctrl).reset_work);
             let this = Self::from_raw(ctrl);
             this.remove_io_tag_set();
             drop(KBox::from_raw(core::ptr::from_ref(this).cast_mut()));
@@ -475,8 +476,7 @@ pub(super) type NonNullQueue = *mut bindings::request_queue;
 ///
 /// Only called by the workqueue, with the `reset_work` of a `Controller<T>`.
 unsafe extern "C" fn reset_callback<T: Transport>(work: *mut bindings::work_struct) {
-    // SAFETY: By the contract of this function. nvme-core flushes the work before it frees the
-    // controller.
+    // SAFETY: By the contract of this function. `Controller::free` waits for the work.
     let ctrl = unsafe {
         let ctrl = work
             .byte_sub(offset_of!(bindings::nvme_ctrl, reset_work))
