@@ -139,7 +139,8 @@ enum Kind {
     /// Mapped by the iterator, nothing remembered: either coalesced in an IOVA range, which
     /// `state` knows, or the device needs no unmapping.
     Range(bindings::pci_p2pdma_map_type),
-    /// Mapped by the iterator, each segment to be unmapped by itself, with these attributes.
+    /// Mapped by the iterator; each segment from the first that has to be is to be unmapped by
+    /// itself, with these attributes.
     Table(NonNull<Segment>, usize, u32),
 }
 
@@ -169,6 +170,8 @@ impl Mapping {
                     payload,
                     rq,
                     dev,
+                    pool,
+                    singly: None,
                     at_most: 1,
                     next: Some(segment),
                     iter: None,
@@ -239,7 +242,7 @@ impl Mapping {
         payload: Payload,
         rq: *mut bindings::request,
         dev: *mut bindings::device,
-        pool: &SegmentPool,
+        pool: &'a SegmentPool,
         iter: &'a mut MaybeUninit<bindings::blk_dma_iter>,
     ) -> Result<Segments<'a>, Status> {
         let iter = iter.write(bindings::blk_dma_iter::default());
@@ -270,30 +273,25 @@ impl Mapping {
         let on_bus = iter.p2pdma.map == bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR;
         // SAFETY: Unless the addresses are the bus's, `state` was set by the start above.
         let coalesced = !on_bus && unsafe { bindings::ext_dma_use_iova(&mut self.state) };
-        // SAFETY: `dev` is valid.
-        let need_unmap = || unsafe { bindings::ext_dma_need_unmap(dev) };
-        if !coalesced && !on_bus && need_unmap() {
+        let singly = (!coalesced && !on_bus).then_some(match iter.p2pdma.map {
             // As the iterator maps memory that is reached through the host bridge.
-            let attrs = match iter.p2pdma.map {
-                bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_THRU_HOST_BRIDGE => {
-                    bindings::DMA_ATTR_MMIO
-                }
-                _ => 0,
-            };
-            let Some(table) = pool.alloc() else {
-                self.kind = Kind::None;
-                // SAFETY: It has just been mapped, and is to be unmapped by itself.
-                unsafe { unmap_segment(rq, dev, first, attrs) };
-                return Err(Status::RESOURCE);
-            };
-            self.kind = Kind::Table(table, 0, attrs);
+            bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_THRU_HOST_BRIDGE => {
+                bindings::DMA_ATTR_MMIO
+            }
+            _ => 0,
+        });
+        // SAFETY: `dev` is valid; `first` has just been mapped.
+        if let Err(status) = unsafe { self.remember(first, rq, dev, pool, singly) } {
+            self.kind = Kind::None;
+            return Err(status);
         }
-        self.remember(first)?;
         Ok(Segments {
             mapping: self,
             payload,
             rq,
             dev,
+            pool,
+            singly,
             at_most: if coalesced {
                 1
             } else {
@@ -306,17 +304,50 @@ impl Mapping {
         })
     }
 
-    /// With which attributes each segment is mapped that is to be unmapped by itself.
-    fn attrs(&self) -> u32 {
-        match self.kind {
-            Kind::Table(_, _, attrs) => attrs,
-            _ => 0,
+    /// Notes that `segment` is mapped, `singly` if segments are mapped one by one, and with which
+    /// attributes. Unmaps it if there is no place to note it: `RESOURCE`, or `IOERR` if there are
+    /// more than there can be.
+    ///
+    /// # Safety
+    ///
+    /// `rq` and `dev` are valid, and `segment` has been mapped for them as the last one.
+    #[inline]
+    unsafe fn remember(
+        &mut self,
+        segment: Segment,
+        rq: *mut bindings::request,
+        dev: *mut bindings::device,
+        pool: &SegmentPool,
+        singly: Option<u32>,
+    ) -> Result<(), Status> {
+        let noted = self.note(segment, pool, singly, || {
+            // SAFETY: By the contract of this function.
+            unsafe { bindings::ext_dma_need_unmap(dev) }
+        });
+        if let (Err(_), Some(attrs)) = (noted, singly) {
+            // SAFETY: By the contract of this function; nobody else will.
+            unsafe { unmap_segment(rq, dev, segment, attrs) };
         }
+        noted
     }
 
-    /// Notes that `segment` is mapped; `IOERR` if there is no place to note it.
+    /// Notes that `segment` is mapped. `need_unmap` tells whether one of those mapped so far may
+    /// have to be unmapped; it may be the first that has a bounce buffer.
     #[inline]
-    fn remember(&mut self, segment: Segment) -> Result<(), Status> {
+    fn note(
+        &mut self,
+        segment: Segment,
+        pool: &SegmentPool,
+        singly: Option<u32>,
+        need_unmap: impl FnOnce() -> bool,
+    ) -> Result<(), Status> {
+        if let (Kind::Range(_), Some(attrs)) = (&self.kind, singly) {
+            if need_unmap() {
+                let table = pool.alloc().ok_or(Status::RESOURCE)?;
+                // Those before it are where they were: there is nothing to unmap.
+                self.kind = Kind::Table(table, 0, attrs);
+            }
+        }
         if let Kind::Table(table, count, _) = &mut self.kind {
             if *count == MAX_SEGMENTS {
                 // More segments than the queue limits allow; the block layer does not do this.
@@ -396,6 +427,9 @@ pub struct Segments<'a> {
     payload: Payload,
     rq: *mut bindings::request,
     dev: *mut bindings::device,
+    pool: &'a SegmentPool,
+    /// With which attributes segments are mapped, if each is by itself.
+    singly: Option<u32>,
     at_most: u16,
     /// Mapped, but not given out yet.
     next: Option<Segment>,
@@ -433,9 +467,12 @@ impl Segments<'_> {
             addr: iter.addr,
             len: iter.len,
         };
-        if let Err(status) = self.mapping.remember(segment) {
-            // SAFETY: It has just been mapped, and was to be unmapped by itself.
-            unsafe { unmap_segment(self.rq, self.dev, segment, self.mapping.attrs()) };
+        // SAFETY: By the type invariants; it has just been mapped.
+        let noted = unsafe {
+            self.mapping
+                .remember(segment, self.rq, self.dev, self.pool, self.singly)
+        };
+        if let Err(status) = noted {
             self.failed = Some(status);
             self.iter = None;
             return None;
