@@ -44,14 +44,16 @@ impl<'bound> Regions<'bound> {
 
     /// Maps BAR `bar`, which must be at least `SIZE` bytes long.
     ///
-    /// `ENODEV` if the BAR is missing or shorter, `ENOMEM` if it cannot be mapped.
+    /// `ENODEV` if the BAR is missing, shorter or not in memory space, `ENOMEM` if it cannot be
+    /// mapped.
     pub fn map<const SIZE: usize>(&self, bar: u32) -> Result<Arc<BarMapping<SIZE>>> {
         let start = self.dev.resource_start(bar)?;
         let len = usize::try_from(self.dev.resource_len(bar)?)?;
-        if start == 0 || len < SIZE {
+        let claimed = self.bars.checked_shr(bar).is_some_and(|bars| bars & 1 != 0);
+        if !claimed || start == 0 || len < SIZE {
             return Err(ENODEV);
         }
-        // SAFETY: The range is the device's BAR, claimed by `self`.
+        // SAFETY: The range is the device's BAR in memory space, claimed by `self`.
         let addr = unsafe { bindings::ioremap(start, len) };
         if addr.is_null() {
             return Err(ENOMEM);
