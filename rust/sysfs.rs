@@ -177,8 +177,11 @@ impl<T: Attributes> Folder<T> {
     };
 
     /// Makes folder `name` in that of `parent`, and the attributes in it. `EEXIST` if there is
-    /// one of that name, `ENOMEM` without memory.
+    /// one of that name, `ENOMEM` without memory, `EINVAL` without a name.
     pub fn new(parent: &impl Parent, name: &CStr, data: T) -> Result<Self> {
+        if name.is_empty() {
+            return Err(EINVAL);
+        }
         let inner = KBox::pin_init(
             pin_init!(Inner {
                 kobj: Opaque::zeroed(),
@@ -201,8 +204,8 @@ impl<T: Attributes> Folder<T> {
         });
         // SAFETY: A box is never null.
         let inner = unsafe { NonNull::new_unchecked(inner) };
-        // INVARIANT: The kobject is added; if it could not be, dropping the value does the same
-        // as for one that was. The reference is the one that it was initialised with.
+        // INVARIANT: The kobject is added; if it could not be, having a name, dropping the value
+        // does the same as for one that was. The reference is the one that it was initialised with.
         let this = Self {
             inner,
             _t: PhantomData,
