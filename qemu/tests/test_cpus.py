@@ -55,6 +55,7 @@ def test_interrupts(machine: Machine, pf: PhysicalFunction) -> None:
         set_online(machine, cpu, False)
         before = interrupts(machine, controller)
         machine.run("sleep 0.5")
+        read_on(machine, 0, device)
         after = interrupts(machine, controller)
         set_online(machine, cpu, True)
         assert after[queue] == before[queue], cpu

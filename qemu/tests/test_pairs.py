@@ -16,6 +16,7 @@ VARYING = re.compile(
     r"""
       (?<=host_read_commands)\s.* | (?<=Data\ Units\ Read).*    # counters
     | (?<=/stat:).*                 # times
+    | (?<=^a[sc]q\ {5}:\s).* | (?<=Queue\ Base\ \(A[SC]QB\):).*   # addresses of memory
     | (?<=/diskseq:)\d+ | (?<=DISKSEQ=)\d+                      # counts all disks
     | (?<=/bus/pci/drivers/)\w+ | (?<=uevent:DRIVER=)\w+
     | (?<=\./pools:nvme).*           # the driver's names
