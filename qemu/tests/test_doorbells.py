@@ -3,8 +3,9 @@
 
 import pytest
 
+from faults import Faults
 from machine import Machine, Shape
-from nvme import PhysicalFunction, disk, fio, private_disks
+from nvme import PhysicalFunction, disk, fio, private_disks, said
 from trace import traced
 
 _CONFIG = "pci_nvme_dbbuf_config"
@@ -69,5 +70,22 @@ def test_without(machine: Machine, pf: PhysicalFunction) -> None:
         machine.run(f"nvme reset {pf.device}")
         device = disk(machine, pf.live(), 1)
     assert not lines
+    tails, _ = per_command(machine, device)
+    assert tails == 1
+
+
+@pytest.mark.faults
+@pytest.mark.shape(Shape(shadow_doorbells=False))
+def test_refused(machine: Machine, pf: PhysicalFunction) -> None:
+    """So is one that only says that it has them."""
+    faults = Faults(machine)
+    if not faults.available:
+        pytest.skip("the driver makes up no faults")
+    # The upper byte of OACS in Identify Controller, where QEMU's has nothing.
+    faults.command("data=1 at=257 size=1 opcode=6 dword10=1")
+    with said(machine) as lines:
+        machine.run(f"nvme reset {pf.device}")
+        device = disk(machine, pf.live(), 1)
+    assert any("shadow doorbells cannot be used" in line for line in lines), lines
     tails, _ = per_command(machine, device)
     assert tails == 1
