@@ -182,6 +182,10 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
 
     if let (false, Some(admin)) = (dead, data.queue_pair(0)) {
         io_queues::delete(ctrl);
+        // The interrupt handler may have woken the waiter for the last command, and still be on its
+        // way to the doorbell. Until that is written, the controller counts a completion as
+        // pending, and may do so beyond its reset, which would leave INTx asserted.
+        admin.poll();
         if ctrl.disable(shutdown).is_err() {
             dev_warn!(ctrl.device(), "the controller does not stop\n");
         }
