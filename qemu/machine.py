@@ -5,9 +5,11 @@ import asyncio
 import base64
 import itertools
 import os
+import re
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -363,13 +365,31 @@ class Machine:
         try:
             return self._agent.cmd(command, **arguments)
         except asyncio.TimeoutError:
-            raise Timeout(f"the guest agent is silent for {timeout} s") from None
+            raise Timeout(f"the guest agent is silent for {timeout} s\n"
+                          f"{self._where()}") from None
         except (OSError, EOFError, QMPError) as error:
             try:
                 self._process.wait(5)
             except subprocess.TimeoutExpired:
                 raise MachineError(f"guest agent: {error}") from error
             raise MachineDied(self._last_words()) from None
+
+    def _where(self) -> str:
+        """Ends a guest that does not react: returns where its processors are, and has
+        the log say how they came there."""
+        self.qmp.settimeout(30)
+        try:
+            registers = self.hmp("info registers -a")
+            # It makes the kernel panic, and it can be heard with interrupts off.
+            self.qmp.cmd("inject-nmi")
+            self._process.wait(30)
+        except asyncio.TimeoutError:
+            return "nor does QEMU's monitor answer"
+        except subprocess.TimeoutExpired:
+            registers += "and does not react to an NMI"
+        except (OSError, EOFError, QMPError):
+            return self._last_words()
+        return "\n".join(re.findall(r"^CPU#.*|^[ER]IP=.*|^and .*", registers, re.M))
 
     def _connect(self, path: Path, negotiate: bool) -> QEMUMonitorProtocol:
         """Returns a connection to a socket that QEMU is about to make."""
@@ -395,7 +415,8 @@ def boot(shape: Shape) -> Machine:
     """
     try:
         return Machine(shape)
-    except Timeout:
+    except Timeout as error:
+        warnings.warn("\n".join([str(error), *error.__notes__]))
         return Machine(shape)
 
 
@@ -403,6 +424,8 @@ def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     """Returns QEMU's options."""
     command_line = [
         "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
+        # How a guest ends that does not react, see _where().
+        "unknown_nmi_panic", "panic_sys_info=all_bt",
         # On a busy host, an emulated timer may miss the ticks that boot counts.
         "no_timer_check",
         _PARAMETERS,
