@@ -9,6 +9,7 @@ that ran; what its log said since the test began is in the report.
 from collections.abc import Generator, Iterator
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from leaks import check_memory, check_references, shorten_scans
 from log import faults
@@ -121,6 +122,16 @@ def pytest_runtest_makereport(
         del item.stash[_machine]
         item.session.stash[_pool].discard()
     return report
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Shows why tests were run once more."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"{report.nodeid}, first try", sep="_")
+        terminalreporter.line(report.longreprtext)
+        for name, text in report.sections:
+            terminalreporter.section(name, sep="-")
+            terminalreporter.line(text)
 
 
 _pool = pytest.StashKey[Pool]()
