@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a command's data and metadata are: in PRPs, or in an SGL (base specification, section 4.1).
+//! Where a command's data and metadata are: in PRPs, or in an SGL (base specification, section
+//! 4.1).
 
 use crate::{
     controller::Nvme,
@@ -80,7 +81,8 @@ fn map_long(
     Ok(pointer.write(rq))
 }
 
-/// Maps the data of `rq`, and has its command say where it is. Returns whether it does so in an SGL.
+/// Maps the data of `rq`, and has its command say where it is. Returns whether it does so in an
+/// SGL.
 #[inline(never)]
 fn map_many(queue: &Queue, rq: &mut Prepared<'_, Nvme>, choice: Choice) -> Result<bool, Status> {
     let bytes = rq.data_len();

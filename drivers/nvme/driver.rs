@@ -71,8 +71,8 @@ impl Function<'_> {
         let _ = self.ctrl.schedule_reset();
     }
 
-    /// Starts the controller again; if it is not stopped, it is first. That of a PF with VFs is ready
-    /// when this returns, as theirs are started next, and are offline before.
+    /// Starts the controller again; if it is not stopped, it is first. That of a PF with VFs is
+    /// ready when this returns, as theirs are started next, and are offline before.
     fn restart(&self) -> Result {
         match self.ctrl.state() {
             State::Resetting => self.ctrl.schedule_reset_now()?,

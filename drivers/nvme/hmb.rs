@@ -97,8 +97,8 @@ enum Pieces {
 }
 
 impl Memory {
-    /// Allocates memory as `plan` has it: one piece, or as few as there can be. `ENOMEM` if there is
-    /// too little.
+    /// Allocates memory as `plan` has it: one piece, or as few as there can be. `ENOMEM` if there
+    /// is too little.
     fn new(dev: &Device<Bound>, plan: Plan) -> Result<Self> {
         Self::in_one(dev, plan).or_else(|_| {
             plan.sizes()

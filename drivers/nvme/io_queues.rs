@@ -53,8 +53,8 @@ pub(crate) fn most(quirks: Quirks) -> Result<u16> {
     Ok(QueueKinds::wanted(None).most(cpus))
 }
 
-/// Creates the I/O queues: one for each CPU, and for those that writes have to
-/// themselves or that are polled, as far as controller and interrupts allow. Returns what there is; nothing if the
+/// Creates the I/O queues: one for each CPU, and for those that writes have to themselves or that
+/// are polled, as far as controller and interrupts allow. Returns what there is; nothing if the
 /// controller refuses to have any.
 ///
 /// The admin queue works. It changes its interrupt on the way.
@@ -191,7 +191,8 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     Ok(queue)
 }
 
-/// Has the controller create both queues of a pair, with interrupt `vector` or none. The inner result is its answer.
+/// Has the controller create both queues of a pair, with interrupt `vector` or none. The inner
+/// result is its answer.
 fn create_pair(
     ctrl: &Controller<Nvme>,
     queue: &Queue,

@@ -59,8 +59,8 @@ pub trait Transport: Sized + Send + Sync + 'static {
     /// Runs in nvme-core's reset workqueue.
     fn reset(ctrl: &Controller<Self>);
 
-    /// Resets the NVM subsystem, of which this controller is one (section 3.7.1). Only called if the
-    /// controller says that it can (CAP.NSSRS). Sleeps.
+    /// Resets the NVM subsystem, of which this controller is one (section 3.7.1). Only called if
+    /// the controller says that it can (CAP.NSSRS). Sleeps.
     fn reset_subsystem(ctrl: &Controller<Self>) -> Result;
 
     /// Tells in the kernel log what device this is; something is wrong with it.

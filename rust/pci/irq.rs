@@ -221,8 +221,8 @@ impl<H: Handler> IrqCell<H> {
     /// Registers the handler for vector `index`, as `name` in `/proc/interrupts`. If `threaded`,
     /// it runs in a kernel thread of that name, and the interrupt only wakes that up.
     ///
-    /// `EBUSY` if it is registered or polled already, or if it is threaded and shares its interrupt with a
-    /// device's handler that is not; `EINVAL` if there is no such vector.
+    /// `EBUSY` if it is registered or polled already, or if it is threaded and shares its interrupt
+    /// with a device's handler that is not; `EINVAL` if there is no such vector.
     pub fn request(
         &self,
         vectors: &Arc<Vectors>,

@@ -17,9 +17,9 @@
 //! Actions when a command is sent: `gone`: the device is gone from now on. `fail`: the controller
 //! has failed, until it is disabled.
 //!
-//! Conditions: `queue=admin` (the default) or `queue=io`; `opcode=N`; `dword10=N`, its low byte (CNS
-//! of Identify, Feature Identifier, action of Virtualization Management); `skip=N` commands that
-//! meet them are spared before; `count=N`, by default 1, are hit.
+//! Conditions: `queue=admin` (the default) or `queue=io`; `opcode=N`; `dword10=N`, its low byte
+//! (CNS of Identify, Feature Identifier, action of Virtualization Management); `skip=N` commands
+//! that meet them are spared before; `count=N`, by default 1, are hit.
 
 use core::str::FromStr;
 use kernel::{

@@ -41,8 +41,8 @@ pub(super) struct SubmissionQueue {
 }
 
 impl SubmissionQueue {
-    /// Allocates a queue of `entries` entries of 64 bytes. If they are `spread`, each is followed by
-    /// 64 bytes that nobody uses. They are in the controller's memory if they fit in `pool`.
+    /// Allocates a queue of `entries` entries of 64 bytes. If they are `spread`, each is followed
+    /// by 64 bytes that nobody uses. They are in the controller's memory if they fit in `pool`.
     pub(super) fn new(
         dev: &Device<Bound>,
         pool: Option<&P2pPool>,
