@@ -82,7 +82,7 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
             shadow_doorbells::configure(ctrl);
             return Ok(queues);
         }
-        // The controller has less than it said: spread the interrupts over what there is.
+        // There are fewer than planned: spread the interrupts over these.
         dev_warn!(
             ctrl.device(),
             "only {created} of {count} I/O queues could be created\n"
@@ -144,11 +144,19 @@ pub(crate) fn lock_unless_stopping(ctrl: &Controller<Nvme>) -> Result<BoundGuard
     Ok(hw)
 }
 
-/// Creates `queues`. Returns how many the controller accepted.
+/// Creates `queues`. Returns how many there is memory for, and the controller accepted. `ENOMEM`
+/// without memory for a single one.
 fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
     let mut created = 0;
     for qid in 1..=queues.total() {
-        let queue = allocate(ctrl, qid)?;
+        let queue = match allocate(ctrl, qid) {
+            // The controller is slower with few queues, but it works.
+            Err(e) if e == ENOMEM && created > 0 => {
+                dev_warn!(ctrl.device(), "no memory for I/O queue {qid}\n");
+                break;
+            }
+            allocated => allocated?,
+        };
         queue.clear()?;
         let vector = match queues.first_vector {
             _ if qid > queues.with_interrupt() => None,

@@ -13,7 +13,7 @@ from allocation import DEEPEST, OPERATIONS, Operation, Step, aim, fail
 from leaks import Leak, check_memory
 from log import faults
 from machine import Machine, Shape
-from nvme import Driver, PhysicalFunction, fio, private_disks
+from nvme import Driver, PhysicalFunction, disk, fio, private_disks
 
 NEAR = 9
 """How deep the usual sweep looks: the driver's own allocations, and those of the
@@ -24,6 +24,9 @@ DEEP = ("disable",)
 """Operations that want so little memory that they are always looked at deeply."""
 BUDGET = 25
 """How many of those, in each operation, evenly spread: CI has minutes, not hours."""
+ORDER = 4
+"""Of the pages that a submission queue has, in one piece, if only some get memory."""
+ENTRIES_PER_PAGE = 64
 _NONE = 1_000_000
 """More allocations than there are."""
 
@@ -114,6 +117,36 @@ def check_use(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
     fio(machine, *private_disks(machine, pf), size="64k")
     assert pf.set_vfs(0) == 0
     check_memory(machine, last=True)
+
+
+def test_memory_for_some_queues(machine: Machine, target: PhysicalFunction,
+                                unloaded: Driver) -> None:
+    """The controller works with as many queues as there is memory for, and has all
+    of them again when there is more."""
+    unloaded.load(f"io_queue_depth={(1 << ORDER) * ENTRIES_PER_PAGE}")
+    target.live()
+    target.unbind()
+    # Of the driver's allocations, none but those of queues is as large. The first is
+    # the whole of what is allowed, in pages, but one.
+    assert machine.run(f"""
+        cd /sys/kernel/debug/fail_page_alloc
+        echo 0 > require-start; echo {(1 << 64) - 1:#x} > require-end
+        echo 0 > reject-start; echo 0 > reject-end; echo 0 > stacktrace-depth
+        echo Y > task-filter; echo 0 > ignore-gfp-wait; echo {ORDER} > min-order
+        echo {(1 << ORDER) + 1} > space; echo 1 > times; echo 100 > probability
+        echo 1 > /proc/self/make-it-fail
+        echo {target.address} > /sys/bus/pci/drivers/{unloaded.name}/bind
+        status=$?
+        echo 0 > probability; echo N > task-filter; echo 0 > space; echo -1 > times
+        exit $status""").rc == 0
+    assert "no memory for I/O queue 2" in machine.log.window()
+    assert "only 1 of 2 I/O queues could be created" in machine.log.window()
+    assert target.live().io_queues == 1
+    fio(machine, disk(machine, target.live(), 1), size="64k")
+    machine.run(f"nvme reset {target.device}")
+    assert target.live().io_queues == 2
+    fio(machine, disk(machine, target.live(), 1), size="64k")
+    assert target.write("sriov_drivers_autoprobe", 1) == 0
 
 
 def blame(machine: Machine, driver: Driver, pf: PhysicalFunction,
