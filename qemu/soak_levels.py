@@ -73,8 +73,10 @@ def measure(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Levels:
             getattr(levels, kind)[name] = int(value)
     memory = levels.memory
     memory["Available"] = memory["MemAvailable"] + memory["PerCPULists"]
-    # Those of areas that are no more are kept for the next ones.
-    levels.objects.pop("vmap_area", None)
+    # Those of areas that are no more are kept for the next ones, and debug objects are
+    # made in stock, hundreds at a time.
+    for kept in "vmap_area", "debug_objects_cache":
+        levels.objects.pop(kept, None)
     held = pf.secondaries()
     for resource in ("num-virtual-queues", "num-virtual-interrupts"):
         levels.counts[f"VFs' {resource}"] = sum(entry[resource] for entry in held)
