@@ -132,7 +132,8 @@ def test_memory_for_some_queues(machine: Machine, target: PhysicalFunction,
         cd /sys/kernel/debug/fail_page_alloc
         echo 0 > require-start; echo {(1 << 64) - 1:#x} > require-end
         echo 0 > reject-start; echo 0 > reject-end; echo 0 > stacktrace-depth
-        echo Y > task-filter; echo 0 > ignore-gfp-wait; echo {ORDER} > min-order
+        echo 0 > verbose; echo 0 > ignore-gfp-wait; echo {ORDER} > min-order
+        echo Y > task-filter
         echo {(1 << ORDER) + 1} > space; echo 1 > times; echo 100 > probability
         echo 1 > /proc/self/make-it-fail
         echo {target.address} > /sys/bus/pci/drivers/{unloaded.name}/bind
