@@ -119,6 +119,7 @@ def check_use(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
     check_memory(machine, last=True)
 
 
+@pytest.mark.essential
 def test_memory_for_some_queues(machine: Machine, target: PhysicalFunction,
                                 unloaded: Driver) -> None:
     """The controller works with as many queues as there is memory for, and has all
