@@ -147,6 +147,9 @@ pub struct Controller<T: Transport> {
     /// What of nvme-core is set up. Never taken while a request is waited for, but for teardown.
     #[pin]
     made: Mutex<Made>,
+    /// Held while the I/O queues are quiesced, or let go.
+    #[pin]
+    quiescing: Mutex<()>,
     /// What the I/O tag set's queues are for. Written with `made` locked.
     #[pin]
     pub(super) io_queues: SpinLock<IoQueues>,
@@ -203,6 +206,7 @@ impl<T: Transport> Controller<T> {
                 segments: SegmentPool::new()?,
                 tags: TagTable::new(queues)?,
                 made <- new_mutex!(Made::default(), "Controller::made"),
+                quiescing <- new_mutex!((), "Controller::quiescing"),
                 io_queues <- new_spinlock!(IoQueues::default(), "Controller::io_queues"),
                 data <- data,
             }),

@@ -11,12 +11,16 @@ use crate::{
 impl<T: Transport> Controller<T> {
     /// Lets nothing more through the I/O queues to the transport; waits for calls under way.
     pub fn quiesce_io(&self) {
+        // nvme-core notes that they are quiesced before it has done so: who lets them go in between
+        // would leave them quiesced, and be warned of it.
+        let _quiescing = self.quiescing.lock();
         // SAFETY: Initialised by `new`; does nothing without I/O queues.
         unsafe { bindings::nvme_quiesce_io_queues(self.as_raw()) };
     }
 
     /// Undoes [`Controller::quiesce_io`].
     pub fn unquiesce_io(&self) {
+        let _quiescing = self.quiescing.lock();
         // SAFETY: As above.
         unsafe { bindings::nvme_unquiesce_io_queues(self.as_raw()) };
     }
