@@ -29,14 +29,17 @@ def now(machine: Machine) -> int:
     return len(machine.log.window())
 
 
+def uptime(machine: Machine) -> float:
+    """Returns the guest's seconds since boot."""
+    return float(machine.read("/proc/uptime").split()[0])
+
+
 @contextmanager
 def within(machine: Machine, seconds: float) -> Iterator[None]:
     """Checks that what is done takes no longer, by the guest's clock."""
-    def uptime() -> float:
-        return float(machine.read("/proc/uptime").split()[0])
-    start = uptime()
+    start = uptime(machine)
     yield
-    took = uptime() - start
+    took = uptime(machine) - start
     assert took <= seconds * float(os.environ["NVME_RS_PATIENCE"])
 
 

@@ -229,8 +229,7 @@ class Machine:
                 raise Timeout(f"not done in {timeout} s: {command}")
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
-        # A signal counts as in a shell.
-        rc = status.get("exitcode", 128 + status.get("signal", 0))
+        rc = _exit_status(status)
         result = Result(rc, self.get(_OUT).decode(errors="replace"),
                         self.get(_ERR).decode(errors="replace") if rc else "")
         if check and result.rc:
@@ -248,8 +247,7 @@ class Machine:
         def ended() -> dict[str, Any] | None:
             status = self._status(pid)
             return status if status["exited"] else None
-        status = self.wait_for(ended, f"end of process {pid}", timeout)
-        return status.get("exitcode", 128 + status.get("signal", 0))
+        return _exit_status(self.wait_for(ended, f"end of process {pid}", timeout))
 
     def read(self, path: str) -> str:
         """Returns the content of a file of the guest, ends stripped."""
@@ -418,6 +416,12 @@ def boot(shape: Shape) -> Machine:
     except Timeout as error:
         warnings.warn("\n".join([str(error), *error.__notes__]))
         return Machine(shape)
+
+
+def _exit_status(status: dict[str, Any]) -> int:
+    """Returns the exit status of a process that has ended; a signal counts as in a shell."""
+    found: int = status.get("exitcode", 128 + status.get("signal", 0))
+    return found
 
 
 def _options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from checks import uptime
 from machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
     Driver, PhysicalFunction, disk, fio, fio_command, physical_functions, said,
@@ -45,11 +46,6 @@ def test_siblings(machine: Machine, pf: PhysicalFunction) -> None:
     for vf in pf.vfs:
         vf.live()
     assert pf.set_vfs(0) == 0
-
-
-def uptime(machine: Machine) -> float:
-    """Returns the guest's seconds since boot."""
-    return float(machine.read("/proc/uptime").split()[0])
 
 
 def available(machine: Machine) -> int:
