@@ -17,6 +17,7 @@
 //!   memory for peer-to-peer DMA.
 //! - [`sync`]: completions with a time limit.
 //! - [`sysfs`]: folders of attributes.
+//! - [`workqueue`]: workqueues of a module's own.
 
 mod bindings;
 pub mod block;
@@ -28,6 +29,7 @@ pub mod nvme;
 pub mod pci;
 pub mod sync;
 pub mod sysfs;
+pub mod workqueue;
 
 /// Prefix of this crate's `pr_*!` lines: they appear as the module's own.
 const __LOG_PREFIX: &[u8] = b"nvme_rs\0";
