@@ -8,10 +8,11 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/dmi.h>
+#include <linux/lockdep.h>
 #include <linux/nodemask.h>
 #include <linux/pci.h>
-#include <linux/sched/signal.h>
 #include <linux/topology.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "helpers.h"
@@ -22,14 +23,19 @@ void ext_init_work(struct work_struct *work, work_func_t func)
 	INIT_WORK(work, func);
 }
 
+void ext_lockdep_off(void)
+{
+	lockdep_off();
+}
+
+void ext_lockdep_on(void)
+{
+	lockdep_on();
+}
+
 void ext_device_lock(struct device *dev)
 {
 	device_lock(dev);
-}
-
-int ext_restart_syscall(void)
-{
-	return restart_syscall();
 }
 
 bool ext_device_trylock(struct device *dev)
@@ -187,6 +193,50 @@ bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
 const char *ext_nvme_quirk_name(u32 quirk)
 {
 	return nvme_quirk_name(quirk);
+}
+
+void ext_nvme_kick_requeue_lists(struct nvme_ctrl *ctrl)
+{
+#ifdef CONFIG_NVME_MULTIPATH
+	struct nvme_ns *ns;
+	int srcu_idx;
+
+	srcu_idx = srcu_read_lock(&ctrl->srcu);
+	list_for_each_entry_srcu(ns, &ctrl->namespaces, list,
+				 srcu_read_lock_held(&ctrl->srcu)) {
+		if (ns->head->disk)
+			kblockd_schedule_work(&ns->head->requeue_work);
+	}
+	srcu_read_unlock(&ctrl->srcu, srcu_idx);
+#endif
+}
+
+bool ext_nvme_wait_freeze_timeout(struct nvme_ctrl *ctrl, long timeout)
+{
+	struct nvme_ns *ns;
+	int srcu_idx;
+
+	srcu_idx = srcu_read_lock(&ctrl->srcu);
+	list_for_each_entry_srcu(ns, &ctrl->namespaces, list,
+				 srcu_read_lock_held(&ctrl->srcu)) {
+		timeout = blk_mq_freeze_queue_wait_timeout(ns->queue, timeout);
+		if (timeout <= 0)
+			break;
+	}
+	srcu_read_unlock(&ctrl->srcu, srcu_idx);
+	return timeout > 0;
+}
+
+void ext_nvme_wait_state(struct nvme_ctrl *ctrl,
+			 bool (*condition)(struct nvme_ctrl *ctrl, void *data),
+			 void *data)
+{
+	wait_event(ctrl->state_wq, condition(ctrl, data));
+}
+
+void ext_nvme_wake_state(struct nvme_ctrl *ctrl)
+{
+	wake_up_all(&ctrl->state_wq);
 }
 
 void ext_trace_nvme_sq(struct request *rq, u16 head, int tail)

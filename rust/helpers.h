@@ -18,8 +18,9 @@
 /* linux/workqueue.h */
 void ext_init_work(struct work_struct *work, work_func_t func);
 
-/* linux/sched/signal.h */
-int ext_restart_syscall(void);
+/* linux/lockdep.h */
+void ext_lockdep_off(void);
+void ext_lockdep_on(void);
 
 /* linux/device.h */
 void ext_device_lock(struct device *dev);
@@ -83,6 +84,15 @@ bool ext_blk_rq_integrity_dma_map_iter_next(struct request *rq,
 
 /* drivers/nvme/host/nvme.h */
 const char *ext_nvme_quirk_name(u32 quirk);
+/* nvme_kick_requeue_lists(), which nvme-core does not export */
+void ext_nvme_kick_requeue_lists(struct nvme_ctrl *ctrl);
+/* nvme_wait_freeze_timeout(), with another limit, in jiffies */
+bool ext_nvme_wait_freeze_timeout(struct nvme_ctrl *ctrl, long timeout);
+/* wait_event(), on nvme_ctrl::state_wq, and wake_up_all() */
+void ext_nvme_wait_state(struct nvme_ctrl *ctrl,
+			 bool (*condition)(struct nvme_ctrl *ctrl, void *data),
+			 void *data);
+void ext_nvme_wake_state(struct nvme_ctrl *ctrl);
 extern struct tracepoint __tracepoint_nvme_sq;
 void ext_trace_nvme_sq(struct request *rq, u16 head, int tail);
 bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq);

@@ -23,6 +23,7 @@ mod request;
 mod tags;
 mod trace;
 mod transport;
+mod work;
 
 #[cfg(NVME_RS_FAULTS)]
 pub use self::data::Data;
@@ -55,5 +56,9 @@ pub use self::{
         QueueTags, //
     },
     trace::TracedTail,
-    transport::Transport, //
+    transport::Transport,
+    work::{
+        work_queue,
+        WorkQueue, //
+    }, //
 };

@@ -20,6 +20,7 @@ mod lock;
 mod notifier;
 mod p2p;
 mod power;
+mod registered;
 mod room;
 pub mod sriov;
 
@@ -44,7 +45,8 @@ pub use self::{
     lock::DeviceLocked,
     notifier::{
         BusEvent,
-        BusNotifier, //
+        BusListener,
+        Listen, //
     },
     p2p::{
         P2pMemory,
@@ -56,6 +58,7 @@ pub use self::{
         FunctionReset,
         SystemSleep, //
     },
+    registered::Registered,
     room::NoRoom, //
 };
 

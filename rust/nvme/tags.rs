@@ -146,17 +146,10 @@ impl<T: Transport> QueueTags<T> {
         &self.tail
     }
 
-    /// Completes the request that `cqe` is for: by itself, or with the requests of `batch`.
-    ///
-    /// `ENOENT` if no command with this identifier is under way in this queue; a device that
-    /// completes what was never sent, or completes it twice, is found out here.
+    /// The request that `cqe` is for. `ENOENT` if no command with this identifier is under way in
+    /// this queue.
     #[inline]
-    pub fn complete(
-        &mut self,
-        cqe: &Completion,
-        batch: &mut Batch<'_, T>,
-        _rcu: &rcu::Guard,
-    ) -> Result {
+    fn find(&self, cqe: &Completion, _rcu: &rcu::Guard) -> Result<*mut bindings::request> {
         let entry = self
             .ctrl
             .tags
@@ -198,6 +191,35 @@ impl<T: Transport> QueueTags<T> {
         if unsafe { (*req).genctr } & 0xf != (command_id >> 12) as u8 {
             return Err(ENOENT);
         }
+        Ok(rq)
+    }
+
+    /// The opcode of the command that `cqe` is for, if it came from user space and is under way in
+    /// this queue.
+    pub fn user_opcode(&self, cqe: &Completion, rcu: &rcu::Guard) -> Option<u8> {
+        let rq = self.find(cqe, rcu).ok()?;
+        // SAFETY: As in `find`, the request has a `Pdu<T>` that is ours.
+        unsafe {
+            let flags = (*Pdu::<T>::nvme_request(rq)).flags;
+            let is_users = u32::from(flags) & bindings::NVME_REQ_USERCMD != 0;
+            is_users.then(|| (*Pdu::<T>::of(rq)).command().opcode())
+        }
+    }
+
+    /// Completes the request that `cqe` is for: by itself, or with the requests of `batch`.
+    ///
+    /// `ENOENT` if no command with this identifier is under way in this queue; a device that
+    /// completes what was never sent, or completes it twice, is found out here.
+    #[inline]
+    pub fn complete(
+        &mut self,
+        cqe: &Completion,
+        batch: &mut Batch<'_, T>,
+        rcu: &rcu::Guard,
+    ) -> Result {
+        let rq = self.find(cqe, rcu)?;
+        // SAFETY: As in `find`.
+        let req = unsafe { Pdu::<T>::nvme_request(rq) };
 
         // SAFETY: `rq` is in flight and the device is done with it, as far as the device can be
         // believed.

@@ -5,11 +5,13 @@
 //! [`Adapter`] plugs into [`kernel::driver::Registration`] as the kernel crate's own adapter does,
 //! so the private data's life cycle is the driver core's.
 
+use super::sriov::VirtualFunction as _;
 use super::{
     as_raw,
     sriov,
     BoundLock,
-    DeviceLocked, //
+    DeviceLocked,
+    Registered, //
 };
 use crate::bindings;
 use core::{
@@ -44,12 +46,15 @@ use kernel::{
 /// All callbacks run with the device's lock held, between the start of `probe` and the end of
 /// `unbind`.
 #[vtable]
-pub trait Driver: 'static {
+pub trait Driver: Sized + 'static {
     /// The driver's private data of a bound device. Callbacks share it, hence `Sync`.
     type Data<'bound>: Send + Sync + 'bound;
 
     /// What the driver keeps in the device's [`BoundLock`]; dropped before the device is unbound.
     type State: Send + Default + Unpin + 'static;
+
+    /// What a physical function shares with the driver of its VFs, see [`Registered::share`].
+    type Shared: Send + Sync + 'static;
 
     /// The low bits of an address that mapping must not change, as a mask.
     const DMA_MIN_ALIGN_MASK: u32;
@@ -67,11 +72,20 @@ pub trait Driver: 'static {
     fn probe<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         bound: Arc<BoundLock<Self::State>>,
+        driver: &'bound Registered<Self>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
 
     /// Stops `dev`: after this no part of the driver may need the device. Then the
     /// [`BoundLock`]'s contents and the private data are dropped, in this order.
-    fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+    fn unbind<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        driver: &'bound Registered<Self>,
+    );
+
+    /// The driver is about to be unregistered, and leaves the physical function that shares
+    /// `shared` next. No lock is held.
+    fn leave(driver: &Registered<Self>, shared: &Self::Shared);
 
     /// Quiesces `dev` for power-off, reboot or kexec.
     fn shutdown<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
@@ -198,12 +212,12 @@ pub struct Private<'bound, T: Driver> {
 pub struct Adapter<T: Driver>(PhantomData<T>);
 
 // SAFETY:
-// - `bindings::pci_driver` is `repr(C)` and embeds a `struct device_driver` in field `driver`.
+// - `Registered<T>` embeds a `struct device_driver` at that offset.
 // - `Private<T>` is what `probe_callback` stores as the device's private data.
 unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
-    type DriverType = bindings::pci_driver;
+    type DriverType = Registered<T>;
     type DriverData<'bound> = Private<'bound, T>;
-    const DEVICE_DRIVER_OFFSET: usize = offset_of!(bindings::pci_driver, driver);
+    const DEVICE_DRIVER_OFFSET: usize = Registered::<T>::DEVICE_DRIVER_OFFSET;
 }
 
 // SAFETY: `unregister` undoes exactly what a successful `register` did.
@@ -213,10 +227,13 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
         name: &'static CStr,
         module: &'static ThisModule,
     ) -> Result {
-        let pdrv = reg.get();
+        // SAFETY: By the contract of `register`, `reg` is a default value that nobody else uses yet,
+        // and stays pinned until `unregister`.
+        unsafe { Registered::init(reg.get(), name)? };
+        // SAFETY: As above.
+        let pdrv = unsafe { Registered::as_raw(reg.get()) };
 
-        // SAFETY: By the contract of `register`, `pdrv` is a default `struct pci_driver` that
-        // nobody else uses yet.
+        // SAFETY: As above, `pdrv` is a default `struct pci_driver`.
         unsafe {
             (*pdrv).name = name.as_char_ptr();
             (*pdrv).id_table = T::ID_TABLE.as_ptr();
@@ -243,49 +260,37 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
         to_result(unsafe {
             bindings::__pci_register_driver(pdrv, module.as_ptr(), name.as_char_ptr())
         })
+        .inspect_err(|_| {
+            // SAFETY: Initialised above; no device was bound to the driver.
+            unsafe { Registered::exit(reg.get()) };
+        })
     }
 
     unsafe fn unregister(reg: &Opaque<Self::DriverType>) {
-        // SAFETY: By the contract of `unregister`, `reg` is registered.
-        unsafe { bindings::pci_unregister_driver(reg.get()) }
+        // SAFETY: By the contract of `unregister`, `reg` is registered, so it is initialised.
+        unsafe {
+            (*reg.get()).leave_all();
+            bindings::pci_unregister_driver(Registered::as_raw(reg.get()));
+            Registered::exit(reg.get());
+        }
     }
 }
 
 impl<T: Driver> Adapter<T> {
-    /// Calls `f` with the driver's data of each VF of `pf` that this driver is bound to.
-    ///
-    /// Takes each VF's device lock in turn: no VF may be waiting for the caller with its device
-    /// lock held.
-    pub fn for_each_vf(pf: &Device, mut f: impl FnMut(Pin<&T::Data<'_>>)) {
-        sriov::for_each_vf(pf, |vf| Self::with_locked(&DeviceLocked::lock(vf), &mut f));
-    }
-
-    /// As [`Adapter::for_each_vf`], but leaves out VFs whose device lock is held, and so waits for
-    /// nobody.
-    pub fn for_each_unlocked_vf(pf: &Device, mut f: impl FnMut(Pin<&T::Data<'_>>)) {
-        sriov::for_each_vf(pf, |vf| {
-            if let Some(vf) = DeviceLocked::try_lock(vf) {
-                Self::with_locked(&vf, &mut f);
-            }
-        });
-    }
-
-    /// Calls `f` with the driver's data of a device, if this driver is bound to it.
-    fn with_locked(dev: &DeviceLocked, f: &mut impl FnMut(Pin<&T::Data<'_>>)) {
+    /// Calls `f` with a device and the driver's data of it, if `driver` is bound to it.
+    pub(super) fn with_locked<R>(
+        driver: &Registered<T>,
+        dev: &DeviceLocked,
+        f: impl for<'a> FnOnce(&'a Device<device::Core<'a>>, Pin<&'a T::Data<'a>>) -> R,
+    ) -> Option<R> {
         let dev = as_raw(dev.device());
-        // SAFETY: `dev` is valid, and the lock keeps its driver as it is. The probe function tells
-        // the driver, and with it the type of the private data, which is there once probing has
-        // succeeded.
+        // SAFETY: `dev` is valid, and the lock keeps its driver as it is: if it is this very one,
+        // the device was probed by `probe_callback`, so that the private data, which is there once
+        // probing has succeeded, is a `Private<T>`.
         unsafe {
-            let driver = (*dev).driver;
-            let ours = !driver.is_null()
-                && (*driver)
-                    .probe
-                    .is_some_and(|p| p as usize == Self::probe_callback as usize)
+            let ours = core::ptr::eq((*dev).driver, driver.raw())
                 && !bindings::dev_get_drvdata(&raw const (*dev).dev).is_null();
-            if ours {
-                Self::with_data(dev, |_, _, data| f(data));
-            }
+            ours.then(|| Self::with_data(dev, |dev, _, data| f(dev, data)))
         }
     }
 
@@ -370,25 +375,32 @@ impl<T: Driver> Adapter<T> {
                 bindings::ext_dma_set_min_align_mask(&raw mut (*pdev).dev, T::DMA_MIN_ALIGN_MASK);
             }
 
+            // SAFETY: The PCI core probes devices for registered drivers only, and has noted this
+            // one in `pdev`.
+            let driver = unsafe { Registered::<T>::of(pdev) };
             let bound = BoundLock::<T::State>::new(core)?;
             let held = bound.clone();
             let private = try_pin_init!(Private::<'_, T> {
                 bound: held.clone(),
-                data <- T::probe(core, held),
+                data <- T::probe(core, held, driver),
             });
 
-            dev.as_ref()
-                .set_drvdata(private)
-                .inspect_err(|_| bound.revoke())?;
+            dev.as_ref().set_drvdata(private).inspect_err(|_| {
+                driver.end_sharing(core);
+                bound.revoke();
+            })?;
             Ok(0)
         })
     }
 
     extern "C" fn remove_callback(pdev: *mut bindings::pci_dev) {
-        // SAFETY: The PCI core removes only what it has probed, once.
+        // SAFETY: The PCI core removes only what it has probed, once, and while the driver is
+        // registered.
         unsafe {
+            let driver = Registered::<T>::of(pdev);
             Self::with_data(pdev, |dev, bound, data| {
-                T::unbind(dev, data);
+                T::unbind(dev, data, driver);
+                driver.end_sharing(dev);
                 bound.revoke();
             })
         }
@@ -422,10 +434,13 @@ impl<T: Driver> Adapter<T> {
     extern "C" fn sriov_set_vf_msix_callback(vf: *mut bindings::pci_dev, count: c_int) -> c_int {
         from_result(|| {
             let count = u32::try_from(count)?;
-            // SAFETY: `vf` is a VF, as the PCI core calls this for no others.
-            let (index, pf) =
-                unsafe { (bindings::pci_iov_vf_id(vf), bindings::ext_pci_physfn(vf)) };
-            let index = u16::try_from(index)?;
+            // SAFETY: `vf` is a VF, as the PCI core calls this for no others, and `Device` is
+            // transparent over `struct pci_dev`.
+            let (index, pf) = unsafe {
+                let pf = bindings::ext_pci_physfn(vf);
+                let index = (*vf.cast::<Device>()).index_in(&*pf.cast::<Device>());
+                (index.ok_or(EINVAL)?, pf)
+            };
             // SAFETY: The PCI core has checked that the physical function is bound to this
             // driver, and holds its device lock.
             unsafe {

@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device lock, for code that no callback of the PCI core covers: attributes in sysfs.
+//! The device lock, for code that no callback of the PCI core covers: attributes in sysfs, work.
 
 use super::as_raw;
 use crate::bindings;
 use kernel::{
-    error::Error,
     pci::Device,
-    prelude::*,
     sync::aref::ARef,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
     types::NotThreadSafe, //
 };
 
@@ -24,23 +18,6 @@ pub struct DeviceLocked {
 }
 
 impl DeviceLocked {
-    /// Takes the lock of the device whose attribute is being written.
-    ///
-    /// Whoever unbinds the device holds the lock and waits for the write, so this does not wait
-    /// for the lock. If it is not free, the error is to be returned from the write, and makes the
-    /// system call begin anew a little later.
-    pub fn in_store(dev: &Device) -> Result<Self> {
-        if let Some(lock) = Self::try_lock(dev) {
-            return Ok(lock);
-        }
-        // Not to keep the CPU busy with trying.
-        fsleep(Delta::from_millis(5));
-        // SAFETY: Only marks the current task.
-        Err(Error::from_errno(unsafe {
-            bindings::ext_restart_syscall()
-        }))
-    }
-
     /// Takes the lock of `dev` if it is free.
     pub(super) fn try_lock(dev: &Device) -> Option<Self> {
         // SAFETY: `as_raw` is valid.

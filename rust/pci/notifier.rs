@@ -11,9 +11,6 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Listens on the PCI bus for as long as a scope runs.
-pub struct BusNotifier;
-
 /// What happens to a device on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BusEvent {
@@ -24,45 +21,65 @@ pub enum BusEvent {
     Removed,
 }
 
-/// The notifier block and whom it tells.
-#[repr(C)]
-struct Block<'a> {
-    nb: Opaque<bindings::notifier_block>,
-    happened: &'a (dyn Fn(BusEvent, &Device) + Sync),
+/// Whoever wants to hear of devices.
+pub trait Listen: Send + Sync + 'static {
+    /// Something happens to `dev`; called in the context of whoever adds or removes it, so all
+    /// others who add or remove PCI devices wait for this. May sleep.
+    fn happened(&self, event: BusEvent, dev: &Device);
 }
 
-impl BusNotifier {
-    /// Calls `happened` for every PCI device that is added to the system, or removed from it, while
-    /// `scope` runs, in the context of whoever does that, which may be `scope` itself. `happened`
-    /// may sleep.
-    ///
-    /// The listener ends with the call whatever happens, so both closures may borrow.
-    pub fn listen<R>(
-        happened: &(dyn Fn(BusEvent, &Device) + Sync),
-        scope: impl FnOnce() -> R,
-    ) -> Result<R> {
-        let block = Block {
-            nb: Opaque::new(bindings::notifier_block {
-                notifier_call: Some(callback),
-                ..Default::default()
+/// A listener on the PCI bus, told of every PCI device until it is dropped, which waits for calls
+/// that run: not to be dropped by its own.
+pub struct BusListener<T: Listen>(Pin<KBox<Block<T>>>);
+
+/// The notifier block and whom it tells.
+#[pin_data]
+#[repr(C)]
+struct Block<T> {
+    #[pin]
+    nb: Opaque<bindings::notifier_block>,
+    listener: T,
+}
+
+// SAFETY: The block is the kernel's, which has locks for it; `T` is `Send` and `Sync`.
+unsafe impl<T: Listen> Send for Block<T> {}
+// SAFETY: As above.
+unsafe impl<T: Listen> Sync for Block<T> {}
+
+impl<T: Listen> BusListener<T> {
+    /// Has `listener` told from now on. `ENOMEM` without memory.
+    pub fn new(listener: T) -> Result<Self> {
+        let block = KBox::pin_init(
+            pin_init!(Block {
+                nb: Opaque::new(bindings::notifier_block {
+                    notifier_call: Some(callback::<T>),
+                    ..Default::default()
+                }),
+                listener,
             }),
-            happened,
-        };
-        // SAFETY: The block stays on this stack frame until it is unregistered below. The kernel
-        // is built without unwinding, so `scope` returns or the CPU stops.
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The block stays where it is until it is unregistered, by `drop`.
         to_result(unsafe {
             bindings::bus_register_notifier(&raw const bindings::pci_bus_type, block.nb.get())
         })?;
-        let ret = scope();
-        // SAFETY: It was registered above. Waits for callbacks that run.
-        unsafe {
-            bindings::bus_unregister_notifier(&raw const bindings::pci_bus_type, block.nb.get())
-        };
-        Ok(ret)
+        Ok(Self(block))
     }
 }
 
-extern "C" fn callback(
+impl<T: Listen> Drop for BusListener<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` registered it. Waits for callbacks that run.
+        unsafe {
+            bindings::bus_unregister_notifier(&raw const bindings::pci_bus_type, self.0.nb.get())
+        };
+    }
+}
+
+/// # Safety
+///
+/// Only called by the PCI bus, with the block of a [`BusListener<T>`].
+unsafe extern "C" fn callback<T: Listen>(
     nb: *mut bindings::notifier_block,
     action: c_ulong,
     data: *mut c_void,
@@ -78,13 +95,13 @@ extern "C" fn callback(
         REMOVED => BusEvent::Removed,
         _ => return OK,
     };
-    // SAFETY: `nb` is the first field of a `Block` that `listen` keeps alive.
-    let block = unsafe { &*nb.cast::<Block<'_>>() };
+    // SAFETY: `nb` is the first field of a `Block<T>`, which lives until it is unregistered.
+    let block = unsafe { &*nb.cast::<Block<T>>() };
     // SAFETY: The bus tells of valid devices only.
     let dev = unsafe { kernel::device::Device::from_raw(data.cast()) };
     // Every device on the PCI bus is a PCI device.
     if let Ok(dev) = <&Device>::try_from(dev) {
-        (block.happened)(event, dev);
+        block.listener.happened(event, dev);
     }
     OK
 }

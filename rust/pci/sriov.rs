@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! SR-IOV: switching virtual functions (VFs) on and off, and telling whose they are.
-//!
-//! Lock order: the physical function's device lock, then the PCI rescan lock
-//! ([`RescanLocked`]), then a VF's device lock. `sriov_numvfs` takes them in this order, and so
-//! does everything here.
 
+mod rescan;
+
+pub use self::rescan::RescanLocked;
 use super::{
     as_raw,
     DeviceExt,
@@ -15,145 +14,90 @@ use crate::bindings;
 use kernel::{
     device::{
         Bound,
-        Core,
         DeviceContext, //
     },
     error::to_result,
     pci::Device,
     prelude::*,
-    sync::aref::ARef,
-    types::NotThreadSafe, //
+    sync::aref::ARef, //
 };
 
-/// Proof that the lock of PCI rescan and removal is held, by this thread or on its behalf.
-///
-/// VFs may be added and removed only under it.
-pub struct RescanLocked {
-    taken: bool,
-    _not_send: NotThreadSafe,
+/// A physical function and its VFs.
+pub trait PhysicalFunction {
+    /// How many VFs are enabled, by whichever driver. 0 while they are being enabled.
+    fn enabled_vfs(&self) -> u16;
+
+    /// Unbinds the VFs' drivers, removes the VFs from the bus and disables them, if any are
+    /// enabled. Takes a second, which the specification has a device wait for.
+    fn disable_vfs(&self, lock: &RescanLocked);
 }
 
-impl RescanLocked {
-    /// Takes the lock. It is not recursive: a caller that holds it already deadlocks.
-    pub fn lock() -> Self {
-        // SAFETY: Only takes a mutex.
-        unsafe { bindings::pci_lock_rescan_remove() };
-        Self {
-            taken: true,
-            _not_send: NotThreadSafe,
-        }
+/// A physical function that is bound to a driver.
+pub trait EnableVfs {
+    /// Enables `count` VFs and adds them to the bus; their drivers may be probed before this
+    /// returns.
+    ///
+    /// The PCI core's errors: `ENOSYS` if the function has no SR-IOV capability, `EINVAL` if VFs
+    /// are enabled already or `count` is above TotalVFs, `ENOMEM` if VF BARs or bus numbers are
+    /// short.
+    fn enable_vfs(&self, count: u16, lock: &RescanLocked) -> Result;
+}
+
+impl<Ctx: DeviceContext> PhysicalFunction for Device<Ctx> {
+    fn enabled_vfs(&self) -> u16 {
+        // SAFETY: `as_raw` is valid.
+        u16::try_from(unsafe { bindings::pci_num_vf(as_raw(self)) }).unwrap_or(0)
     }
 
-    /// The lock as `unbind` finds it: when the PCI core removes the device, it holds the lock
-    /// already; when only the driver goes (`unbind` in sysfs, rmmod), nobody does and it is taken.
-    ///
-    /// The PCI core clears its "added" mark on a device when it begins to remove it, with the
-    /// lock held, and before it asks the driver to let go.
-    pub fn for_unbind(dev: &Device<Core<'_>>) -> Self {
-        /// Bit number of `PCI_DEV_ADDED` in `pci_dev::priv_flags` (drivers/pci/pci.h).
-        const PCI_DEV_ADDED: u32 = 0;
-
-        // SAFETY: `as_raw` is valid; the flags are changed by atomic bit operations only.
-        let flags = unsafe { core::ptr::read_volatile(&raw const (*as_raw(dev)).priv_flags) };
-        if flags & 1 << PCI_DEV_ADDED != 0 {
-            Self::lock()
-        } else {
-            // SAFETY: The removal that cleared the mark holds the lock until the driver is gone.
-            unsafe { Self::assume() }
-        }
-    }
-
-    /// The lock, held by somebody who waits for this thread.
-    ///
-    /// # Safety
-    ///
-    /// The lock must be held for as long as the value lives.
-    pub(super) unsafe fn assume() -> Self {
-        Self {
-            taken: false,
-            _not_send: NotThreadSafe,
-        }
+    fn disable_vfs(&self, _lock: &RescanLocked) {
+        // SAFETY: `as_raw` is valid, and the rescan lock is held; the core does nothing if no VF is
+        // enabled, or the function has no SR-IOV capability.
+        unsafe { bindings::pci_disable_sriov(as_raw(self)) };
     }
 }
 
-impl Drop for RescanLocked {
-    fn drop(&mut self) {
-        if self.taken {
-            // SAFETY: `lock` took it, in this thread.
-            unsafe { bindings::pci_unlock_rescan_remove() };
-        }
-    }
-}
-
-/// A physical function's enabled VFs. They are disabled by [`VfsEnabled::disable`]; dropping the
-/// value does the same for callers that hold the rescan lock without being able to show it.
-pub struct VfsEnabled {
-    dev: ARef<Device>,
-    count: u16,
-}
-
-impl VfsEnabled {
-    /// Enables `count` VFs of `dev` and adds them to the bus; their drivers may be probed before
-    /// this returns.
-    ///
-    /// The PCI core's errors: `ENOSYS` if `dev` has no SR-IOV capability, `EINVAL` if VFs are
-    /// enabled already or `count` is above TotalVFs, `ENOMEM` if VF BARs or bus numbers are short.
-    pub fn new(dev: &Device<Bound>, count: u16, _lock: &RescanLocked) -> Result<Self> {
+impl EnableVfs for Device<Bound> {
+    fn enable_vfs(&self, count: u16, _lock: &RescanLocked) -> Result {
         // SAFETY: `as_raw` is valid, and the rescan lock is held.
-        to_result(unsafe { bindings::pci_enable_sriov(as_raw(dev), c_int::from(count)) })?;
-        Ok(Self {
-            dev: dev.into(),
-            count,
-        })
-    }
-
-    /// How many VFs are enabled.
-    pub fn count(&self) -> u16 {
-        self.count
-    }
-
-    /// Unbinds the VFs' drivers, removes the VFs from the bus and disables them. Takes a second.
-    pub fn disable(self, _lock: &RescanLocked) {
-        drop(self);
+        to_result(unsafe { bindings::pci_enable_sriov(as_raw(self), c_int::from(count)) })
     }
 }
 
-impl Drop for VfsEnabled {
-    fn drop(&mut self) {
-        // SAFETY: `as_raw` is valid; the core does nothing if no VF is enabled any more.
-        unsafe { bindings::pci_disable_sriov(as_raw(&self.dev)) };
+/// The physical function of `vf`. `None` if `vf` is no VF.
+pub(super) fn physfn<Ctx: DeviceContext>(vf: &Device<Ctx>) -> Option<&Device> {
+    if !vf.is_virtfn() {
+        return None;
     }
+    // SAFETY: `as_raw` is valid, and a VF holds a reference to its physical function, whose
+    // structure `Device` is transparent over.
+    Some(unsafe { &*bindings::ext_pci_physfn(as_raw(vf)).cast::<Device>() })
 }
 
-/// Calls `f` for every VF of `pf` that is on the bus now.
-pub(super) fn for_each_vf(pf: &Device, mut f: impl FnMut(&Device)) {
+/// Looks for VF `vf`, from 0, of `pf` on the bus.
+pub fn find_vf(pf: &Device, vf: u16) -> Option<ARef<Device>> {
     const ANY: u32 = bindings::PCI_ANY_ID as u32;
     let mut from = core::ptr::null_mut();
+    let mut found = None;
     loop {
         // SAFETY: `from` is null or the last result; its reference passes to the callee.
         from = unsafe { bindings::pci_get_device(ANY, ANY, from) };
         if from.is_null() {
-            return;
+            return found;
         }
         // SAFETY: `Device` is transparent over `struct pci_dev`, and the reference that
         // `pci_get_device` took lasts until the next call.
         let dev = unsafe { &*from.cast::<Device>() };
-        if dev.index_in(pf).is_some() {
-            f(dev);
+        if dev.index_in(pf) == Some(vf) {
+            found = Some(dev.into());
         }
     }
 }
 
-/// Locks VF `vf`, from 0, of the physical function whose lock is held. `ENODEV` if it is not on the
-/// bus.
-pub fn lock_vf(pf: &DeviceLocked, vf: u16) -> Result<DeviceLocked> {
-    let mut found: Option<ARef<Device>> = None;
-    for_each_vf(pf.device(), |dev| {
-        if dev.index_in(pf.device()) == Some(vf) {
-            found = Some(dev.into());
-        }
-    });
-    Ok(DeviceLocked::lock(&*found.ok_or(ENODEV)?))
+/// Waits for the device lock of VF `vf`, from 0, of `pf`. `ENODEV` if it is not on the bus.
+///
+/// Who holds the lock must not wait for the caller.
+pub fn lock_vf(pf: &Device, vf: u16) -> Result<DeviceLocked> {
+    Ok(DeviceLocked::lock(&*find_vf(pf, vf).ok_or(ENODEV)?))
 }
 
 /// A VF's place among those of its physical function.
@@ -164,21 +108,31 @@ pub trait VirtualFunction {
     /// Has the system put this VF to sleep before `pf`, and wake it up after it. Ends with the
     /// VF. `ENOMEM` without memory.
     fn sleep_before(&self, pf: &Device) -> Result;
+
+    /// Takes the driver away from the device, if it has one, and looks for one anew. No lock of the
+    /// device's may be held.
+    fn reprobe(&self) -> Result;
 }
 
 impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
     fn index_in(&self, pf: &Device) -> Option<u16> {
-        if !self.is_virtfn() {
+        if !core::ptr::eq(physfn(self)?, pf) {
             return None;
         }
-        // SAFETY: `as_raw` is valid, and a VF holds a reference to its physical function.
-        let physfn = unsafe { bindings::ext_pci_physfn(as_raw(self)) };
-        if physfn != as_raw(pf) {
-            return None;
+        let (vf, pf) = (as_raw(self), as_raw(pf));
+        // SAFETY: Both devices are valid.
+        let first = unsafe { bindings::pci_iov_virtfn_devfn(pf, 0) };
+        // SAFETY: As above.
+        if first != unsafe { bindings::pci_iov_virtfn_devfn(pf, 1) } {
+            // SAFETY: As above. VF Stride, which the PCI core divides by, is not 0.
+            let index = unsafe { bindings::pci_iov_vf_id(vf) };
+            return u16::try_from(index).ok();
         }
-        // SAFETY: `self` is a VF.
-        let index = unsafe { bindings::pci_iov_vf_id(as_raw(self)) };
-        u16::try_from(index).ok()
+        // SAFETY: As above, and a device is on a bus.
+        let distance = unsafe { routing_id(vf).checked_sub(routing_id(pf))? };
+        // SAFETY: As above.
+        let (offset, stride) = unsafe { offset_and_stride(pf)? };
+        index(distance, offset, stride)
     }
 
     fn sleep_before(&self, pf: &Device) -> Result {
@@ -197,5 +151,77 @@ impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
             return Err(ENOMEM);
         }
         Ok(())
+    }
+
+    fn reprobe(&self) -> Result {
+        // SAFETY: The device is valid; one that is being removed gets no driver.
+        to_result(unsafe { bindings::device_reprobe(&raw mut (*as_raw(self)).dev) })
+    }
+}
+
+/// The Routing ID of a function: its bus, device and function number.
+///
+/// # Safety
+///
+/// `dev` is valid and on a bus.
+unsafe fn routing_id(dev: *mut bindings::pci_dev) -> u32 {
+    // SAFETY: By the contract of this function.
+    unsafe { u32::from((*(*dev).bus).number) << 8 | (*dev).devfn & 0xff }
+}
+
+/// First VF Offset and VF Stride of a physical function (SR-IOV, sections 9.3.3.9 and 9.3.3.10).
+///
+/// # Safety
+///
+/// `pf` is valid.
+unsafe fn offset_and_stride(pf: *mut bindings::pci_dev) -> Option<(u16, u16)> {
+    // SAFETY: By the contract of this function.
+    let capability =
+        unsafe { bindings::pci_find_ext_capability(pf, bindings::PCI_EXT_CAP_ID_SRIOV as c_int) };
+    let read = |register: u32| {
+        let mut value = 0;
+        let offset = c_int::from(capability) + register as c_int;
+        // SAFETY: By the contract of this function.
+        let ret = unsafe { bindings::pci_read_config_word(pf, offset, &mut value) };
+        (capability != 0 && ret == 0).then_some(value)
+    };
+    let offset = read(bindings::PCI_SRIOV_VF_OFFSET)?;
+    Some((offset, read(bindings::PCI_SRIOV_VF_STRIDE)?))
+}
+
+/// The number of the VF whose Routing ID is `distance` above its physical function's. A stride of 0
+/// is legal with one VF.
+fn index(distance: u32, offset: u16, stride: u16) -> Option<u16> {
+    let beyond = distance.checked_sub(u32::from(offset))?;
+    match u32::from(stride) {
+        0 => (beyond == 0).then_some(0),
+        stride if beyond % stride == 0 => u16::try_from(beyond / stride).ok(),
+        _ => None,
+    }
+}
+
+#[kunit_tests(kernel_ext_pci_sriov)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vfs_are_a_stride_apart() {
+        for (distance, found) in [
+            (7, None),
+            (8, Some(0)),
+            (9, None),
+            (10, Some(1)),
+            (264, Some(128)),
+        ] {
+            assert_eq!(index(distance, 8, 2), found);
+        }
+        assert_eq!(index(u32::MAX, 0, 1), None);
+    }
+
+    #[test]
+    fn one_vf_needs_no_stride() {
+        assert_eq!(index(8, 8, 0), Some(0));
+        assert_eq!(index(9, 8, 0), None);
+        assert_eq!(index(0, 8, 0), None);
     }
 }

@@ -7,6 +7,10 @@ use crate::{
     bindings,
     nvme::Transport, //
 };
+use kernel::{
+    prelude::*,
+    time::Jiffies, //
+};
 
 impl<T: Transport> Controller<T> {
     /// Lets nothing more through the I/O queues to the transport; waits for calls under way.
@@ -51,6 +55,13 @@ impl<T: Transport> Controller<T> {
     pub fn wait_freeze(&self) {
         // SAFETY: Initialised by `new`.
         unsafe { bindings::nvme_wait_freeze(self.as_raw()) };
+    }
+
+    /// As [`Controller::wait_freeze`], for about `limit` jiffies. Returns whether nothing is left.
+    pub fn wait_freeze_for(&self, limit: Jiffies) -> bool {
+        let limit = c_long::try_from(limit).unwrap_or(c_long::MAX);
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::ext_nvme_wait_freeze_timeout(self.as_raw(), limit) }
     }
 
     /// As [`Controller::wait_freeze`], for at most the I/O time limit.

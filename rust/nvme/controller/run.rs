@@ -127,11 +127,61 @@ impl<T: Transport> Controller<T> {
         to_result(unsafe { bindings::nvme_try_sched_reset(self.as_raw()) })
     }
 
-    /// Waits for a reset that is under way and takes its place: the controller is in state
-    /// `Resetting` then. `false` if it is in a state that does not allow it.
-    pub fn wait_reset(&self) -> bool {
+    /// Queues the reset work, whatever the state: [`Transport::reset`] is to find out. If it runs,
+    /// it runs once more.
+    pub fn queue_reset(&self) {
+        // SAFETY: Initialised by `new`; the queue exists while nvme-core is loaded. `free` waits
+        // for the work.
+        unsafe {
+            bindings::queue_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                bindings::nvme_reset_wq,
+                &raw mut (*self.as_raw()).reset_work,
+            );
+        }
+    }
+
+    /// Waits until `condition` holds, without a limit. It is looked at again whenever the state
+    /// changes, or [`Controller::wake_waiters`] is called, and must not sleep.
+    pub fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
+        /// # Safety
+        ///
+        /// `ctrl` is of a `Controller<T>` that lives during the call, and `data` a pointer to an
+        /// `F` that nobody else uses meanwhile.
+        unsafe extern "C" fn holds<T: Transport, F: FnMut(&Controller<T>) -> bool>(
+            ctrl: *mut bindings::nvme_ctrl,
+            data: *mut c_void,
+        ) -> bool {
+            // SAFETY: By the contract of this function.
+            unsafe { (*data.cast::<F>())(Controller::from_raw(ctrl)) }
+        }
+        fn pointer<T: Transport, F: FnMut(&Controller<T>) -> bool>(
+            _: &F,
+        ) -> unsafe extern "C" fn(*mut bindings::nvme_ctrl, *mut c_void) -> bool {
+            holds::<T, F>
+        }
+        // SAFETY: Initialised by `new`; the closure lives during the call, and is of the type that
+        // the function takes it for.
+        unsafe {
+            bindings::ext_nvme_wait_state(
+                self.as_raw(),
+                Some(pointer::<T, _>(&condition)),
+                (&raw mut condition).cast(),
+            );
+        }
+    }
+
+    /// Has [`Controller::wait_until`] look again.
+    pub fn wake_waiters(&self) {
         // SAFETY: Initialised by `new`.
-        unsafe { bindings::nvme_wait_reset(self.as_raw()) }
+        unsafe { bindings::ext_nvme_wake_state(self.as_raw()) };
+    }
+
+    /// Sends on again what multipath holds back until a path of the controller's namespaces is live:
+    /// where none can be any more, it fails.
+    pub fn kick_requeue_lists(&self) {
+        // SAFETY: Initialised by `new`.
+        unsafe { bindings::ext_nvme_kick_requeue_lists(self.as_raw()) };
     }
 
     /// Waits until the reset work is idle. Not from [`Transport::reset`].
