@@ -30,17 +30,26 @@ use crate::{
     sgl,
     shadow_doorbells::ShadowDoorbells,
     spec::admin,
-    sriov::Virtualization,
+    sriov::{
+        self,
+        Role, //
+    },
     timeout, //
 };
 use kernel::{
     device::Bound,
+    io::register::Register,
     new_mutex,
     pci,
     prelude::*,
     str::BStr,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     }, //
@@ -86,6 +95,8 @@ pub(crate) struct Hardware {
     pub(crate) vectors: Option<Arc<Vectors>>,
     /// `Some` from start to stop.
     pub(crate) enabled: Option<DeviceEnabled>,
+    /// Whether the I/O queues are frozen since a stop, until the next start is over.
+    pub(crate) frozen: bool,
     /// What the power state is to be again when the system wakes up; `None` if the controller is
     /// not in a power state of the system's sleep.
     pub(crate) awake: Option<u32>,
@@ -97,9 +108,21 @@ pub(crate) struct Hardware {
     pub(crate) hmb: Option<hmb::Memory>,
 }
 
+/// Why a controller that is being reset or started is not: whose task it is to go on with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Idle {
+    /// It is, or is about to be: the reset work or the probe has it.
+    No = 0,
+    /// A VF's controller waits until its PF has brought it online: the family wakes it.
+    ForPrimary = 1,
+    /// A callback of the PCI core has stopped it, and another one starts it.
+    ForCallback = 2,
+}
+
 /// The transport's data of one controller.
 ///
-/// Lock order: `vfs`, then `bound`, then `queues`.
+/// Lock order: `bound`, then `queues`.
 #[pin_data]
 pub(crate) struct Nvme {
     pub(crate) pdev: ARef<pci::Device>,
@@ -119,9 +142,16 @@ pub(crate) struct Nvme {
     /// the controller.
     #[pin]
     pub(crate) queues: Mutex<KVec<Arc<Queue>>>,
-    /// The virtual functions.
+    /// What the controller is to others of its device.
+    pub(crate) role: Role,
+    /// An [`Idle`].
+    idle: Atomic<u32>,
+    /// Whether the controller has ended; locked while it does.
     #[pin]
-    pub(crate) vfs: Mutex<Virtualization>,
+    pub(crate) ending: Mutex<()>,
+    ended: Atomic<bool>,
+    /// Whether nothing is to be reset any more.
+    over: Atomic<bool>,
 }
 
 impl Nvme {
@@ -132,6 +162,7 @@ impl Nvme {
         bar: Arc<Bar0>,
         quirks: Quirks,
         cmb: Option<Cmb>,
+        role: Role,
     ) -> Result<ARef<Controller<Self>>> {
         let max_io_queues = io_queues::most(quirks)?;
         let limits = Limits {
@@ -154,9 +185,50 @@ impl Nvme {
                 io_queue_depth: parameters::io_queue_depth.value(),
                 max_io_queues,
                 queues <- new_mutex!(KVec::new(), "Nvme::queues"),
-                vfs <- new_mutex!(Virtualization::default(), "Nvme::vfs"),
+                role,
+                idle: Atomic::new(Idle::No as u32),
+                ending <- new_mutex!((), "Nvme::ending"),
+                ended: Atomic::new(false),
+                over: Atomic::new(false),
             }),
         )
+    }
+
+    /// Notes that the controller is idle. Whoever takes that note goes on with it.
+    pub(crate) fn set_idle(&self, idle: Idle) {
+        self.idle.store(idle as u32, Relaxed);
+    }
+
+    /// Takes the note that the controller is idle for this reason. `false` if it is not.
+    pub(crate) fn take_idle(&self, idle: Idle) -> bool {
+        self.idle
+            .cmpxchg(idle as u32, Idle::No as u32, Full)
+            .is_ok()
+    }
+
+    /// Takes the note that the controller is idle, whyever.
+    pub(crate) fn take_any_idle(&self) -> bool {
+        self.idle.xchg(Idle::No as u32, Full) != Idle::No as u32
+    }
+
+    /// Notes that the controller has ended. Returns whether it had.
+    pub(crate) fn set_ended(&self) -> bool {
+        self.ended.xchg(true, Full)
+    }
+
+    /// Notes that nothing is to be reset any more.
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Relaxed);
+    }
+
+    /// Whether nothing is to be reset any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+
+    /// Whether the controller has ended, or is about to.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Relaxed)
     }
 
     /// Whether the function answers.
@@ -199,6 +271,10 @@ impl Transport for Nvme {
     type RequestData = Lists;
 
     fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
+        // This is how nvme-core waits for the controller: it must not wait for one that is off.
+        if offset as usize == regs::CSTS::OFFSET && sriov::has_to_wait(ctrl) {
+            return Err(ENODEV);
+        }
         regs::read32(&ctrl.data().bar, offset as usize)
     }
 

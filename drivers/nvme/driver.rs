@@ -6,14 +6,17 @@ use crate::{
     cmb::Cmb,
     controller::{
         Hardware,
+        Idle,
         Nvme, //
     },
-    lifecycle,
-    parameters,
-    power,
-    quirks,
+    lifecycle, power, quirks,
     regs::MIN_SIZE,
-    sriov, //
+    sriov::{
+        self,
+        Family,
+        Membership,
+        Role, //
+    },
 };
 use core::pin::Pin;
 use kernel::{
@@ -35,14 +38,19 @@ use kernel_ext::{
         State, //
     },
     pci::{
-        sriov::RescanLocked,
+        sriov::{
+            PhysicalFunction,
+            RescanLocked, //
+        },
         BoundLock,
         ChannelState,
         DeviceExt,
         Driver,
         Recovery,
-        Regions, //
+        Regions,
+        Registered, //
     },
+    workqueue::DropLater, //
 };
 
 /// The driver.
@@ -55,40 +63,37 @@ pub(crate) struct NvmeDriver;
 #[pin_data]
 pub(crate) struct Function<'bound> {
     _folders: Option<sriov::Folders>,
-    ctrl: ARef<Controller<Nvme>>,
+    /// Given up in another thread: if it is the last, the block layer waits for those who may still
+    /// look at tags, and VFs that go are not to do so one after the other.
+    ctrl: DropLater<ARef<Controller<Nvme>>>,
     _regions: Regions<'bound>,
 }
 
 impl Function<'_> {
-    /// Whether the controller is being reset.
-    pub(crate) fn is_resetting(&self) -> bool {
-        self.ctrl.state().is_resetting()
+    /// The controller.
+    pub(crate) fn controller(&self) -> &Controller<Nvme> {
+        &self.ctrl
     }
+}
 
-    /// Recovers the controller of a VF after a reset of its PF.
-    pub(crate) fn wake(&self) {
-        // In a state that allows no reset, the controller is being reset or removed already.
-        let _ = self.ctrl.schedule_reset();
+/// What the controller of `dev` is to others of its device.
+fn role(dev: &Device<Core<'_>>, driver: &Registered<NvmeDriver>) -> Result<Role> {
+    if dev.is_physfn() && dev.total_vfs() > 0 {
+        let family = Family::new(dev, driver.spawner())?;
+        driver.share(dev, family.clone())?;
+        return Ok(Role::Primary(family));
     }
-
-    /// Starts the controller again; if it is not stopped, it is first. That of a PF with VFs is
-    /// ready when this returns, as theirs are started next, and are offline before.
-    fn restart(&self) -> Result {
-        match self.ctrl.state() {
-            State::Resetting => self.ctrl.schedule_reset_now()?,
-            _ => self.ctrl.schedule_reset()?,
-        }
-        if sriov::is_enabled(&self.ctrl) {
-            self.ctrl.flush_reset();
-        }
-        Ok(())
-    }
+    Ok(match driver.shared_of(dev) {
+        Some((family, vf)) => Role::Secondary(Membership::new(family, vf)),
+        None => Role::Single,
+    })
 }
 
 #[vtable]
 impl Driver for NvmeDriver {
     type Data<'bound> = Function<'bound>;
     type State = Hardware;
+    type Shared = Family;
 
     const DMA_MIN_ALIGN_MASK: u32 = crate::prp::PAGE_SIZE - 1;
     const ID_TABLE: IdTable<()> = quirks::ID_TABLE;
@@ -100,6 +105,7 @@ impl Driver for NvmeDriver {
     fn probe<'bound>(
         dev: &'bound Device<Core<'_>>,
         bound: Arc<BoundLock<Hardware>>,
+        driver: &'bound Registered<Self>,
     ) -> impl PinInit<Function<'bound>, Error> + 'bound {
         pin_init::pin_init_scope(move || {
             let regions = Regions::request(dev, c"nvme_rs").inspect_err(|e| {
@@ -109,12 +115,20 @@ impl Driver for NvmeDriver {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
             let cmb = Cmb::find(dev, &bar);
-            let ctrl = Nvme::controller(dev, bound, bar, quirks::of(dev), cmb)
+            let ctrl = role(dev, driver)
+                .and_then(|role| Nvme::controller(dev, bound, bar, quirks::of(dev), cmb, role))
                 .and_then(|ctrl| {
                     // Before sysfs has it: nobody may reset it until it is live. And the timeouts
                     // of the first commands do the right thing in this state.
                     ctrl.change_state(State::Connecting);
-                    ctrl.add().map(|()| ctrl)
+                    sriov::join(&ctrl)?;
+                    match ctrl.add() {
+                        Ok(()) => Ok(ctrl),
+                        Err(e) => {
+                            sriov::leave(&ctrl);
+                            Err(e)
+                        }
+                    }
                 })
                 .inspect_err(|e| {
                     dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");
@@ -127,27 +141,38 @@ impl Driver for NvmeDriver {
                 return Err(e);
             }
             ctrl.flush_scan();
+            sriov::is_bound(&ctrl);
             let folders = sriov::Folders::new(&ctrl, dev).unwrap_or_else(|e| {
                 dev_warn!(dev, "no nvme_sriov in sysfs: {e:?}\n");
                 None
             });
-            enable_vfs(&ctrl, dev);
+            if dev.is_physfn() {
+                sriov::tell_of_strangers(&ctrl, dev);
+                sriov::enable_later(&ctrl, dev, driver);
+            }
             Ok(try_pin_init!(Function {
                 _folders: folders,
-                ctrl,
+                ctrl: DropLater::new(ctrl, driver.spawner()),
                 _regions: regions,
             }))
         })
     }
 
-    fn unbind<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
-        // Only for a PF with VFs: a VF whose driver is taken away while its PF disables the VFs
-        // would wait for the PF's lock, and the PF for the VF's. Nor is a VF asked for VFs, whose
-        // PF may be disabling it with its own of these locks held, as not all could be enabled.
-        if dev.is_physfn() && sriov::is_enabled(&data.ctrl) {
-            sriov::disable(&data.ctrl, &RescanLocked::for_unbind(dev));
+    fn unbind<'bound>(
+        dev: &'bound Device<Core<'_>>,
+        data: Pin<&Function<'bound>>,
+        driver: &'bound Registered<Self>,
+    ) {
+        // Only a PF with VFs needs the lock.
+        if dev.is_physfn() && dev.enabled_vfs() > 0 {
+            let ctrl: &Controller<Nvme> = &data.ctrl;
+            RescanLocked::for_unbind(dev, driver.spawner(), |lock| sriov::disable(ctrl, lock));
         }
         lifecycle::end(&data.ctrl);
+    }
+
+    fn leave(driver: &Registered<Self>, family: &Family) {
+        sriov::disable_before_unload(driver, family);
     }
 
     fn shutdown<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
@@ -180,24 +205,25 @@ impl Driver for NvmeDriver {
     }
 
     fn reset_prepare<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
-        sriov::wait_for_resets(&data.ctrl);
         lifecycle::stop_for_reset(&data.ctrl, false);
         data.ctrl.sync_queues();
     }
 
     fn reset_done<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
-        if data.ctrl.schedule_reset_now().is_ok() {
+        if data.ctrl.data().take_idle(Idle::ForCallback) {
+            data.ctrl.queue_reset();
             data.ctrl.flush_reset();
         }
     }
 
     fn freeze<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
         lifecycle::stop_for_reset(&data.ctrl, true);
+        sriov::hold(&data.ctrl, true);
         Ok(())
     }
 
     fn thaw<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
-        data.restart()
+        lifecycle::restart(&data.ctrl)
     }
 
     fn suspend<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
@@ -208,7 +234,7 @@ impl Driver for NvmeDriver {
         if power::resume(&data.ctrl) {
             return Ok(());
         }
-        data.restart()
+        lifecycle::restart(&data.ctrl)
     }
 
     fn error_detected<'bound>(
@@ -220,16 +246,17 @@ impl Driver for NvmeDriver {
             ChannelState::Normal => Recovery::CanRecover,
             ChannelState::Frozen => {
                 dev_warn!(data.ctrl.device(), "PCIe error, I/O is frozen; stopping\n");
-                if data.ctrl.change_state(State::Resetting) {
-                    lifecycle::stop(&data.ctrl, false);
-                    Recovery::NeedReset
-                } else {
-                    lifecycle::stop(&data.ctrl, true);
-                    Recovery::Disconnect
+                match lifecycle::freeze(&data.ctrl) {
+                    true => Recovery::NeedReset,
+                    false => Recovery::Disconnect,
                 }
             }
             ChannelState::Failed => {
-                dev_warn!(data.ctrl.device(), "PCIe error, the device is lost\n");
+                dev_err!(
+                    data.ctrl.device(),
+                    "PCIe error, the device is lost; the controller is given up\n"
+                );
+                lifecycle::give_up(&data.ctrl);
                 Recovery::Disconnect
             }
         }
@@ -239,7 +266,7 @@ impl Driver for NvmeDriver {
         _dev: &'bound Device<Core<'_>>,
         data: Pin<&Function<'bound>>,
     ) -> Recovery {
-        if data.restart().is_err() {
+        if lifecycle::restart(&data.ctrl).is_err() {
             data.ctrl.unquiesce_io();
         }
         Recovery::Recovered
@@ -247,19 +274,5 @@ impl Driver for NvmeDriver {
 
     fn error_resume<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
         data.ctrl.flush_reset();
-    }
-}
-
-/// Enables the VFs that the module parameter asks for. That they cannot be does not stop the PF.
-fn enable_vfs(ctrl: &Controller<Nvme>, dev: &Device<Core<'_>>) {
-    let want = parameters::sriov_vfs.value();
-    let num = u16::try_from(want).unwrap_or(u16::MAX).min(dev.total_vfs());
-    if num == 0 || !dev.is_physfn() {
-        return;
-    }
-    // Probing is asynchronous, so nobody who holds this lock waits for us.
-    let lock = RescanLocked::lock();
-    if let Err(e) = sriov::configure(ctrl, dev, num, &lock) {
-        dev_warn!(ctrl.device(), "sriov_vfs={want} was not met: {e:?}\n");
     }
 }

@@ -12,12 +12,16 @@ use crate::{
     quirks,
     regs,
     shadow_doorbells,
-    spec::admin, //
+    spec::admin,
+    sriov, //
 };
 use kernel::{
     prelude::*,
     sync::Arc,
-    time::Jiffies, //
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
+    },
 };
 use kernel_ext::{
     block::mq,
@@ -242,6 +246,21 @@ impl Waiter {
             GFP_ATOMIC,
         )
     }
+
+    /// Waits for one command to be complete, for at most `limit` jiffies; returns what is left of
+    /// it. `None` if it is not, in time, or never will be: the PF of a VF has gone down.
+    fn wait(&self, ctrl: &Controller<Nvme>, limit: Jiffies) -> Option<Jiffies> {
+        let step = msecs_to_jiffies(10);
+        let mut left = limit;
+        while left > 0 && !sriov::has_to_wait(ctrl) {
+            let this = step.min(left);
+            left -= this;
+            if let Some(rest) = self.completion.wait_io_timeout(this) {
+                return Some((left + rest).max(1));
+            }
+        }
+        None
+    }
 }
 
 impl AdminDone for Waiter {
@@ -263,7 +282,7 @@ pub(crate) fn delete(ctrl: &Controller<Nvme>) {
         let mut sent: u32 = 0;
         let mut wait = |sent: &mut u32| {
             *sent = sent.checked_sub(1)?;
-            left = waiter.completion.wait_io_timeout(left)?;
+            left = waiter.wait(ctrl, left)?;
             Some(())
         };
         for queue in ctrl.data().queue_pairs().rev().filter(io) {
@@ -294,7 +313,7 @@ pub(crate) fn execute(
 ) -> Option<Jiffies> {
     let waiter = Waiter::new().ok()?;
     ctrl.admin_command_nowait(command, waiter.clone()).ok()?;
-    waiter.completion.wait_io_timeout(limit)
+    waiter.wait(ctrl, limit)
 }
 
 /// Fits the block layer's idea of the I/O queues to `queues`. If it has one, they are frozen.

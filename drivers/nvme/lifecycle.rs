@@ -10,6 +10,7 @@
 use crate::{
     controller::{
         Hardware,
+        Idle,
         Nvme, //
     },
     hmb,
@@ -24,7 +25,8 @@ use kernel::{
     device::Core,
     io::Io,
     pci,
-    prelude::*, //
+    prelude::*,
+    time::msecs_to_jiffies, //
 };
 use kernel_ext::{
     nvme::{
@@ -98,6 +100,9 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
 
     // The controller may run still, from a boot loader or a kernel before this one.
     if ctrl.disable(false).is_err() {
+        if sriov::is_cut_off(ctrl) {
+            return Err(EAGAIN);
+        }
         dev_warn!(
             ctrl.device(),
             "the controller does not stop; resetting the function\n"
@@ -152,16 +157,30 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
 /// Whether the controller cannot be talked to any more.
 fn is_dead(ctrl: &Controller<Nvme>, hw: &Hardware) -> bool {
     let data = ctrl.data();
-    if hw.enabled.is_none() || !data.is_present() || data.pdev.is_channel_offline() {
+    if hw.enabled.is_none()
+        || !data.is_present()
+        || data.pdev.is_channel_offline()
+        || sriov::has_to_wait(ctrl)
+    {
         return true;
     }
     let csts = regs::CSTS::read(&data.bar);
     csts.cfs() || !csts.rdy()
 }
 
-/// Stops the controller and completes everything that is in flight. With `shutdown` it is told to
-/// save its state, and requests that come later fail; else they wait for the next start.
+/// Stops the controller and completes everything that is in flight; if it is a PF's, that of its VFs
+/// as well. With `shutdown` it is told to save its state, and requests that come later fail; else
+/// they wait for the next start.
+///
+/// May be called at any time, and more than once.
 pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
+    // Before, so that nobody takes what befalls the VFs for their own fault.
+    sriov::goes_down(ctrl);
+    stop_alone(ctrl, shutdown);
+    sriov::is_down(ctrl);
+}
+
+fn stop_alone(ctrl: &Controller<Nvme>, shutdown: bool) {
     let data = ctrl.data();
     let Ok(mut hw) = data.bound.lock() else {
         return;
@@ -170,7 +189,8 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
     let dead = is_dead(ctrl, &hw);
 
     if matches!(state, State::Live | State::Resetting) {
-        if hw.enabled.is_some() {
+        // Not again if a reset is broken off.
+        if hw.enabled.is_some() && !core::mem::replace(&mut hw.frozen, true) {
             ctrl.start_freeze();
         }
         if !dead && shutdown {
@@ -213,11 +233,52 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
     }
 }
 
-/// Starts a new controller, up to the point where nvme-core looks for namespaces.
+/// Starts a new controller, up to the point where nvme-core looks for namespaces. That of a VF whose
+/// PF is down, or goes down meanwhile, is started later, when the PF is back.
 ///
 /// `ENODEV` if it is not ready in time, or leaves a command without answer.
 pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
-    try_start(ctrl).map_err(|e| cause(ctrl, e))
+    match try_start(ctrl) {
+        Err(_) if is_to_wait(ctrl) => {
+            dev_info!(
+                ctrl.device(),
+                "is started later: its physical function is being reset, or the link to it\n"
+            );
+            wait(ctrl);
+            Ok(())
+        }
+        result => result.map_err(|e| cause(ctrl, e)),
+    }
+}
+
+/// Has a start or a reset that is under way fail soon: what it waits for does not come any more.
+pub(crate) fn interrupt(ctrl: &Controller<Nvme>) {
+    stop(ctrl, false);
+    // What is yet to be sent must not wait for somebody to send it.
+    ctrl.unquiesce_admin();
+}
+
+/// Whether what failed is to be tried again when the PF, or the channel to the function, is back.
+fn is_to_wait(ctrl: &Controller<Nvme>) -> bool {
+    let is_lost = sriov::is_cut_off(ctrl) || ctrl.data().pdev.is_channel_offline();
+    is_lost && !ctrl.state().is_terminal() && !ctrl.data().pdev.is_disconnected()
+}
+
+/// Leaves a controller that could not be started, or reset, to whoever brings back what it lacks.
+fn wait(ctrl: &Controller<Nvme>) {
+    stop(ctrl, false);
+    ctrl.quiesce_admin();
+    let data = ctrl.data();
+    if data.pdev.is_channel_offline() {
+        data.set_idle(Idle::ForCallback);
+    } else {
+        data.set_idle(Idle::ForPrimary);
+        // The PF may be back already, and have found nobody waiting.
+        if !sriov::has_to_wait(ctrl) && data.take_idle(Idle::ForPrimary) {
+            ctrl.queue_reset();
+        }
+    }
+    ctrl.wake_waiters();
 }
 
 /// Why the controller cannot be started, if that is what failed with `e`: a command that is called
@@ -231,9 +292,11 @@ fn cause(ctrl: &Controller<Nvme>, e: Error) -> Error {
 }
 
 fn try_start(ctrl: &Controller<Nvme>) -> Result {
+    sriov::admit(ctrl)?;
     enable(ctrl, &mut ctrl.data().bound.lock()?)?;
     ctrl.alloc_admin_tag_set()?;
     ctrl.init_finish(false)?;
+    sriov::forget_changes(ctrl)?;
     hmb::start(ctrl);
     ctrl.update_attributes();
     let queues = io_queues::create(ctrl)?;
@@ -248,85 +311,135 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
     if !ctrl.change_state(State::Live) {
         return Err(ENODEV);
     }
-    ctrl.start();
+    go_on(ctrl);
     Ok(())
 }
 
-/// Undoes [`start`], however far it came; the device may be gone.
+/// Undoes [`start`], however far it came; the device may be gone. When it has been called already,
+/// waits until that is over, if need be, and does nothing.
 pub(crate) fn end(ctrl: &Controller<Nvme>) {
+    let data = ctrl.data();
+    let _ending = data.ending.lock();
+    if data.set_ended() {
+        return;
+    }
+    if data.is_present() {
+        // What is still to be written is, before the namespaces go.
+        sriov::wait_for_primary(ctrl);
+    }
     hmb::stop(ctrl);
     ctrl.change_state(State::Deleting);
-    if !ctrl.data().is_present() {
+    if data.take_any_idle() || !data.is_present() {
+        // Nobody starts it any more.
         ctrl.change_state(State::Dead);
         stop(ctrl, true);
     }
+    ctrl.flush_reset();
+    // Somebody may have wanted one more, and may still.
+    data.set_over();
     ctrl.flush_reset();
     ctrl.stop();
     ctrl.remove_namespaces();
     stop(ctrl, true);
     ctrl.remove_admin_tag_set();
-    let queues = core::mem::take(&mut *ctrl.data().queues.lock());
+    let queues = core::mem::take(&mut *data.queues.lock());
     for queue in &queues {
         // The block layer may have it for longer.
         queue.give_back();
     }
     drop(queues);
     ctrl.uninit();
+    sriov::leave(ctrl);
 }
 
-/// Resets the controller, from state `Resetting` to `Live`, or to `Dead` where that fails.
+/// Resets the controller, from state `Resetting` or `Connecting` to `Live`, or to `Dead` where that
+/// fails. That of a VF whose PF is down, or goes down meanwhile, is left for when the PF is back.
 pub(crate) fn reset(ctrl: &Controller<Nvme>) {
-    if let Err(e) = try_reset(ctrl) {
-        let e = cause(ctrl, e);
-        dev_err!(
-            ctrl.device(),
-            "reset failed ({e:?}); the controller is given up\n"
-        );
-        // Terminal at once: somebody may wait for the reset with the device lock held.
-        ctrl.change_state(State::Deleting);
-        stop(ctrl, true);
-        ctrl.sync_queues();
-        ctrl.mark_namespaces_dead();
-        ctrl.unquiesce_io();
-        ctrl.change_state(State::Dead);
-        // What multipath holds back until a path is live again fails with the last path.
-        ctrl.remove_namespaces();
+    if ctrl.data().is_over() {
+        return;
     }
+    match try_reset(ctrl) {
+        Err(_) if is_to_wait(ctrl) => wait(ctrl),
+        Err(e) => {
+            let e = cause(ctrl, e);
+            dev_err!(
+                ctrl.device(),
+                "reset failed ({e:?}); the controller is given up\n"
+            );
+            give_up(ctrl);
+        }
+        Ok(()) => {}
+    }
+}
+
+/// Gives the controller up: it is dead from now on, and what waits for it fails. Its disks stay, with
+/// a size of 0, until its function is unbound.
+pub(crate) fn give_up(ctrl: &Controller<Nvme>) {
+    // Terminal at once: somebody may wait for the reset with the device lock held.
+    ctrl.change_state(State::Deleting);
+    stop(ctrl, true);
+    ctrl.sync_queues();
+    ctrl.mark_namespaces_dead();
+    ctrl.unquiesce_io();
+    ctrl.change_state(State::Dead);
+    // What multipath holds back until a path is live again fails with the last path.
+    ctrl.kick_requeue_lists();
+    sriov::is_gone(ctrl);
 }
 
 fn try_reset(ctrl: &Controller<Nvme>) -> Result {
-    if ctrl.state() != State::Resetting {
-        return Err(ENODEV);
+    match ctrl.state() {
+        State::Resetting | State::Connecting => {}
+        // Whoever wanted it has had it.
+        State::Live => return Ok(()),
+        _ => return Err(ENODEV),
     }
     let was_suspended = ctrl.config() & regs::cc::SHN_NORMAL != 0;
     if ctrl.config() & regs::cc::EN != 0 {
-        // Of a controller that has failed the VFs have nothing to expect.
-        if regs::CSTS::read(&ctrl.data().bar).rdy() {
-            sriov::wait_for_resets(ctrl);
-        }
         stop(ctrl, false);
     }
     ctrl.sync_queues();
+    sriov::admit(ctrl)?;
 
     {
         let mut hw = ctrl.data().bound.lock()?;
         enable(ctrl, &mut hw)?;
+    }
+    match ctrl.alloc_admin_tag_set() {
+        // It is there, unless the probe had to wait for the PF.
+        Err(e) if e == EEXIST => {}
+        result => result?,
+    }
+    {
+        let _hw = io_queues::lock_unless_stopping(ctrl)?;
         ctrl.unquiesce_admin();
     }
-    if !ctrl.change_state(State::Connecting) {
+    if ctrl.state() != State::Connecting && !ctrl.change_state(State::Connecting) {
         return Err(EBUSY);
     }
+    // From here on, who takes the PF down ends our commands.
+    if sriov::is_cut_off(ctrl) {
+        return Err(EAGAIN);
+    }
     ctrl.init_finish(was_suspended)?;
+    sriov::forget_changes(ctrl)?;
     hmb::start(ctrl);
     // New firmware may want another host memory buffer, or none.
     ctrl.update_attributes();
 
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {
-        ctrl.unquiesce_io();
-        ctrl.wait_freeze();
+        {
+            // Whoever stops the controller now holds them back again, and that must be so.
+            let _hw = io_queues::lock_unless_stopping(ctrl)?;
+            ctrl.unquiesce_io();
+        }
+        while !ctrl.wait_freeze_for(msecs_to_jiffies(10)) {
+            if is_to_wait(ctrl) {
+                return Err(EAGAIN);
+            }
+        }
         io_queues::update(ctrl, queues)?;
-        ctrl.unfreeze();
     } else {
         dev_warn!(
             ctrl.device(),
@@ -335,14 +448,32 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         ctrl.mark_namespaces_dead();
         ctrl.unquiesce_io();
         ctrl.remove_namespaces();
-        ctrl.unfreeze();
     }
-    if !ctrl.change_state(State::Live) {
-        return Err(ENODEV);
+    {
+        // A controller that is stopped does not let I/O in.
+        let mut hw = io_queues::lock_unless_stopping(ctrl)?;
+        if core::mem::take(&mut hw.frozen) {
+            ctrl.unfreeze();
+        }
+        if !ctrl.change_state(State::Live) {
+            return Err(ENODEV);
+        }
+    }
+    go_on(ctrl);
+    Ok(())
+}
+
+/// Starts what nvme-core does with a live controller.
+fn go_on(ctrl: &Controller<Nvme>) {
+    if sriov::is_cut_off(ctrl) {
+        // The PF has gone down, and found the controller not yet live.
+        if ctrl.change_state(State::Resetting) {
+            ctrl.queue_reset();
+        }
+        return;
     }
     ctrl.start();
-    sriov::provision_again(ctrl);
-    Ok(())
+    sriov::is_up(ctrl);
 }
 
 /// Resets the NVM subsystem (section 3.7.1), and with it all its controllers. What that does to
@@ -367,14 +498,56 @@ pub(crate) fn reset_subsystem(ctrl: &Controller<Nvme>) -> Result {
     written
 }
 
-/// Stops the controller before the function is reset or powered down from outside.
+/// Waits until nobody resets or starts the controller, and takes that task over. `false` if it is in
+/// a state that does not allow it.
+fn take(ctrl: &Controller<Nvme>) -> bool {
+    ctrl.wait_until(|ctrl| {
+        ctrl.data().take_any_idle()
+            || ctrl.change_state(State::Resetting)
+            || ctrl.state().is_terminal()
+    });
+    !ctrl.state().is_terminal()
+}
+
+/// Stops the controller before the function is reset or powered down from outside, to be started by
+/// [`restart`].
 pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
     if shutdown {
         hmb::stop(ctrl);
     }
-    if ctrl.wait_reset() {
+    if take(ctrl) {
         stop(ctrl, shutdown);
+        ctrl.data().set_idle(Idle::ForCallback);
+        ctrl.wake_waiters();
     }
+}
+
+/// Stops the controller as the channel to it is frozen. Returns whether it can be started again, by
+/// [`restart`], when the function has been reset.
+pub(crate) fn freeze(ctrl: &Controller<Nvme>) -> bool {
+    if !ctrl.data().take_any_idle() && !ctrl.change_state(State::Resetting) {
+        // It leaves the controller to us.
+        interrupt(ctrl);
+        if !take(ctrl) {
+            stop(ctrl, true);
+            return false;
+        }
+    }
+    stop(ctrl, false);
+    ctrl.data().set_idle(Idle::ForCallback);
+    sriov::hold(ctrl, true);
+    true
+}
+
+/// Starts the controller again; if it is not stopped, it is first. `EBUSY` if its state does not
+/// allow it.
+pub(crate) fn restart(ctrl: &Controller<Nvme>) -> Result {
+    if !ctrl.data().take_idle(Idle::ForCallback) && !ctrl.change_state(State::Resetting) {
+        return Err(EBUSY);
+    }
+    sriov::hold(ctrl, false);
+    ctrl.queue_reset();
+    Ok(())
 }
 
 /// Resets the function (FLR), and with it the controller. `EBUSY` if the controller is in a state
@@ -383,7 +556,7 @@ pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
 /// The device lock is held. Other than a reset through sysfs, this works while the function is
 /// being probed.
 pub(crate) fn reset_function(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>) -> Result {
-    if !ctrl.wait_reset() {
+    if !take(ctrl) {
         return Err(EBUSY);
     }
     stop(ctrl, false);
@@ -391,7 +564,7 @@ pub(crate) fn reset_function(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_
     let reset = pdev.reset_function().inspect_err(|e| {
         dev_err!(ctrl.device(), "the function cannot be reset: {e:?}\n");
     });
-    ctrl.schedule_reset_now()?;
+    ctrl.queue_reset();
     ctrl.flush_reset();
     reset?;
     match ctrl.state() {

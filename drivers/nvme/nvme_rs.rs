@@ -51,15 +51,21 @@ use kernel::{
     ModuleMetadata,
     ThisModule, //
 };
-use kernel_ext::pci::Adapter;
+use kernel_ext::{
+    nvme::WorkQueue,
+    pci::Adapter, //
+};
 
 /// The module: its driver, for as long as it is loaded.
+///
+/// Fields are dropped in this order: what the driver has had done later is over when it is gone.
 #[pin_data]
 struct NvmeModule {
     #[pin]
     _faults: faults::Files,
     #[pin]
     _driver: Registration<Adapter<driver::NvmeDriver>>,
+    _work: WorkQueue,
 }
 
 impl InPlaceModule for NvmeModule {
@@ -67,6 +73,7 @@ impl InPlaceModule for NvmeModule {
         try_pin_init!(Self {
             _faults <- faults::Files::new(),
             _driver <- Registration::new(<Self as ModuleMetadata>::NAME, module),
+            _work: WorkQueue,
         })
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     controller::Nvme,
     hmb,
     lifecycle,
-    spec::admin, //
+    spec::admin,
+    sriov, //
 };
 use kernel::{
     device::Core,
@@ -34,6 +35,7 @@ pub(crate) fn suspend(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> R
         return Ok(());
     }
     lifecycle::stop_for_reset(ctrl, true);
+    sriov::hold(ctrl, true);
     Ok(())
 }
 

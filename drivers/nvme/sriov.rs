@@ -3,112 +3,108 @@
 //! The physical function owns its virtual functions: they get their resources before they exist,
 //! and are online before any driver sees them.
 //!
-//! In order: the controller's resources ([`inventory`]) are divided by the [`plan`] and the
-//! administrator's [`setting`]s, and assigned to the [`secondaries`]; the PCI core enables the
-//! VFs; as each one joins the bus, its [`namespaces`] are attached and it is brought online.
-//! Whatever fails, what was done is undone in reverse by the values that stand for it.
+//! - [`family`]: a PF and its VFs, as each sees the others; [`membership`]: what of that a
+//!   controller needs.
+//! - [`owner`]: the one who tells the controller about its VFs, and [`actual`]: what these have.
+//! - [`functions`]: VFs on the bus.
+//! - [`plan`], [`setting`], [`share`]: who is to have what.
+//! - [`inventory`], [`attachments`], [`secondary`], [`primary`], [`command`]: what the controller
+//!   says and is told.
+//! - [`sysfs`], [`view`]: what an administrator sees.
 //!
 //! Locks: the device lock of the PF and the PCI rescan lock are held by the callers of
-//! [`configure`] and [`disable`]; `Nvme::vfs` comes next, and is held while the VFs' drivers are
-//! probed. Who changes a VF's setting holds the PF's device lock, and the VF's if the VF must have
-//! no driver, before `Nvme::vfs`. A reset of the PF that comes in between does not wait for it,
-//! see [`provision_again`].
+//! [`configure`] and [`disable`], and while the VFs' drivers are probed. Whoever changes the
+//! resources of a VF holds the VF's device lock, and not the PF's. No lock of the driver's own is
+//! held with them, or while the owner is waited for. `Documentation/design.rst` has all of them.
 
+mod actual;
+mod attachments;
 mod command;
+mod family;
+mod functions;
 mod inventory;
+mod membership;
 mod namespaces;
+mod owner;
 mod plan;
 mod primary;
-mod secondaries;
+mod secondary;
 mod setting;
+mod share;
 mod sysfs;
+mod view;
 
-pub(crate) use self::sysfs::Folders;
-use self::{
-    inventory::Inventory,
-    secondaries::Secondaries,
-    setting::{
-        Settings,
-        Wanted, //
+pub(crate) use self::{
+    family::Family,
+    membership::{
+        admit,
+        forget_changes,
+        goes_down,
+        has_to_wait,
+        hold,
+        is_bound,
+        is_cut_off,
+        is_down,
+        is_gone,
+        is_up,
+        join,
+        leave,
+        wait_for_primary,
+        Membership,
+        Role, //
     },
+    sysfs::Folders,
+};
+use self::{
+    family::Patience,
+    owner::{
+        Answer,
+        Job, //
+    },
+    share::Share,
 };
 use crate::{
     controller::Nvme,
     driver::NvmeDriver,
+    lifecycle,
+    parameters,
     spec::virtualization::Resource, //
 };
 use kernel::{
     device::Core,
     pci,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
+    sync::{
+        aref::ARef,
+        Arc, //
     },
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
 };
 use kernel_ext::{
-    nvme::{
-        Controller,
-        State, //
-    },
+    nvme::Controller,
     pci::{
         sriov::{
-            RescanLocked,
-            VfsEnabled,
-            VirtualFunction, //
+            lock_vf,
+            PhysicalFunction,
+            RescanLocked, //
         },
-        Adapter,
-        BusEvent,
-        BusNotifier,
         DeviceExt,
-        NoRoom, //
+        Registered, //
     },
 };
 
-/// The kinds of resources.
-const KINDS: [Resource; 2] = [Resource::Queue, Resource::Interrupt];
-
-/// The least that a controller needs: an admin and an I/O queue, and one interrupt.
-fn minimum(kind: Resource) -> u16 {
-    match kind {
-        Resource::Queue => 2,
-        Resource::Interrupt => 1,
+/// The family of a PF's controller. `EOPNOTSUPP` for other controllers.
+fn family_of(ctrl: &Controller<Nvme>) -> Result<&Arc<Family>> {
+    match &ctrl.data().role {
+        Role::Primary(family) => Ok(family),
+        _ => Err(EOPNOTSUPP),
     }
 }
 
-/// How the kinds are called in messages.
-fn name(kind: Resource) -> &'static str {
-    match kind {
-        Resource::Queue => "queue",
-        Resource::Interrupt => "interrupt",
-    }
-}
-
-/// A PF's VFs: what the administrator wants of them, and those that there are.
-#[derive(Default)]
-pub(crate) struct Virtualization {
-    settings: Settings,
-    enabled: Option<Vfs>,
-}
-
-/// The enabled VFs of a PF.
+/// Makes `num` the number of enabled VFs, as `sriov_numvfs` wants it. Returns that number. If the
+/// controller is being reset, waits for that.
 ///
-/// Fields are dropped in this order: the functions go, then their resources return.
-struct Vfs {
-    functions: VfsEnabled,
-    /// `None` if the controller has no resources to share out.
-    secondaries: Option<Secondaries>,
-}
-
-/// Makes `num` the number of enabled VFs, as `sriov_numvfs` wants it. Returns that number.
-///
-/// `EBUSY` if VFs are enabled and `num` is not 0, `ENODEV` if the controller is not live,
-/// `ENOSPC` if its resources are short, and the PCI core's errors.
+/// `EBUSY` if VFs are enabled and `num` is not 0, or the controller waits for error recovery,
+/// `ENODEV` if it is gone, `ENOSPC` if its resources are short, and the PCI core's errors.
 pub(crate) fn configure(
     ctrl: &Controller<Nvme>,
     pdev: &pci::Device<Core<'_>>,
@@ -119,31 +115,56 @@ pub(crate) fn configure(
         disable(ctrl, lock);
         return Ok(0);
     }
-    let mut vfs = ctrl.data().vfs.lock();
-    if vfs.enabled.is_some() {
-        return Err(EBUSY);
-    }
-    if ctrl.state() != State::Live {
+    let enabled = pdev.enabled_vfs();
+    if enabled > 0 {
         dev_err!(
             ctrl.device(),
-            "cannot enable VFs: the controller is not live\n"
+            "cannot enable {num} VFs: {enabled} are enabled; write 0 to sriov_numvfs first\n"
         );
-        return Err(ENODEV);
+        return Err(EBUSY);
     }
-
-    let secondaries = Secondaries::assign(ctrl, pdev, num, &vfs.settings).inspect_err(|e| {
+    let family = family_of(ctrl)?;
+    let result = prepare(family, ctrl, pdev, num).inspect_err(|e| {
         // Whatever else can fail has been told of by now.
-        if *e == ENOMEM {
-            dev_err!(ctrl.device(), "cannot enable {num} VFs: out of memory\n");
-        }
-    })?;
-    let functions = enable_functions(ctrl, pdev, num, secondaries.as_ref(), lock)?;
-    announce(ctrl, pdev, num, secondaries.as_ref());
-    vfs.enabled = Some(Vfs {
-        functions,
-        secondaries,
+        let why = match *e {
+            ENOMEM => "out of memory",
+            ENODEV => "the controller is gone, or given up",
+            EBUSY if family.is_held() => "the controller waits for error recovery",
+            _ => return,
+        };
+        dev_err!(ctrl.device(), "cannot enable {num} VFs: {why}\n");
     });
+    let shares = result?;
+    if let Err(e) = functions::enable(family, ctrl, pdev, num, lock) {
+        let _ = family.post(Job::Release, Patience::Locked);
+        return Err(e);
+    }
+    let _ = family.post(Job::Look, Patience::Locked);
+    announce(ctrl, pdev, num, shares);
     Ok(num)
+}
+
+/// Has resources shared out to `num` VFs. Returns the least and the most that one has, or `None` if
+/// they have resources of their own.
+fn prepare(
+    family: &Arc<Family>,
+    ctrl: &Controller<Nvme>,
+    pdev: &pci::Device<Core<'_>>,
+    num: u16,
+) -> Result<Option<(Share, Share)>> {
+    let mut gave_back = false;
+    loop {
+        let job = Job::Prepare {
+            vfs: num,
+            gave_back,
+        };
+        match family.post(job, Patience::Locked)? {
+            Answer::Prepared { least, most } => return Ok(Some((least, most))),
+            Answer::WantsFunctionReset => lifecycle::reset_function(ctrl, pdev)?,
+            Answer::Independent | Answer::Done => return Ok(None),
+        }
+        gave_back = true;
+    }
 }
 
 /// Says what the VFs have.
@@ -151,7 +172,7 @@ fn announce(
     ctrl: &Controller<Nvme>,
     pdev: &pci::Device<Core<'_>>,
     num: u16,
-    secondaries: Option<&Secondaries>,
+    shares: Option<(Share, Share)>,
 ) {
     let total = pdev.total_vfs();
     if !pdev.has_iommu() {
@@ -160,7 +181,7 @@ fn announce(
             "there is no IOMMU: the VFs are not isolated, whoever has one can reach all memory\n"
         );
     }
-    let Some((least, most)) = secondaries.map(Secondaries::range) else {
+    let Some((least, most)) = shares else {
         dev_info!(
             ctrl.device(),
             "enabled {num} of {total} VFs with resources of their own\n"
@@ -186,247 +207,151 @@ fn announce(
     }
 }
 
-/// Has the PCI core enable `num` VFs. When each joins the bus, it is brought online, and put in
-/// its place in the order of system sleep.
-fn enable_functions(
-    ctrl: &Controller<Nvme>,
-    pdev: &pci::Device<Core<'_>>,
-    num: u16,
-    secondaries: Option<&Secondaries>,
-    lock: &RescanLocked,
-) -> Result<VfsEnabled> {
-    // The errno of the first VF that could not be brought online; 0 if all could.
-    let failure = Atomic::new(0);
-    let pf: &pci::Device = pdev;
-    let happened = |event, dev: &pci::Device| {
-        let Some(vf) = dev.index_in(pf) else {
-            return;
-        };
-        if event == BusEvent::Removed {
-            return detach(secondaries, vf);
-        }
-        let online = secondaries.map_or(Ok(()), |secondaries| secondaries.bring_online(vf));
-        let linked = online.and_then(|()| {
-            dev.sleep_before(pf).inspect_err(|e| {
-                dev_err!(
-                    ctrl.device(),
-                    "VF {vf}: cannot link its system sleep to the PF's: {e:?}\n"
-                );
-            })
-        });
-        if let Err(e) = linked {
-            let _ = failure.cmpxchg(0, e.to_errno(), Full);
-        }
-    };
-    BusNotifier::listen(&happened, || {
-        let functions = VfsEnabled::new(pdev, num, lock).inspect_err(|e| {
-            explain(ctrl, pdev, num, e);
-        })?;
-        match failure.load(Relaxed) {
-            0 => Ok(functions),
-            errno => {
-                functions.disable(lock);
-                Err(Error::from_errno(errno))
-            }
-        }
-    })?
-}
-
-/// Says why the PCI core cannot enable `num` VFs, and what to do.
-fn explain(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>, num: u16, error: &Error) {
-    match NoRoom::find(pdev, num) {
-        Some(NoRoom::Memory { bar, size }) => dev_err!(
-            ctrl.device(),
-            "cannot enable {num} VFs: the bridge above has no memory window of {} KiB, which VF \
-             BAR {bar} needs; have the firmware reserve more, or try pci=realloc\n",
-            size >> 10
-        ),
-        Some(NoRoom::Buses { needed, last }) => dev_err!(
-            ctrl.device(),
-            "cannot enable {num} VFs: the last one needs bus {needed}, and the bridge above has \
-             buses up to {last}; enable fewer, or try pci=assign-busses\n"
-        ),
-        None => dev_err!(
-            ctrl.device(),
-            "cannot enable {num} VFs: the PCI core says {error:?}\n"
-        ),
-    }
-}
-
-/// Detaches from VF `vf`, which is being removed, what was attached to it.
-fn detach(secondaries: Option<&Secondaries>, vf: u16) {
-    if let Some(secondaries) = secondaries {
-        secondaries.detach(vf);
-    }
-}
-
-/// Whether VFs are enabled.
-pub(crate) fn is_enabled(ctrl: &Controller<Nvme>) -> bool {
-    ctrl.data().vfs.lock().enabled.is_some()
-}
-
-/// Disables all VFs, if any are enabled, and takes their resources back.
+/// Disables all VFs, if any are enabled, by whomever, and takes their resources back.
 pub(crate) fn disable(ctrl: &Controller<Nvme>, lock: &RescanLocked) {
-    let vfs = ctrl.data().vfs.lock().enabled.take();
-    if let Some(Vfs {
-        functions,
-        secondaries,
-    }) = vfs
-    {
-        let count = functions.count();
-        let pdev = &ctrl.data().pdev;
-        let happened = |event, dev: &pci::Device| {
-            if let (BusEvent::Removed, Some(vf)) = (event, dev.index_in(pdev)) {
-                detach(secondaries.as_ref(), vf);
-            }
-        };
-        // If it cannot listen, they are disabled all the same: `functions` is dropped.
-        let _ = BusNotifier::listen(&happened, move || functions.disable(lock));
-        drop(secondaries);
-        dev_info!(ctrl.device(), "disabled {count} VFs\n");
-    }
-}
-
-/// Waits until no VF is being reset, for at most five seconds. To be called before a reset of the
-/// PF: in the middle of theirs it would leave them without answers, and they would be given up.
-///
-/// Whoever is enabling or disabling VFs is left alone, and so are VFs that are being bound or
-/// unbound.
-pub(crate) fn wait_for_resets(ctrl: &Controller<Nvme>) {
-    const STEP: Delta = Delta::from_millis(10);
-    const STEPS: u32 = 500;
-
-    let data = ctrl.data();
-    if data.vfs.try_lock().is_none_or(|vfs| vfs.enabled.is_none()) {
-        return;
-    }
-    for _ in 0..STEPS {
-        let mut resetting = false;
-        Adapter::<NvmeDriver>::for_each_unlocked_vf(&data.pdev, |vf| {
-            resetting |= vf.is_resetting();
-        });
-        if !resetting {
-            return;
-        }
-        fsleep(STEP);
-    }
-}
-
-/// Gives the VFs back what they lost by a reset of the PF: resources, and being online.
-///
-/// VFs that are being enabled at this moment are left to fail: their enabling waits for commands
-/// that this very reset has interrupted.
-pub(crate) fn provision_again(ctrl: &Controller<Nvme>) {
-    let Some(vfs) = ctrl.data().vfs.try_lock() else {
+    let pdev = &ctrl.data().pdev;
+    let count = pdev.enabled_vfs();
+    let (true, Ok(family)) = (count > 0, family_of(ctrl)) else {
         return;
     };
-    let Some(Vfs {
-        functions,
-        secondaries: Some(secondaries),
-    }) = &vfs.enabled
-    else {
-        return;
-    };
-    let result = secondaries
-        .assign_all()
-        .and_then(|()| (0..functions.count()).try_for_each(|vf| secondaries.bring_online(vf)));
-    if result.is_ok() {
-        dev_info!(
+    functions::disable(family, pdev, lock);
+    let _ = family.post(Job::Release, Patience::Locked);
+    dev_info!(ctrl.device(), "disabled {count} VFs\n");
+}
+
+/// Tells of VFs that another driver has left enabled.
+pub(crate) fn tell_of_strangers(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>) {
+    let count = pdev.enabled_vfs();
+    if count > 0 {
+        dev_warn!(
             ctrl.device(),
-            "provisioned {} VFs again\n",
-            functions.count()
+            "another driver has left {count} VFs enabled, which are offline; write 0 to \
+             sriov_numvfs, and then the number that is wanted\n"
         );
     }
-    // Who holds a VF's device lock may wait for this one.
-    drop(vfs);
-    // What the VFs had in flight is lost. Drivers other than ours find out by a timeout.
-    Adapter::<NvmeDriver>::for_each_vf(&ctrl.data().pdev, |vf| vf.wake());
+}
+
+/// Enables the VFs that the module parameter asks for, in another thread: whoever removes the
+/// function waits for its probe with the PCI rescan lock held. That they cannot be enabled does not
+/// stop the PF.
+pub(crate) fn enable_later(
+    ctrl: &Controller<Nvme>,
+    pdev: &pci::Device<Core<'_>>,
+    driver: &Registered<NvmeDriver>,
+) {
+    let want = parameters::sriov_vfs.value();
+    let num = u16::try_from(want)
+        .unwrap_or(u16::MAX)
+        .min(pdev.total_vfs());
+    if num == 0 || pdev.enabled_vfs() > 0 {
+        return;
+    }
+    let Ok(family) = family_of(ctrl) else { return };
+    let (family, held) = (family.clone(), ARef::<Controller<Nvme>>::from(ctrl));
+    let spawned = driver.spawn(move |driver| {
+        let wanted = || !family.is_left();
+        let Some((lock, dev)) = RescanLocked::lock_with(&held.data().pdev, wanted) else {
+            return;
+        };
+        let result = driver.with_bound(&dev, |pdev, function| {
+            // It may have been bound anew.
+            match core::ptr::eq::<Controller<Nvme>>(function.controller(), &*held) {
+                true => configure(&held, pdev, num, &lock).map(drop),
+                false => Ok(()),
+            }
+        });
+        if let Some(Err(e)) = result {
+            dev_warn!(held.device(), "sriov_vfs={want} was not met: {e:?}\n");
+        }
+    });
+    if spawned.is_err() {
+        dev_warn!(
+            ctrl.device(),
+            "sriov_vfs={want} was not met: out of memory\n"
+        );
+    }
+}
+
+/// Disables the VFs of a PF whose driver is about to be unregistered, without any lock held: then
+/// their drivers are not taken away one by one first.
+pub(crate) fn disable_before_unload(driver: &Registered<NvmeDriver>, family: &Family) {
+    family.set_left();
+    let wanted = || family.pf.enabled_vfs() > 0;
+    if let Some((lock, dev)) = RescanLocked::lock_with(&family.pf, wanted) {
+        driver.with_bound(&dev, |_, function| disable(function.controller(), &lock));
+    }
 }
 
 /// How many interrupts can be given to VFs, as `sriov_vf_total_msix` shows it.
 pub(crate) fn total_interrupts(ctrl: &Controller<Nvme>) -> u32 {
-    let inventory = Inventory::read(ctrl).ok().flatten();
-    inventory
-        .and_then(|inventory| inventory.pool(Resource::Interrupt, |_| true))
-        .map_or(0, |pool| pool.free)
+    let Ok(family) = family_of(ctrl) else {
+        return 0;
+    };
+    let desk = family.desk.lock();
+    let pool = desk.view.caps.filter(|c| c.supports(Resource::Interrupt));
+    pool.map_or(0, |caps| {
+        let resource = caps.resource(Resource::Interrupt);
+        let primary = resource.flexible_primary.get().into();
+        resource.flexible_total.get().saturating_sub(primary)
+    })
 }
 
 /// Makes `interrupts` the number of interrupts of VF `vf`, as `sriov_vf_msix_count` wants it; 0
-/// for an equal share. The VF is enabled and has no driver. It gets as many queues, unless their
-/// number is set, and keeps both when VFs are disabled and enabled again.
+/// for an equal share. The VF is enabled and has no driver; both device locks are held. It gets as
+/// many queues, unless their number is set, and keeps both when VFs are disabled and enabled again.
 ///
 /// `EOPNOTSUPP` if the controller has no interrupts to hand out, `EINVAL` if no VF can have as
 /// many, `ENOSPC` if as many are not free.
 pub(crate) fn set_interrupts(ctrl: &Controller<Nvme>, vf: u16, interrupts: u32) -> Result {
-    let interrupts = u16::try_from(interrupts)?;
-    set_wanted(ctrl, vf, |wanted| {
-        wanted.with(Resource::Interrupt, interrupts)
-    })
+    let job = Job::Share {
+        vf,
+        kind: Resource::Interrupt,
+        count: u16::try_from(interrupts)?,
+        is_unused: true,
+    };
+    family_of(ctrl)?.post(job, Patience::Locked).map(drop)
 }
 
-/// Changes how many resources VF `vf` is to have. If it is enabled, it has no driver and gets
-/// them at once.
-fn set_wanted(ctrl: &Controller<Nvme>, vf: u16, change: impl FnOnce(Wanted) -> Wanted) -> Result {
-    let mut vfs = ctrl.data().vfs.lock();
-    let wanted = change(vfs.settings.wanted(vf));
-    check_limits(ctrl, vf, wanted)?;
-    let Virtualization { settings, enabled } = &mut *vfs;
-    let setting = settings.get_mut(vf)?;
-    if let Some(secondaries) = enabled_secondaries(enabled, vf) {
-        secondaries.set_share(vf, wanted)?;
+/// Makes `count` the number of resources of VF `vf`; 0 for an equal share.
+///
+/// As [`set_interrupts`], and `EBUSY` if the VF has a driver.
+fn set_share(ctrl: &Controller<Nvme>, vf: u16, kind: Resource, count: u16) -> Result {
+    let family = family_of(ctrl)?;
+    loop {
+        let function = lock_vf(&family.pf, vf).ok();
+        if function.as_ref().is_some_and(|vf| vf.has_driver()) {
+            return Err(EBUSY);
+        }
+        let is_unused = function.is_some();
+        let job = Job::Share {
+            vf,
+            kind,
+            count,
+            is_unused,
+        };
+        let patience = match is_unused {
+            true => Patience::Locked,
+            false => Patience::Any,
+        };
+        match family.post(job, patience) {
+            // It has been enabled meanwhile.
+            Err(e) if e == EAGAIN && !is_unused => {}
+            answer => return answer.map(drop),
+        }
     }
-    setting.wanted = wanted;
-    Ok(())
 }
 
 /// Makes `nsids` the namespaces of VF `vf`. If it is enabled, it gets them at once, whether it has
 /// a driver or not.
 fn set_namespaces(ctrl: &Controller<Nvme>, vf: u16, nsids: KVec<u32>) -> Result {
-    let mut vfs = ctrl.data().vfs.lock();
-    namespaces::check(ctrl, vf, &nsids)?;
-    let Virtualization { settings, enabled } = &mut *vfs;
-    let setting = settings.get_mut(vf)?;
-    if let Some(secondaries) = enabled_secondaries(enabled, vf) {
-        secondaries.set_namespaces(vf, &nsids)?;
-    }
-    setting.namespaces = nsids;
-    Ok(())
+    let job = Job::Namespaces { vf, nsids };
+    family_of(ctrl)?.post(job, Patience::Any).map(drop)
 }
 
-/// The secondary controllers, if that of VF `vf` is among them.
-fn enabled_secondaries(enabled: &mut Option<Vfs>, vf: u16) -> Option<&mut Secondaries> {
-    enabled
-        .as_mut()
-        .filter(|vfs| vf < vfs.functions.count())
-        .and_then(|vfs| vfs.secondaries.as_mut())
-}
-
-/// Checks that the controller can give VF `vf` what is wanted, if nobody else wants anything:
-/// `EOPNOTSUPP` if it does not hand out the kind, `EINVAL` if it is too much for any VF, or too
-/// little.
-fn check_limits(ctrl: &Controller<Nvme>, vf: u16, wanted: Wanted) -> Result {
-    let inventory = Inventory::read(ctrl)?.ok_or(EOPNOTSUPP)?;
-    for kind in KINDS {
-        let (count, name) = (wanted.of(kind), name(kind));
-        if count == 0 {
-            continue;
-        }
-        let Some(pool) = inventory.pool(kind, |_| true) else {
-            dev_err!(
-                ctrl.device(),
-                "VF {vf}: the controller hands out no {name} resources\n"
-            );
-            return Err(EOPNOTSUPP);
-        };
-        if !(pool.minimum..=pool.limit()).contains(&count) {
-            dev_err!(
-                ctrl.device(),
-                "VF {vf}: {count} {name} resources: a VF can have {} to {}\n",
-                pool.minimum,
-                pool.limit()
-            );
-            return Err(EINVAL);
-        }
+/// A user's admin command with `opcode` is complete. If it may have changed what the VFs have, that
+/// is looked at again. Any context.
+pub(crate) fn command_completed(ctrl: &Controller<Nvme>, opcode: u8) {
+    if let (true, Role::Primary(family)) = (command::changes_vfs(opcode), &ctrl.data().role) {
+        family.suspect();
     }
-    Ok(())
 }

@@ -11,7 +11,8 @@ use crate::{
         self,
         Bar0, //
     },
-    spec::admin, //
+    spec::admin,
+    sriov, //
 };
 use kernel::{
     prelude::*,
@@ -54,7 +55,7 @@ pub(crate) fn timeout(
         // Error recovery will reset the function.
         return TimerAction::Restart;
     }
-    if failed(ctrl, &data.bar) {
+    if !sriov::has_to_wait(ctrl) && failed(ctrl, &data.bar) {
         return recover(ctrl);
     }
 
@@ -72,6 +73,11 @@ pub(crate) fn timeout(
             rq.command_id()
         );
         return TimerAction::Done;
+    }
+
+    if sriov::has_to_wait(ctrl) {
+        // The PF is down, and whoever took it down ends this command.
+        return TimerAction::Restart;
     }
 
     match ctrl.state() {
@@ -160,9 +166,7 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
 fn recover(ctrl: &Controller<Nvme>) -> TimerAction {
     if ctrl.change_state(State::Resetting) {
         stop(ctrl, false);
-        if ctrl.schedule_reset_now().is_err() {
-            ctrl.unquiesce_io();
-        }
+        ctrl.queue_reset();
     } else if ctrl.state().is_terminal() {
         stop(ctrl, true);
     }

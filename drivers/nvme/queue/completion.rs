@@ -10,7 +10,8 @@ use super::{
 use crate::{
     controller::Nvme,
     faults,
-    shadow_doorbells::ShadowDoorbells, //
+    shadow_doorbells::ShadowDoorbells,
+    sriov, //
 };
 use kernel::{
     device::Bound,
@@ -147,12 +148,32 @@ impl CompletionQueue {
 
     #[inline]
     fn complete(&mut self, cqe: &Completion, batch: &mut Batch<'_, Nvme>, rcu: &rcu::Guard) {
-        let qid = self.tags.qid();
-        if qid == 0 && u16::from_le(cqe.command_id) == Controller::<Nvme>::async_event_id() {
-            self.tags.controller().complete_async_event(cqe);
-        } else if self.tags.complete(cqe, batch, rcu).is_err() {
+        let is_done = match self.tags.qid() {
+            0 => self.complete_admin(cqe, batch, rcu),
+            _ => self.tags.complete(cqe, batch, rcu),
+        };
+        if is_done.is_err() {
             self.stray(cqe);
         }
+    }
+
+    #[cold]
+    fn complete_admin(
+        &mut self,
+        cqe: &Completion,
+        batch: &mut Batch<'_, Nvme>,
+        rcu: &rcu::Guard,
+    ) -> Result {
+        if u16::from_le(cqe.command_id) == Controller::<Nvme>::async_event_id() {
+            self.tags.controller().complete_async_event(cqe);
+            return Ok(());
+        }
+        let opcode = self.tags.user_opcode(cqe, rcu);
+        self.tags.complete(cqe, batch, rcu)?;
+        if let Some(opcode) = opcode {
+            sriov::command_completed(self.tags.controller(), opcode);
+        }
+        Ok(())
     }
 
     /// The controller completed something that it was not sent.

@@ -7,8 +7,29 @@ use super::admin::IDENTIFY_SIZE;
 use kernel::prelude::*;
 use kernel_ext::nvme::Command;
 
+/// Namespace Management (section 5.1.21).
+const NAMESPACE_MANAGEMENT: u8 = 0x0d;
 /// Namespace Attachment.
 const NAMESPACE_ATTACHMENT: u8 = 0x15;
+
+/// Get Log Page (section 5.1.12).
+const GET_LOG_PAGE: u8 = 0x02;
+/// Changed Attached Namespace List (section 5.1.12.1.5).
+const LID_CHANGED_NAMESPACES: u32 = 0x04;
+
+/// Reads the list of namespaces that have changed since it was read last, all 4 KiB of it. The
+/// controller tells of no other change of a namespace in it before that.
+pub(crate) fn changed_list() -> Command {
+    let dwords = (IDENTIFY_SIZE / 4 - 1) as u32;
+    Command::new(GET_LOG_PAGE)
+        .with_nsid(BROADCAST)
+        .with_dword(10, dwords << 16 | LID_CHANGED_NAMESPACES)
+}
+
+/// Whether an admin command with `opcode` makes, deletes, attaches or detaches namespaces.
+pub(crate) fn is_management(opcode: u8) -> bool {
+    matches!(opcode, NAMESPACE_MANAGEMENT | NAMESPACE_ATTACHMENT)
+}
 
 /// Select (dword 10, bits 3:0, of Namespace Attachment).
 #[derive(Clone, Copy)]
@@ -17,8 +38,35 @@ enum Select {
     Detach = 1,
 }
 
-/// Identify: a namespace that is allocated, attached or not (CNS 11h).
-pub(crate) const CNS_ALLOCATED_NAMESPACE: u8 = 0x11;
+/// Identify: the namespaces that are allocated, attached or not, with identifiers above NSID (CNS
+/// 10h).
+pub(crate) const CNS_ALLOCATED_LIST: u8 = 0x10;
+/// Identify: the controllers that a namespace is attached to, with identifiers from CNTID on (CNS
+/// 12h).
+pub(crate) const CNS_ATTACHED_CONTROLLERS: u8 = 0x12;
+
+/// How many entries a Namespace List has at most (figure 139).
+pub(crate) const NSIDS_IN_LIST: usize = 1024;
+/// How many entries a Controller List has at most (figure 137).
+pub(crate) const CNTLIDS_IN_LIST: usize = 2047;
+
+/// The entries of a Namespace List; an entry of 0 ends it.
+pub(crate) fn nsids(data: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    data.chunks_exact(4)
+        .take(NSIDS_IN_LIST)
+        .filter_map(|entry| entry.try_into().ok().map(u32::from_le_bytes))
+        .take_while(|&nsid| nsid != 0)
+}
+
+/// The entries of a Controller List, whose first word counts them; a count beyond that is not
+/// believed.
+pub(crate) fn cntlids(data: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    let mut words = data
+        .chunks_exact(2)
+        .filter_map(|word| word.try_into().ok().map(u16::from_le_bytes));
+    let count = usize::from(words.next().unwrap_or(0)).min(CNTLIDS_IN_LIST);
+    words.take(count)
+}
 
 /// Optional Admin Command Support, of Identify Controller: Namespace Management and Attachment.
 pub(crate) const OACS_NAMESPACES: u16 = 1 << 3;
@@ -57,12 +105,6 @@ pub(crate) fn controller_list(cntlid: u16) -> Result<KVec<u8>> {
     Ok(list)
 }
 
-/// Whether what Identify returned of a namespace says that it exists: its size (NSZE, the first
-/// eight bytes) is not 0.
-pub(crate) fn exists(data: &[u8]) -> bool {
-    data.iter().take(8).any(|&byte| byte != 0)
-}
-
 #[kunit_tests(nvme_rs_namespaces)]
 mod tests {
     use super::*;
@@ -75,6 +117,14 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_changes_is_read_as_a_whole() {
+        let command = changed_list();
+        assert_eq!((command.opcode(), command.dword(1)), (0x02, u32::MAX));
+        // NUMDL is 0's based; Retain Asynchronous Event, bit 15, is not set.
+        assert_eq!(command.dword(10), 0x03ff_0004);
+    }
+
+    #[test]
     fn a_list_of_one_controller() -> Result {
         let list = controller_list(0x0102)?;
         assert_eq!(list.len(), 4096);
@@ -84,14 +134,31 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_of_any_size_exists() -> Result {
+    fn a_list_of_namespaces_ends_with_0() -> Result {
         let mut data = KVec::from_elem(0, 4096, GFP_KERNEL)?;
-        assert!(!exists(&data));
-        for (i, found) in [(0, true), (7, true), (8, false)] {
-            data[i] = 1;
-            assert_eq!(exists(&data), found);
-            data[i] = 0;
+        assert_eq!(nsids(&data).count(), 0);
+        data[0] = 2;
+        data[5] = 1;
+        data[12] = 9;
+        assert!(nsids(&data).eq([2, 256]));
+        for byte in data.iter_mut() {
+            *byte = 1;
         }
+        assert_eq!(nsids(&data).count(), NSIDS_IN_LIST);
+        Ok(())
+    }
+
+    #[test]
+    fn a_list_of_controllers_has_as_many_as_it_says() -> Result {
+        let mut data = KVec::from_elem(0xff, 4096, GFP_KERNEL)?;
+        assert_eq!(cntlids(&data).count(), CNTLIDS_IN_LIST);
+        data[0] = 2;
+        data[1] = 0;
+        data[2] = 1;
+        data[3] = 2;
+        assert!(cntlids(&data).eq([0x0201, 0xffff]));
+        assert!(cntlids(&controller_list(0x0102)?).eq([0x0102]));
+        assert_eq!(cntlids(&[]).count(), 0);
         Ok(())
     }
 

@@ -21,6 +21,11 @@ use zerocopy_derive::{
 /// Virtualization Management (section 5.2.6).
 const VIRTUALIZATION_MANAGEMENT: u8 = 0x1c;
 
+/// Whether an admin command with `opcode` is Virtualization Management.
+pub(crate) fn is_management(opcode: u8) -> bool {
+    opcode == VIRTUALIZATION_MANAGEMENT
+}
+
 /// Optional Admin Command Support, of Identify Controller: Virtualization Management.
 pub(crate) const OACS_VIRTUALIZATION: u16 = 1 << 7;
 

@@ -2,7 +2,10 @@
 
 //! What the primary controller is told about its secondary controllers, and how it refuses.
 
-use super::name;
+use super::{
+    membership::is_interrupted,
+    share::name, //
+};
 use crate::{
     controller::Nvme,
     spec::{
@@ -33,6 +36,7 @@ enum Order {
     Identify {
         cns: u8,
         nsid: u32,
+        cntid: u16,
     },
     AllocateToPrimary {
         cntlid: u16,
@@ -92,7 +96,7 @@ impl fmt::Display for Order {
 impl Order {
     fn command(&self) -> Command {
         match *self {
-            Self::Identify { cns, nsid } => identify(cns, 0).with_nsid(nsid),
+            Self::Identify { cns, nsid, cntid } => identify(cns, cntid).with_nsid(nsid),
             Self::AllocateToPrimary {
                 cntlid,
                 kind,
@@ -109,16 +113,22 @@ impl Order {
     }
 
     /// Gives the order, and returns the controller's answer. If it does not come to one, one line
-    /// says so.
+    /// says so, unless the controller is down: then the order is given again, or whoever wants it is
+    /// told.
     fn give(
         self,
         ctrl: &Controller<Nvme>,
         data: Option<&mut [u8]>,
     ) -> Result<Result<(), CommandStatus>> {
+        if !ctrl.data().is_present() {
+            return Err(ENODEV);
+        }
         match ctrl.admin_command(self.command(), data) {
             Ok(answer) => Ok(answer.map(|_| ())),
             Err(e) => {
-                dev_err!(ctrl.device(), "{self}: {e:?}\n");
+                if !is_interrupted(ctrl) {
+                    dev_err!(ctrl.device(), "{self}: {e:?}\n");
+                }
                 Err(e)
             }
         }
@@ -138,10 +148,15 @@ impl Order {
     }
 }
 
-/// Reads an Identify data structure, of namespace `nsid` where that matters.
-pub(super) fn read(ctrl: &Controller<Nvme>, cns: u8, nsid: u32) -> Result<KVec<u8>> {
+/// Whether an admin command with `opcode` may change what the VFs have.
+pub(super) fn changes_vfs(opcode: u8) -> bool {
+    virtualization::is_management(opcode) || namespaces::is_management(opcode)
+}
+
+/// Reads an Identify data structure, of namespace `nsid` and controller `cntid` where that matters.
+pub(super) fn read(ctrl: &Controller<Nvme>, cns: u8, nsid: u32, cntid: u16) -> Result<KVec<u8>> {
     let mut data = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
-    Order::Identify { cns, nsid }.force(ctrl, Some(&mut data))?;
+    Order::Identify { cns, nsid, cntid }.force(ctrl, Some(&mut data))?;
     Ok(data)
 }
 
@@ -188,14 +203,14 @@ pub(super) fn offline(ctrl: &Controller<Nvme>, vf: u16, scid: u16) -> Result {
     Order::Offline { vf, scid }.force(ctrl, None)
 }
 
-/// Attaches namespace `nsid` to the controller `scid` of VF `vf`. Returns whether that changed
-/// anything: `false` if it was attached.
-pub(super) fn attach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> Result<bool> {
+/// Attaches namespace `nsid` to the controller `scid` of VF `vf`.
+pub(super) fn attach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> Result {
     let mut list = namespaces::controller_list(scid)?;
     let order = Order::Attach { vf, nsid };
     match order.give(ctrl, Some(&mut list))? {
-        Ok(()) => Ok(true),
-        Err(status) if status.code() == status::NAMESPACE_ALREADY_ATTACHED => Ok(false),
+        Ok(()) => Ok(()),
+        // Somebody was faster.
+        Err(status) if status.code() == status::NAMESPACE_ALREADY_ATTACHED => Ok(()),
         Err(status) => Err(order.refused(ctrl, status)),
     }
 }

@@ -4,8 +4,13 @@
 
 use super::{
     command,
-    minimum,
-    plan::Pool, //
+    plan::Pool,
+    setting::Wanted,
+    share::{
+        minimum,
+        name,
+        KINDS, //
+    },
 };
 use crate::{
     controller::Nvme,
@@ -37,10 +42,10 @@ impl Inventory {
         if !Self::exists(ctrl) {
             return Ok(None);
         }
-        let data = command::read(ctrl, virtualization::CNS_PRIMARY_CAPABILITIES, 0)?;
+        let data = command::read(ctrl, virtualization::CNS_PRIMARY_CAPABILITIES, 0, 0)?;
         Ok(Some(Self {
             caps: PrimaryCapabilities::parse(&data).ok_or(EIO)?,
-            list: command::read(ctrl, virtualization::CNS_SECONDARY_LIST, 0)?,
+            list: command::read(ctrl, virtualization::CNS_SECONDARY_LIST, 0, 0)?,
         }))
     }
 
@@ -48,6 +53,41 @@ impl Inventory {
     pub(super) fn find(&self, vf: u16) -> Option<SecondaryController> {
         let vfn = vf.checked_add(1)?;
         virtualization::secondary_controllers(&self.list).find(|entry| entry.vfn.get() == vfn)
+    }
+
+    /// The VFs and their entries.
+    pub(super) fn secondaries(&self) -> impl Iterator<Item = (u16, SecondaryController)> + '_ {
+        virtualization::secondary_controllers(&self.list)
+            .filter_map(|entry| Some((entry.vfn.get().checked_sub(1)?, entry)))
+    }
+
+    /// Checks that the controller can give VF `vf` what is wanted, if nobody else wants anything:
+    /// `EOPNOTSUPP` if it does not hand out the kind, `EINVAL` if it is too much for any VF, or too
+    /// little.
+    pub(super) fn check(&self, ctrl: &Controller<Nvme>, vf: u16, wanted: Wanted) -> Result {
+        for kind in KINDS {
+            let (count, name) = (wanted.of(kind), name(kind));
+            if count == 0 {
+                continue;
+            }
+            let Some(pool) = self.pool(kind, |_| true) else {
+                dev_err!(
+                    ctrl.device(),
+                    "VF {vf}: the controller hands out no {name} resources\n"
+                );
+                return Err(EOPNOTSUPP);
+            };
+            if !(pool.minimum..=pool.limit()).contains(&count) {
+                dev_err!(
+                    ctrl.device(),
+                    "VF {vf}: {count} {name} resources: a VF can have {} to {}\n",
+                    pool.minimum,
+                    pool.limit()
+                );
+                return Err(EINVAL);
+            }
+        }
+        Ok(())
     }
 
     /// How many resources of this kind the secondary controllers hold that `whose` picks.

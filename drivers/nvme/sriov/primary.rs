@@ -6,31 +6,27 @@
 use super::{
     command,
     inventory::Inventory,
-    minimum,
-    name,
     plan::Short,
-    KINDS, //
+    share::{
+        minimum,
+        name,
+        KINDS, //
+    },
 };
 use crate::{
     controller::Nvme,
-    lifecycle,
     spec::virtualization::Resource, //
 };
-use kernel::{
-    device::Core,
-    pci,
-    prelude::*, //
-};
+use kernel::prelude::*;
 use kernel_ext::nvme::Controller;
 
 /// Has the primary controller give back what the VFs lack by `shortage`, which takes effect with
-/// a function reset. Returns whether there was one.
+/// a function reset. Returns whether there is something to give back.
 ///
 /// What it does not have, it does not give: whether the VFs get what they need is seen when the
 /// pool is divided.
 pub(super) fn give_back(
     ctrl: &Controller<Nvme>,
-    pdev: &pci::Device<Core<'_>>,
     inventory: &Inventory,
     shortage: impl Fn(Resource) -> Option<Short>,
 ) -> Result<bool> {
@@ -55,7 +51,6 @@ pub(super) fn give_back(
             "the VFs lack {missing} {name} resources: the PF gives them back and keeps {left}\n"
         );
     }
-    lifecycle::reset_function(ctrl, pdev)?;
     Ok(true)
 }
 

@@ -2,7 +2,10 @@
 
 //! What the administrator wants of each VF. It outlives the VFs.
 
-use super::minimum;
+use super::{
+    namespaces::copy,
+    share::minimum, //
+};
 use crate::spec::virtualization::Resource;
 use kernel::prelude::*;
 
@@ -47,7 +50,7 @@ impl Wanted {
 #[derive(Default)]
 pub(super) struct Setting {
     pub(super) wanted: Wanted,
-    /// The namespaces that are attached to the VF when it goes online.
+    /// The namespaces that the VF is to have; none for those that the controller gives to every VF.
     pub(super) namespaces: KVec<u32>,
 }
 
@@ -63,11 +66,12 @@ impl Settings {
             .map_or(Wanted::default(), |setting| setting.wanted)
     }
 
-    /// The namespaces that VF `vf` is to have.
-    pub(super) fn namespaces(&self, vf: u16) -> &[u32] {
-        self.0
-            .get(usize::from(vf))
-            .map_or(&[], |setting| &setting.namespaces)
+    /// The namespaces that VF `vf` is to have; none if that was not set. `ENOMEM` without memory.
+    pub(super) fn namespaces(&self, vf: u16) -> Result<KVec<u32>> {
+        match self.0.get(usize::from(vf)) {
+            Some(setting) => copy(&setting.namespaces),
+            None => Ok(KVec::new()),
+        }
     }
 
     /// The setting of VF `vf`, to be changed. `ENOMEM` without memory.
@@ -114,11 +118,11 @@ mod tests {
         setting.namespaces.push(7, GFP_KERNEL)?;
         for vf in [0, 1, 3, u16::MAX] {
             assert_eq!(settings.wanted(vf).get(Resource::Interrupt), 0);
-            assert!(settings.namespaces(vf).is_empty());
+            assert!(settings.namespaces(vf)?.is_empty());
         }
         assert_eq!(settings.wanted(2).get(Resource::Interrupt), 5);
         assert_eq!(settings.wanted(2).get(Resource::Queue), 0);
-        assert_eq!(settings.namespaces(2), &[7]);
+        assert_eq!(&settings.namespaces(2)?[..], &[7]);
         Ok(())
     }
 }

@@ -2,18 +2,27 @@
 
 //! The folder `nvme_sriov` of a physical function: its flexible resources, and what each VF is to
 //! have and has. `Documentation/ABI/testing/sysfs-driver-nvme-rs` describes it.
+//!
+//! What is read is what the owner has seen last, and waits for nothing. What is written is done when
+//! the write returns, or has failed and changed nothing.
 
 use super::{
+    family::{
+        Desk,
+        Primary, //
+    },
+    family_of,
     inventory::Inventory,
+    namespaces::copy,
     set_namespaces,
-    set_wanted, //
+    set_share,
+    view::Seen, //
 };
 use crate::{
     controller::Nvme,
     spec::virtualization::{
         Resource,
-        ResourceCapabilities,
-        SecondaryController, //
+        ResourceCapabilities, //
     },
 };
 use kernel::{
@@ -30,11 +39,7 @@ use kernel::{
 };
 use kernel_ext::{
     nvme::Controller,
-    pci::{
-        sriov::lock_vf,
-        DeviceExt,
-        DeviceLocked, //
-    },
+    pci::DeviceExt,
     sysfs::{
         Attribute,
         Attributes,
@@ -69,7 +74,7 @@ impl Folders {
             pool(c"interrupts", Resource::Interrupt)?,
         ];
         let mut vfs = KVec::new();
-        for vf in 0..pdev.total_vfs() {
+        for vf in 0..pdev.total_vfs().min(MOST_VFS) {
             let name = CString::try_from_fmt(fmt!("vf{vf}"))?;
             let ctrl = ctrl.into();
             vfs.push(Folder::new(&root, &name, Vf { ctrl, vf })?, GFP_KERNEL)?;
@@ -89,9 +94,16 @@ impl Attributes for Root {
     const LIST: &'static [Attribute<Self>] = &[];
 }
 
-/// Reads what the controller says; `ENXIO` if it does not say anything any more.
-fn inventory(ctrl: &Controller<Nvme>) -> Result<Inventory> {
-    Inventory::read(ctrl)?.ok_or(ENXIO)
+/// The most folders of VFs: a Secondary Controller List has no more entries.
+const MOST_VFS: u16 = 127;
+
+/// Calls `f` with what is on the desk of the controller's family. `ENODEV` if the controller is gone.
+fn with_desk<R>(ctrl: &Controller<Nvme>, f: impl FnOnce(&Desk) -> Result<R>) -> Result<R> {
+    let desk = family_of(ctrl)?.desk.lock();
+    match desk.primary {
+        Primary::Gone => Err(ENODEV),
+        _ => f(&desk),
+    }
 }
 
 /// The flexible resources of one kind.
@@ -115,24 +127,47 @@ impl Attributes for PoolView {
             pool.show(out, |caps| caps.secondary_max.get().into())
         }),
         Attribute::read_only(c"assigned", |pool, out| {
-            let assigned = inventory(&pool.ctrl)?.held(pool.kind, |_| true);
+            let assigned = with_desk(&pool.ctrl, |desk| Ok(pool.assigned(desk)))?;
             Ok(writeln!(out, "{assigned}")?)
         }),
         Attribute::read_only(c"free", |pool, out| {
-            let free = inventory(&pool.ctrl)?.pool(pool.kind, |_| false);
-            Ok(writeln!(out, "{}", free.map_or(0, |pool| pool.free))?)
+            pool.show_with(out, |caps, assigned| {
+                caps.flexible_total
+                    .get()
+                    .saturating_sub(caps.flexible_primary.get().into())
+                    .saturating_sub(assigned)
+            })
         }),
     ];
 }
 
 impl PoolView {
+    /// How many resources secondary controllers hold.
+    fn assigned(&self, desk: &Desk) -> u32 {
+        let [queues, interrupts] = desk.view.assigned;
+        match self.kind {
+            Resource::Queue => queues,
+            Resource::Interrupt => interrupts,
+        }
+    }
+
     /// Prints one of the capabilities; 0 if the controller hands out none of this kind.
     fn show(&self, out: &mut Output<'_>, pick: fn(&ResourceCapabilities) -> u32) -> Result {
-        let caps = inventory(&self.ctrl)?.caps;
-        let value = match caps.supports(self.kind) {
-            true => pick(caps.resource(self.kind)),
-            false => 0,
-        };
+        self.show_with(out, |caps, _| pick(caps))
+    }
+
+    fn show_with(
+        &self,
+        out: &mut Output<'_>,
+        pick: impl FnOnce(&ResourceCapabilities, u32) -> u32,
+    ) -> Result {
+        let value = with_desk(&self.ctrl, |desk| {
+            let caps = desk.view.caps.ok_or(ENXIO)?;
+            Ok(match caps.supports(self.kind) {
+                true => pick(caps.resource(self.kind), self.assigned(desk)),
+                false => 0,
+            })
+        })?;
         Ok(writeln!(out, "{value}")?)
     }
 }
@@ -156,17 +191,22 @@ impl Attributes for Vf {
             |vf, input| vf.set_wanted(input, Resource::Interrupt),
         ),
         Attribute::writable(c"namespaces", Self::show_namespaces, Self::set_namespaces),
+        Attribute::read_only(c"attached", Self::show_attached),
         Attribute::read_only(c"assigned_queues", |vf, out| {
-            Ok(writeln!(out, "{}", vf.secondary()?.nvq.get())?)
+            let count = vf.seen(|seen| seen.secondary.nvq.get())?;
+            Ok(writeln!(out, "{count}")?)
         }),
         Attribute::read_only(c"assigned_interrupts", |vf, out| {
-            Ok(writeln!(out, "{}", vf.secondary()?.nvi.get())?)
+            let count = vf.seen(|seen| seen.secondary.nvi.get())?;
+            Ok(writeln!(out, "{count}")?)
         }),
         Attribute::read_only(c"cntlid", |vf, out| {
-            Ok(writeln!(out, "{}", vf.secondary()?.scid.get())?)
+            let cntlid = vf.seen(|seen| seen.secondary.scid.get())?;
+            Ok(writeln!(out, "{cntlid}")?)
         }),
         Attribute::read_only(c"state", |vf, out| {
-            let state = match vf.secondary()?.is_online() {
+            vf.seen(|_| ())?;
+            let state = match with_desk(&vf.ctrl, |desk| Ok(desk.is_online(vf.vf)))? {
                 true => "online",
                 false => "offline",
             };
@@ -175,39 +215,47 @@ impl Attributes for Vf {
     ];
 }
 
+/// Prints a list of namespaces.
+fn show_list(out: &mut Output<'_>, nsids: &[u32]) -> Result {
+    let mut separator = "";
+    for nsid in nsids {
+        write!(out, "{separator}{nsid}")?;
+        separator = " ";
+    }
+    Ok(writeln!(out)?)
+}
+
 impl Vf {
-    /// The VF's controller. `ENXIO` if the controller does not know the VF.
-    fn secondary(&self) -> Result<SecondaryController> {
-        inventory(&self.ctrl)?.find(self.vf).ok_or(ENXIO)
+    /// What is known of the VF. `ENXIO` if the controller does not know the VF.
+    fn seen<R>(&self, pick: impl FnOnce(&Seen) -> R) -> Result<R> {
+        with_desk(&self.ctrl, |desk| {
+            desk.view.find(self.vf).map(pick).ok_or(ENXIO)
+        })
     }
 
     fn show_wanted(&self, out: &mut Output<'_>, kind: Resource) -> Result {
-        let wanted = self.ctrl.data().vfs.lock().settings.wanted(self.vf);
+        let wanted = family_of(&self.ctrl)?.desk.lock().settings.wanted(self.vf);
         Ok(writeln!(out, "{}", wanted.get(kind))?)
     }
 
     fn set_wanted(&self, input: &str, kind: Resource) -> Result {
         let count = u16::from_str(BStr::from_bytes(input.as_bytes()))?;
-        let pf = DeviceLocked::in_store(&self.ctrl.data().pdev)?;
-        let vf = match lock_vf(&pf, self.vf) {
-            Ok(vf) if vf.has_driver() => return Err(EBUSY),
-            Ok(vf) => Some(vf),
-            // It is not enabled.
-            Err(_) => None,
-        };
-        let result = set_wanted(&self.ctrl, self.vf, |wanted| wanted.with(kind, count));
-        drop(vf);
-        result
+        set_share(&self.ctrl, self.vf, kind, count)
     }
 
     fn show_namespaces(&self, out: &mut Output<'_>) -> Result {
-        let vfs = self.ctrl.data().vfs.lock();
-        let mut separator = "";
-        for nsid in vfs.settings.namespaces(self.vf) {
-            write!(out, "{separator}{nsid}")?;
-            separator = " ";
-        }
-        Ok(writeln!(out)?)
+        let nsids = family_of(&self.ctrl)?
+            .desk
+            .lock()
+            .settings
+            .namespaces(self.vf)?;
+        show_list(out, &nsids)
+    }
+
+    /// `EOPNOTSUPP` if the controller cannot tell.
+    fn show_attached(&self, out: &mut Output<'_>) -> Result {
+        let nsids = self.seen(|seen| seen.attached.as_deref().map(copy).transpose())??;
+        show_list(out, &nsids.ok_or(EOPNOTSUPP)?)
     }
 
     fn set_namespaces(&self, input: &str) -> Result {
@@ -219,7 +267,6 @@ impl Vf {
                 GFP_KERNEL,
             )?;
         }
-        let _pf = DeviceLocked::in_store(&self.ctrl.data().pdev)?;
         set_namespaces(&self.ctrl, self.vf, nsids)
     }
 }

@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A physical function (PF) and its VFs, as each sees the others.
+//!
+//! Everything that the PF's controller is told about its VFs is told by one owner, the work item of
+//! the [`Family`] (`owner`). Others leave a [`Job`] on its [`Desk`] and wait for the answer. The
+//! controllers of VFs that this driver is bound to are members: when the PF's controller goes down,
+//! their commands are ended, and they wait until their VF has been provisioned again.
+//!
+//! The desk's lock is never held while a command, a probe or another lock is waited for.
+
+use super::{
+    actual::Actual,
+    owner::{
+        Answer,
+        Job, //
+    },
+    setting::Settings,
+    view::View, //
+};
+use crate::{
+    controller::{
+        Idle,
+        Nvme, //
+    },
+    lifecycle, //
+};
+use kernel::{
+    new_condvar, new_mutex, pci,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Work, //
+    },
+};
+use kernel_ext::{
+    nvme::{
+        Controller,
+        State, //
+    },
+    pci::{
+        sriov::VirtualFunction,
+        BusListener, //
+    },
+    workqueue::Spawner, //
+};
+
+/// Whether the primary controller can be told anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Primary {
+    /// It is started, and has as yet not been stopped again.
+    Up,
+    /// It is stopped, and will be started again, or given up.
+    Down,
+    /// It is given up, or its driver leaves it.
+    Gone,
+}
+
+/// Whether a VF has been provisioned; what an earlier epoch says does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    #[default]
+    Offline,
+    /// Online since this epoch.
+    Online(u32),
+    /// The controller has refused to provision it in this epoch.
+    Refused(u32),
+}
+
+/// Whether a VF's controller can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// The VF is online; `0` counts the times that the PF's controller went down.
+    Served(u32),
+    /// The PF's controller is down, or about to bring the VF online.
+    Wait,
+    /// The VF will not come online.
+    Refused,
+}
+
+/// A VF's controller that this driver drives.
+struct Member {
+    vf: u16,
+    ctrl: ARef<Controller<Nvme>>,
+    /// Whether its probe is over.
+    is_bound: bool,
+}
+
+/// A job, and what became of it.
+pub(super) struct Entry {
+    ticket: u64,
+    /// `None` while the owner has it.
+    job: Option<Job>,
+    answer: Option<Result<Answer>>,
+}
+
+/// What is wanted, and what others are to know of what there is.
+pub(super) struct Desk {
+    pub(super) primary: Primary,
+    /// Whether the primary controller is down until a callback of the PCI core, which takes device
+    /// locks: who holds one must not wait for it.
+    held: bool,
+    /// Counted up whenever the primary controller goes down.
+    pub(super) epoch: u32,
+    /// The epoch in which the VFs were provisioned last.
+    pub(super) restored: Option<u32>,
+    /// Whether the VFs live on resources of the primary controller's, and go down with it.
+    pub(super) dependent: bool,
+    /// Whether the view may be out of date.
+    pub(super) is_stale: bool,
+    pub(super) settings: Settings,
+    pub(super) view: View,
+    /// By VF, from 0.
+    standings: KVec<Standing>,
+    members: KVec<Member>,
+    entries: KVec<Entry>,
+    next_ticket: u64,
+}
+
+/// A physical function and its VFs.
+#[pin_data]
+pub(crate) struct Family {
+    pub(super) pf: ARef<pci::Device>,
+    /// The PF's controller, until it ends: it has a reference to the family in turn.
+    #[pin]
+    primary: Mutex<Option<ARef<Controller<Nvme>>>>,
+    #[pin]
+    pub(super) desk: Mutex<Desk>,
+    /// Notified whenever something on the desk has changed that somebody may wait for.
+    #[pin]
+    pub(super) changed: CondVar,
+    /// What the owner knows, and nobody else asks.
+    #[pin]
+    pub(super) actual: Mutex<Actual>,
+    #[pin]
+    work: Work<Family>,
+    /// Hears of the VFs while they are enabled. Changed with the PCI rescan lock held.
+    #[pin]
+    pub(super) listener: Mutex<Option<BusListener<super::functions::Listener>>>,
+    spawner: Spawner,
+    /// Whether somebody else has told the controller something about its VFs.
+    suspected: Atomic<bool>,
+    /// Whether the driver is about to be unregistered.
+    left: Atomic<bool>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Family { self.work }
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Somebody who holds no device lock.
+    Any,
+    /// Somebody who holds a device lock: gives up, with `EBUSY` and nothing changed, when the
+    /// primary controller is held down until a callback that takes device locks.
+    Locked,
+}
+
+impl Family {
+    /// The family of `pf`, whose controller is as yet down.
+    pub(crate) fn new(pf: &pci::Device, spawner: &Spawner) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                pf: pf.into(),
+                primary <- new_mutex!(None, "Family::primary"),
+                desk <- new_mutex!(Desk::new(), "Family::desk"),
+                changed <- new_condvar!("Family::changed"),
+                actual <- new_mutex!(Actual::default(), "Family::actual"),
+                work <- new_work!("Family::work"),
+                listener <- new_mutex!(None, "Family::listener"),
+                spawner: spawner.clone(),
+                suspected: Atomic::new(false),
+                left: Atomic::new(false),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Notes the PF's controller.
+    pub(crate) fn set_primary(&self, ctrl: &Controller<Nvme>) {
+        *self.primary.lock() = Some(ctrl.into());
+    }
+
+    /// The PF's controller. `None` once it has ended.
+    pub(super) fn primary(&self) -> Option<ARef<Controller<Nvme>>> {
+        self.primary.lock().clone()
+    }
+
+    /// Has the owner look at its desk.
+    pub(super) fn call_owner(self: &Arc<Self>) {
+        // If it is called already, it comes anyway.
+        let _ = kernel_ext::nvme::work_queue().enqueue(self.clone());
+    }
+
+    // The primary controller.
+
+    /// The PF's controller is about to be stopped.
+    pub(crate) fn goes_down(&self) {
+        let mut desk = self.desk.lock();
+        if desk.primary == Primary::Up {
+            desk.primary = Primary::Down;
+            desk.epoch = desk.epoch.wrapping_add(1);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The PF's controller is stopped: ends the commands of its VFs' controllers, which get no
+    /// answer any more.
+    pub(crate) fn is_down(self: &Arc<Self>) {
+        if self.desk.lock().dependent {
+            self.for_each_member(|_, ctrl| interrupt(ctrl));
+        }
+        // Jobs fail if it is down for good.
+        self.call_owner();
+    }
+
+    /// The PF's controller, now stopped, is to be started by a callback of the PCI core that takes
+    /// device locks; or no more.
+    pub(crate) fn hold(&self, held: bool) {
+        self.desk.lock().held = held;
+        self.changed.notify_all();
+    }
+
+    /// The PF's controller is live again. Waits until its VFs are provisioned again, unless it goes
+    /// down before.
+    pub(crate) fn is_up(self: &Arc<Self>) {
+        let mut desk = self.desk.lock();
+        if desk.primary == Primary::Gone {
+            return;
+        }
+        desk.primary = Primary::Up;
+        desk.held = false;
+        desk.is_stale = true;
+        let epoch = desk.epoch;
+        self.call_owner();
+        while desk.primary == Primary::Up
+            && desk.epoch == epoch
+            && (desk.is_stale || desk.restored != Some(epoch))
+        {
+            self.changed.wait(&mut desk);
+        }
+    }
+
+    /// The PF's controller is given up, or its driver leaves it: whoever waits for it gives up.
+    pub(crate) fn is_gone(self: &Arc<Self>) {
+        let mut desk = self.desk.lock();
+        desk.primary = Primary::Gone;
+        desk.held = false;
+        self.changed.notify_all();
+        drop(desk);
+        self.call_owner();
+        self.for_each_member(|_, ctrl| {
+            wake(ctrl);
+        });
+    }
+
+    /// Ends the family: the PF's controller goes.
+    pub(crate) fn end(self: &Arc<Self>) {
+        self.is_gone();
+        *self.primary.lock() = None;
+    }
+
+    /// Whether the PF's controller is down until a callback of the PCI core.
+    pub(super) fn is_held(&self) -> bool {
+        self.desk.lock().held
+    }
+
+    /// The driver is about to be unregistered: no VFs are to be enabled any more.
+    pub(super) fn set_left(&self) {
+        self.left.store(true, Relaxed);
+    }
+
+    /// Whether the driver leaves the PF, or has left it.
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Relaxed) || self.desk.lock().primary == Primary::Gone
+    }
+
+    /// Somebody else may have told the controller something about its VFs. Any context.
+    pub(super) fn suspect(self: &Arc<Self>) {
+        self.suspected.store(true, Relaxed);
+        self.call_owner();
+    }
+
+    /// Whether that is so since this was asked last.
+    pub(super) fn take_suspicion(&self) -> bool {
+        self.suspected.xchg(false, Full)
+    }
+
+    /// Whether the PF's controller can be told anything.
+    pub(super) fn is_served(&self) -> bool {
+        self.desk.lock().primary == Primary::Up
+    }
+
+    // Jobs.
+
+    /// Has the owner do `job`, and waits for its answer: beyond resets of the PF's controller, after
+    /// which it is done again, and until that is given up.
+    ///
+    /// `ENODEV` if the PF's controller is gone, `EBUSY` as [`Patience`] says.
+    pub(super) fn post(self: &Arc<Self>, job: Job, patience: Patience) -> Result<Answer> {
+        let mut desk = self.desk.lock();
+        let ticket = desk.next_ticket;
+        desk.next_ticket = ticket.wrapping_add(1);
+        desk.entries.push(
+            Entry {
+                ticket,
+                job: Some(job),
+                answer: None,
+            },
+            GFP_KERNEL,
+        )?;
+        self.call_owner();
+        loop {
+            if let Some(answer) = desk.take_answer(ticket) {
+                return answer;
+            }
+            if patience == Patience::Locked && desk.held && desk.withdraw(ticket) {
+                return Err(EBUSY);
+            }
+            self.changed.wait(&mut desk);
+        }
+    }
+
+    // Members.
+
+    /// Makes the controller of VF `vf` a member.
+    pub(crate) fn join(&self, vf: u16, ctrl: &Controller<Nvme>) -> Result {
+        self.desk.lock().members.push(
+            Member {
+                vf,
+                ctrl: ctrl.into(),
+                is_bound: false,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(())
+    }
+
+    /// The probe of member `ctrl` is over.
+    pub(crate) fn is_bound(&self, ctrl: &Controller<Nvme>) {
+        let mut desk = self.desk.lock();
+        if let Some(member) = desk.members.iter_mut().find(|member| member.is(ctrl)) {
+            member.is_bound = true;
+        }
+    }
+
+    /// Undoes [`Family::join`].
+    pub(crate) fn leave(&self, ctrl: &Controller<Nvme>) {
+        let mut desk = self.desk.lock();
+        let found = desk.members.iter().position(|member| member.is(ctrl));
+        let member = found.and_then(|index| desk.members.remove(index).ok());
+        drop(desk);
+        // Perhaps the last reference.
+        drop(member);
+    }
+
+    /// Whether the controller of VF `vf` can be started.
+    pub(crate) fn admission(&self, vf: u16) -> Admission {
+        self.desk.lock().admission(vf)
+    }
+
+    /// Waits until the controller of VF `vf` can be started, or never will be. Gives up while the
+    /// PF's controller is held down: the caller may hold a device lock.
+    pub(crate) fn wait_for_primary(&self, vf: u16) {
+        let mut desk = self.desk.lock();
+        while desk.admission(vf) == Admission::Wait && !desk.held {
+            self.changed.wait(&mut desk);
+        }
+    }
+
+    /// Notes what became of VF `vf`, and wakes its controller.
+    pub(super) fn note(&self, vf: u16, standing: Standing) -> Result {
+        let mut desk = self.desk.lock();
+        let index = usize::from(vf);
+        while desk.standings.len() <= index {
+            desk.standings.push(Standing::Offline, GFP_KERNEL)?;
+        }
+        if let Some(entry) = desk.standings.get_mut(index) {
+            *entry = standing;
+        }
+        self.changed.notify_all();
+        drop(desk);
+        if standing == Standing::Offline {
+            return Ok(());
+        }
+        self.for_each_member(|member, ctrl| {
+            if member == vf && !wake(ctrl) && ctrl.state() == State::Dead {
+                self.revive(ctrl, standing);
+            }
+        });
+        Ok(())
+    }
+
+    /// Has the function of a VF that is online, but whose controller was given up, probed anew.
+    fn revive(&self, ctrl: &Controller<Nvme>, standing: Standing) {
+        if !matches!(standing, Standing::Online(_)) {
+            return;
+        }
+        let dead: ARef<Controller<Nvme>> = ctrl.into();
+        // Without memory, it stays dead until somebody binds it anew.
+        let _ = self.spawner.spawn(move || {
+            if dead.data().is_ended() {
+                return;
+            }
+            dev_info!(dead.device(), "the VF is online again: it is probed anew\n");
+            if let Err(e) = dead.data().pdev.reprobe() {
+                dev_err!(dead.device(), "the VF cannot be probed anew: {e:?}\n");
+            }
+        });
+    }
+
+    /// Ends the controllers of all bound VFs, side by side, as their drivers are taken away next.
+    pub(super) fn end_members(&self) {
+        let mut from = 0;
+        while let Some((vf, ctrl, is_bound)) = self.member(from) {
+            if is_bound {
+                // Without memory, it is ended when its driver is taken away.
+                let _ = self.spawner.spawn(move || lifecycle::end(&ctrl));
+            }
+            let Some(next) = vf.checked_add(1) else {
+                return;
+            };
+            from = next;
+        }
+    }
+
+    /// Calls `f` with each member, without a lock. One that joins meanwhile may be left out.
+    fn for_each_member(&self, mut f: impl FnMut(u16, &Controller<Nvme>)) {
+        let mut from = 0;
+        while let Some((vf, ctrl, _)) = self.member(from) {
+            f(vf, &ctrl);
+            let Some(next) = vf.checked_add(1) else {
+                return;
+            };
+            from = next;
+        }
+    }
+
+    /// The member with the lowest number from `from` on, and whether its probe is over. There is no
+    /// list of them, which would take memory that a reset must do without.
+    fn member(&self, from: u16) -> Option<(u16, ARef<Controller<Nvme>>, bool)> {
+        let desk = self.desk.lock();
+        let later = desk.members.iter().filter(|member| member.vf >= from);
+        let next = later.min_by_key(|member| member.vf)?;
+        Some((next.vf, next.ctrl.clone(), next.is_bound))
+    }
+}
+
+impl Member {
+    fn is(&self, ctrl: &Controller<Nvme>) -> bool {
+        core::ptr::eq::<Controller<Nvme>>(&*self.ctrl, ctrl)
+    }
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self {
+            primary: Primary::Down,
+            held: false,
+            epoch: 0,
+            restored: None,
+            dependent: false,
+            is_stale: true,
+            settings: Settings::default(),
+            view: View::default(),
+            standings: KVec::new(),
+            members: KVec::new(),
+            entries: KVec::new(),
+            next_ticket: 0,
+        }
+    }
+
+    fn standing(&self, vf: u16) -> Standing {
+        self.standings
+            .get(usize::from(vf))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn admission(&self, vf: u16) -> Admission {
+        if !self.dependent {
+            return Admission::Served(0);
+        }
+        match (self.primary, self.standing(vf)) {
+            (Primary::Gone, _) => Admission::Refused,
+            (Primary::Up, Standing::Online(epoch)) if epoch == self.epoch => {
+                Admission::Served(epoch)
+            }
+            (Primary::Up, Standing::Refused(epoch)) if epoch == self.epoch => Admission::Refused,
+            _ => Admission::Wait,
+        }
+    }
+
+    /// Whether VF `vf` is online, as far as is known.
+    pub(super) fn is_online(&self, vf: u16) -> bool {
+        let seen = self.view.secondary(vf).is_some_and(|s| s.is_online());
+        seen && self.primary == Primary::Up && !self.is_awaited()
+    }
+
+    /// Whether the VFs are as yet to be provisioned again.
+    fn is_awaited(&self) -> bool {
+        self.dependent && self.restored != Some(self.epoch)
+    }
+
+    /// Takes the next job that nobody does yet.
+    pub(super) fn take_job(&mut self) -> Option<(u64, Job)> {
+        let waiting = |entry: &&mut Entry| entry.job.is_some();
+        let entry = self.entries.iter_mut().find(waiting)?;
+        entry.job.take().map(|job| (entry.ticket, job))
+    }
+
+    /// Puts a job back: it is done again, before those that came later.
+    pub(super) fn put_back(&mut self, ticket: u64, job: Job) {
+        if let Some(entry) = self.entries.iter_mut().find(|e| e.ticket == ticket) {
+            entry.job = Some(job);
+        }
+    }
+
+    /// Answers whoever waits for job `ticket`.
+    pub(super) fn answer(&mut self, ticket: u64, answer: Result<Answer>) {
+        if let Some(entry) = self.entries.iter_mut().find(|e| e.ticket == ticket) {
+            entry.answer = Some(answer);
+        }
+    }
+
+    fn take_answer(&mut self, ticket: u64) -> Option<Result<Answer>> {
+        let index = self.entries.iter().position(|e| e.ticket == ticket)?;
+        self.entries.get(index)?.answer.as_ref()?;
+        self.entries.remove(index).ok()?.answer
+    }
+
+    /// Takes job `ticket` back. `false` if the owner has it.
+    fn withdraw(&mut self, ticket: u64) -> bool {
+        let waiting = |entry: &Entry| entry.ticket == ticket && entry.job.is_some();
+        match self.entries.iter().position(waiting) {
+            Some(index) => self.entries.remove(index).is_ok(),
+            None => false,
+        }
+    }
+}
+
+/// Ends what the controller of a VF has under way: its PF's controller is down.
+fn interrupt(ctrl: &Controller<Nvme>) {
+    if ctrl.change_state(State::Resetting) {
+        // The reset stops it first, and then waits for its PF.
+        ctrl.queue_reset();
+        return;
+    }
+    match ctrl.state() {
+        // A probe or a reset finds out when its command is ended, or before the next one.
+        State::Connecting => lifecycle::interrupt(ctrl),
+        State::Deleting | State::DeletingNoIo => lifecycle::stop(ctrl, true),
+        _ => {}
+    }
+}
+
+/// Has the controller of a VF that waits for its PF go on. `false` if it does not wait.
+fn wake(ctrl: &Controller<Nvme>) -> bool {
+    let woken = ctrl.data().take_idle(Idle::ForPrimary);
+    if woken {
+        ctrl.queue_reset();
+    }
+    woken
+}
