@@ -64,6 +64,62 @@ static int lock_order(void)
 	return 0;
 }
 
+/*
+ * lockdep: the rescan lock is taken with a VF's device lock held. That the PCI core
+ * adds and removes VFs with the rescan lock held, lockdep has seen.
+ */
+static int vf_lock_order(void)
+{
+	do
+		device = pci_get_class(PCI_CLASS_STORAGE_EXPRESS, device);
+	while (device && !device->is_virtfn);
+	if (!device)
+		return -ENODEV;
+	device_lock(&device->dev);
+	pci_lock_rescan_remove();
+	pci_unlock_rescan_remove();
+	device_unlock(&device->dev);
+	return 0;
+}
+
+static int probe(struct pci_dev *dev, const struct pci_device_id *id)
+{
+	pci_lock_rescan_remove();
+	pci_unlock_rescan_remove();
+	return -ENODEV;
+}
+
+static struct pci_driver driver = {
+	.name = "seeded",
+	.probe = probe,
+};
+
+/*
+ * lockdep: a driver takes the rescan lock in its probe, and so with the device lock
+ * of a physical function held, which is then bound with the rescan lock held.
+ */
+static int pf_lock_order(void)
+{
+	int ret;
+
+	device = pci_get_class(PCI_CLASS_STORAGE_EXPRESS, NULL);
+	if (!device)
+		return -ENODEV;
+	ret = pci_register_driver(&driver);
+	if (ret)
+		return ret;
+	device_release_driver(&device->dev);
+	ret = pci_add_dynid(&driver, device->vendor, device->device, PCI_ANY_ID,
+			    PCI_ANY_ID, 0, 0, 0);
+	pci_unregister_driver(&driver);
+	if (ret)
+		return ret;
+	pci_lock_rescan_remove();
+	ret = device_attach(&device->dev);
+	pci_unlock_rescan_remove();
+	return ret < 0 ? ret : 0;
+}
+
 /* An allocation that may sleep, under a spinlock. */
 static int sleep_in_atomic(void)
 {
@@ -170,6 +226,8 @@ static const struct {
 } faults[] = {
 	{ "use-after-free", use_after_free },
 	{ "lock-order", lock_order },
+	{ "vf-lock-order", vf_lock_order },
+	{ "pf-lock-order", pf_lock_order },
 	{ "sleep-in-atomic", sleep_in_atomic },
 	{ "leak", leak },
 	{ "leaked-mapping", map },

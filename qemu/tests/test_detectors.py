@@ -15,7 +15,7 @@ from conftest import Pool, check
 from image import HAS_DETECTORS, IN_GUEST
 from leaks import Leak, forget_memory
 from machine import Machine, MachineError, Shape
-from nvme import Driver, physical_functions
+from nvme import Driver, PhysicalFunction, physical_functions
 
 OBJECTS_AGE = 6
 """Seconds after which kmemleak suspects an object."""
@@ -98,3 +98,30 @@ def test_leak_is_found(machine: Machine) -> None:
         with pytest.raises(Leak, match=r"kmemleak reports:\n(.*\n)*.*\[seeded\]"):
             check(machine)
         forget_memory(machine)
+
+
+@pytest.fixture
+def spoilt_lockdep(pool: Pool) -> Iterator[None]:
+    """After each of these tests lockdep has given up."""
+    yield
+    pool.discard()
+
+
+@pytest.mark.shape(Shape(cpus=2, vfs=2, namespaces=0))
+@pytest.mark.parametrize("fault, lock", [
+    ("vf-lock-order", "VF device lock"),
+    ("pf-lock-order", "PF device lock"),
+])
+def test_order_of_device_locks_is_found(machine: Machine, pf: PhysicalFunction,
+                                        spoilt_lockdep: None, fault: str,
+                                        lock: str) -> None:
+    """The PCI core's rescan lock is taken with a device lock held, and the reverse."""
+    assert pf.set_vfs(2) == 0
+    for vf in pf.vfs:
+        vf.live()
+    check(machine)
+    with seeded(machine, fault):
+        with pytest.raises(MachineError, match="possible circular locking dependency"):
+            check(machine)
+        log = machine.log.window()
+        assert f"({lock})" in log and "(pci_rescan_remove_lock)" in log

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the debug kernel is told of locks."""
+
+from image import DEBUG_MODULES, IN_GUEST
+from machine import Machine
+
+_CLASSES = DEBUG_MODULES / "lock_classes.ko"
+
+
+def classify_locks(machine: Machine) -> None:
+    """Has lockdep check the device locks of NVMe functions, before there are VFs."""
+    if _CLASSES.exists():
+        machine.run(f"insmod {IN_GUEST / _CLASSES.name}")
