@@ -92,6 +92,11 @@ test-debug:
 soak: modules
 	@qemu/soak $(SOAK)
 
+# Everything at once, by a seed.
+.PHONY: torture
+torture: modules
+	@qemu/torture $(TORTURE)
+
 # Beside the kernel's own driver.
 .PHONY: bench
 bench: modules
@@ -104,6 +109,7 @@ help:
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
 	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
+	@echo 'make torture         an hour of everything at once; TORTURE="arguments of qemu/torture"'
 	@echo 'make bench           compare costs with the C driver; BENCH="arguments of qemu/bench"'
 	@echo 'make check           format, lint, documentation; CHECKS="clippy unsafe" for some'
 	@echo 'make rust-analyzer   rust-project.json for editors'
