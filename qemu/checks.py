@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from machine import Machine
-from nvme import Driver, PhysicalFunction, disk, fio
+from nvme import Driver, Function, PhysicalFunction, disk, fio
 
 IO_LIMIT = 4
 """Seconds after which an I/O command times out."""
@@ -63,6 +63,23 @@ def check_works(machine: Machine, function: PhysicalFunction,
     device = disk(machine, controller, 1)
     on_every_cpu(machine, read_block(device))
     fio(machine, device, size="512k")
+
+
+def check_unreadable(machine: Machine, device: str) -> None:
+    """Checks that not a byte can be read from a disk."""
+    said = machine.run(f"dd if={device} bs=4k count=1 iflag=direct | wc -c").out
+    assert int(said) == 0
+
+
+def check_given_up(machine: Machine, function: Function) -> None:
+    """Checks that a function's controller is dead, and its disks still there, but empty."""
+    machine.wait_for(
+        lambda: (found := function.controller) and found.state == "dead",
+        f"{function.address} dead")
+    controller = function.controller
+    assert controller
+    sizes = machine.run(f"cat /sys/class/nvme/{controller.name}/nvme*n*/size").out.split()
+    assert sizes and not any(map(int, sizes)), sizes
 
 
 def rebind(function: PhysicalFunction, driver: Driver) -> int:

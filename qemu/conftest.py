@@ -9,9 +9,9 @@ that ran; what its log said since the test began is in the report.
 from collections.abc import Generator, Iterator
 
 import pytest
-from _pytest.terminal import TerminalReporter
 
 from leaks import check_memory, check_references, shorten_scans
+from locks import classify_locks
 from log import faults
 from machine import Machine, MachineError, Shape, boot
 from nvme import Driver, PhysicalFunction, physical_functions
@@ -40,6 +40,7 @@ class Pool:
             machine = boot(shape)
             try:
                 shorten_scans(machine)
+                classify_locks(machine)
             except BaseException:
                 machine.stop()
                 raise
@@ -122,16 +123,6 @@ def pytest_runtest_makereport(
         del item.stash[_machine]
         item.session.stash[_pool].discard()
     return report
-
-
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Shows why tests were run once more."""
-    for report in terminalreporter.stats.get("rerun", []):
-        terminalreporter.section(f"{report.nodeid}, first try", sep="_")
-        terminalreporter.line(report.longreprtext)
-        for name, text in report.sections:
-            terminalreporter.section(name, sep="-")
-            terminalreporter.line(text)
 
 
 _pool = pytest.StashKey[Pool]()

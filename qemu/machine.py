@@ -109,6 +109,9 @@ class Shape:
     """Whether the buffer is as before revision 1.4, without CMBMSC."""
     switch: bool = False
     """Whether all controllers are behind one switch."""
+    plain_ports: bool = False
+    """Whether root ports are of the first generation, and not for hot-plug. The link
+    below such a port comes back after a reset of its bus; below others it does not."""
     iommu: bool = False
     """Whether an Intel IOMMU translates what devices access."""
     null: bool = False
@@ -408,12 +411,13 @@ class Machine:
 def boot(shape: Shape) -> Machine:
     """Boots a machine of ``shape``.
 
-    An emulated guest with several CPUs now and then hangs before its init, and
-    so before it has the driver: then, once, another is booted.
+    An emulated guest with several CPUs now and then hangs, or panics, before its
+    init, and so before it has the driver: then, once, another is booted. Later on,
+    nothing excuses either.
     """
     try:
         return Machine(shape)
-    except Timeout as error:
+    except (Timeout, MachineDied) as error:
         warnings.warn("\n".join([str(error), *error.__notes__]))
         return Machine(shape)
 
@@ -521,6 +525,8 @@ def _controller(shape: Shape, index: int, folder: Path) -> list[str]:
         port = f"xio3130-downstream,bus=switch,slot={index}"
     elif shape.nodes > 1:
         port += ",bus=far"
+    if shape.plain_ports:
+        port += ",hotplug=off,x-speed=2_5"
     options = [
         "-device", f"{port},id=port{index},chassis={index + 1}",
         "-device", f"nvme-subsys,id=subsystem{index}",

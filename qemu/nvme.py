@@ -14,11 +14,18 @@ from typing import Any
 
 from image import MODULE_IN_GUEST
 from leaks import check_mappings
+from log import faults
 from machine import FIRST_PRIVATE_NSID, CommandFailed, Machine
 
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
 _NVME = "0x010802"
 """The class code of an NVMe I/O controller."""
+_GO, _COMPLAINTS = "/run/go-on", "/run/complaints"
+"""What repeated() goes on for, and what its commands have to say."""
+_UNBALANCED = re.compile(
+    r"cut here.*?WARNING: block/blk-mq\.c:\d+ at blk_mq_unquiesce_queue.*?end trace", re.DOTALL)
+"""What the kernel says when a scan finds a namespace while a reset holds back the
+disks that were there before: it lets go of all. Any transport of nvme-core meets it."""
 _marks = itertools.count(1)
 
 
@@ -170,15 +177,18 @@ class PhysicalFunction(Function):
         return caps
 
     def attach(self, nsid: int, cntlid: int) -> None:
-        """Attaches a namespace to a controller of the subsystem.
-
-        That outlives the controller: a VF that comes back may still have it.
-        """
+        """Attaches a namespace to a controller of the subsystem, if it is not."""
         result = self.machine.run(
             f"nvme attach-ns {self.device}"
             f" --namespace-id={nsid} --controllers={cntlid}", check=False)
         if result.rc and "Already Attached" not in result.err:
             raise CommandFailed(result.err)
+
+    def manage(self, vf: int, options: str) -> None:
+        """Sends a Virtualization Management command for a VF, as by hand."""
+        cntlid = next(s["secondary-controller-identifier"] for s in self.secondaries()
+                      if s["virtual-function-number"] == vf + 1)
+        self.machine.run(f"nvme virt-mgmt {self.device} --cntlid={cntlid} {options}")
 
     def detach(self, nsid: int, cntlid: int) -> None:
         """Detaches a namespace from a controller of the subsystem."""
@@ -253,6 +263,12 @@ def no_disk(machine: Machine, controller: Controller, nsid: int) -> None:
             check=False).rc, f"end of namespace {nsid} of {controller.name}")
 
 
+def attached(pf: PhysicalFunction, nsid: int) -> set[int]:
+    """Returns the ids of the controllers that have a namespace."""
+    listed: list[dict[str, int]] = pf.json(f"list-ctrl -n {nsid}")["ctrl_list"]
+    return {entry["ctrl_id"] for entry in listed}
+
+
 def private_disks(machine: Machine, pf: PhysicalFunction) -> list[str]:
     """Gives each VF a namespace of its own, and returns their block devices."""
     users = list(enumerate((vf.live() for vf in pf.vfs), FIRST_PRIVATE_NSID))
@@ -300,6 +316,32 @@ def said(machine: Machine) -> Iterator[list[str]]:
     yield lines
     lines += machine.run(f"dmesg | sed -n '/{mark}/,$p' | grep nvme",
                          check=False).out.splitlines()
+
+
+@contextmanager
+def repeated(machine: Machine, *commands: str) -> Iterator[None]:
+    """Repeats each of some commands within the block, whether they succeed or not. What
+    one of them writes to standard error fails the block."""
+    machine.run(f"touch {_GO}; : > {_COMPLAINTS}")
+    processes = [
+        machine.spawn(f"while [ -e {_GO} ]; do {command}; done"
+                      f" > /dev/null 2>> {_COMPLAINTS}")
+        for command in commands]
+    yield
+    machine.run(f"rm {_GO}")
+    for process in processes:
+        machine.finish(process)
+    found = machine.read(_COMPLAINTS)
+    assert not found, found
+
+
+def check_log_of_scans(machine: Machine) -> None:
+    """Closes the window of the log, in which namespaces have come and gone in resets;
+    raises if the kernel reports a fault of its own or ours in it."""
+    machine.sync_log()
+    found = faults(_UNBALANCED.sub("", machine.log.window()))
+    assert not found, found
+    machine.log.close_window()
 
 
 def interrupts(machine: Machine, controller: Controller) -> dict[str, int]:

@@ -2,17 +2,25 @@
 """What befalls a physical function, and how it and its VFs come through it."""
 
 import errno
+import os
 import re
 
 import pytest
 
-from machine import Machine, Shape
+from checks import read_block
+from machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, fio_command, private_disks,
+    repeated,
 )
 from sleep import suspend
 
 VFS = 4
+TRIES = 3
+"""How often a time is measured, for the host may be busy."""
+MORE = 1.0
+"""By how many seconds VFs may lengthen a reset of the PF, and waking up."""
+_ALL_LIVE = "sleep: all live"
 
 
 @pytest.fixture
@@ -81,11 +89,37 @@ def test_a_vf_fails(machine: Machine, pf: PhysicalFunction,
     process = machine.spawn(fio_command(*disks[:1], *disks[2:], size="4m"))
     cntlid = pf.vfs[1].live().cntlid
     machine.run(f"nvme virt-mgmt {pf.device} --cntlid={cntlid} --act=7")
-    assert pf.setting(1, "state") == "offline"
+    wait_for_state(pf, 1, "offline")
     assert machine.finish(process, 120) == 0
     machine.run(f"nvme reset {pf.device}")
-    assert pf.live() and pf.setting(1, "state") == "online"
+    assert pf.live()
+    wait_for_state(pf, 1, "online")
     check_alive(machine, pf, disks)
+
+
+@pytest.mark.essential
+def test_a_vf_is_given_up(machine: Machine, driver: Driver, limits: None,
+                          pf: PhysicalFunction, disks: list[str]) -> None:
+    """One that fails under I/O, which fails then, is probed anew after a reset of the
+    PF."""
+    vf = pf.vfs[1]
+    process = machine.spawn(fio_command(disks[1], time_based=1, runtime=300))
+    machine.run("sleep 1")
+    pf.manage(1, "--act=7")
+    assert machine.finish(process, 120) != 0
+    machine.wait_for(
+        lambda: not vf.controller or vf.controller.state.startswith(("dead", "deleting")),
+        "the end of a VF's controller")
+    machine.run(f"nvme reset {pf.device}")
+    disks[1] = disk(machine, vf.live(), FIRST_PRIVATE_NSID + 1)
+    assert vf.driver == driver.name
+    wait_for_state(pf, 1, "online")
+    check_alive(machine, pf, disks)
+
+
+def wait_for_state(pf: PhysicalFunction, vf: int, state: str) -> None:
+    """Waits until sysfs has a VF's state, which follows a command by hand."""
+    pf.machine.wait_for(lambda: pf.setting(vf, "state") == state, f"VF {vf} {state}", 5)
 
 
 @pytest.mark.essential
@@ -94,6 +128,79 @@ def test_sleep(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None
     before = pf.live(), [vf.live() for vf in pf.vfs]
     assert suspend(machine) == 0
     assert (pf.live(), [vf.live() for vf in pf.vfs]) == before
+    check_alive(machine, pf, disks)
+
+
+def time_to_wake(machine: Machine, functions: int) -> float:
+    """Sleeps; returns the seconds from the moment when devices are woken until as many
+    controllers are live."""
+    # No task runs while devices sleep, five seconds at least.
+    machine.put("/run/watch", f"""
+        read last rest < /proc/uptime
+        while sleep 0.02; read now rest < /proc/uptime
+                [ ${{now%.*}} -lt $((${{last%.*}} + 4)) ]; do
+            last=$now
+        done
+        while [ $(grep -lsx live /sys/class/nvme/*/state | wc -l) -lt {functions} ]; do
+            sleep 0.02
+        done
+        echo {_ALL_LIVE} > /dev/kmsg""".encode())
+    start = len(machine.log.window())
+    machine.spawn("sh /run/watch")
+    assert suspend(machine) == 0
+    machine.wait_for(lambda: _ALL_LIVE in machine.log.window()[start:], _ALL_LIVE, 60)
+    asleep, live = re.findall(
+        rf"^\[ *([\d.]+)\] (?:.*Waiting for 5 second|{_ALL_LIVE})",
+        machine.log.window()[start:], re.M)
+    return float(live) - float(asleep) - 5
+
+
+def test_time_to_wake(machine: Machine, pf: PhysicalFunction) -> None:
+    """VFs come back with their PF, not one after the other by timeouts."""
+    def best(functions: int) -> float:
+        return min(time_to_wake(machine, functions) for _ in range(TRIES))
+
+    alone = best(1)
+    assert pf.set_vfs(VFS) == 0
+    for vf in pf.vfs:
+        vf.live()
+    together = best(1 + VFS)
+    print(f"live {alone:.2f} s after waking up, with {VFS} VFs {together:.2f} s")
+    assert together <= alone + MORE * float(os.environ["NVME_RS_PATIENCE"])
+    assert pf.set_vfs(0) == 0
+
+
+def time_of_reset(machine: Machine, reset: str, disks: list[str]) -> float:
+    """Resets the PF under I/O; returns the seconds until all disks can be read."""
+    reads = "\n".join(f"{read_block(device)} 2> /dev/null" for device in disks)
+    machine.put("/run/reset", f"""
+        read start rest < /proc/uptime
+        {reset}
+        {reads}
+        read end rest < /proc/uptime
+        echo $start $end""".encode())
+    io = fio_command(*disks, size="256k", iodepth=4, rate_iops=100)
+    with repeated(machine, f"{io} || echo I/O fails >&2"):
+        machine.run("sleep 1")
+        start, end = machine.run("sh /run/reset").out.split()
+    return float(end) - float(start)
+
+
+@pytest.mark.parametrize("kind", ["controller", "function"])
+def test_time_of_a_reset(machine: Machine, pf: PhysicalFunction, kind: str) -> None:
+    """VFs under I/O have it take a little longer."""
+    reset = {"controller": f"nvme reset {pf.device}",
+             "function": f"echo 1 > {pf.sysfs}/reset"}[kind]
+
+    def best(disks: list[str]) -> float:
+        return min(time_of_reset(machine, reset, disks) for _ in range(TRIES))
+
+    alone = best([disk(machine, pf.live(), 1)])
+    assert pf.set_vfs(VFS) == 0
+    disks = private_disks(machine, pf)
+    together = best(disks)
+    print(f"a reset of the {kind}: {alone:.2f} s, with {VFS} VFs {together:.2f} s")
+    assert together <= alone + MORE * float(os.environ["NVME_RS_PATIENCE"])
     check_alive(machine, pf, disks)
 
 

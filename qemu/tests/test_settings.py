@@ -3,13 +3,13 @@
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from machine import FIRST_PRIVATE_NSID, Machine, Shape
-from nvme import Driver, PhysicalFunction, disk, fio, no_disk, said
+from nvme import Driver, PhysicalFunction, attached, disk, fio, no_disk, said
 
 TOTAL_VFS = 8
 PRIVATE = Shape(shared=False)
@@ -25,6 +25,12 @@ def defaults(machine: Machine, pf: PhysicalFunction,
         assert pf.set_vfs(0) == 0
         machine.run(f"for vf in {pf.sysfs}/nvme_sriov/vf*; do echo 0 > $vf/queues;"
                     " echo 0 > $vf/interrupts; echo > $vf/namespaces; done")
+
+
+def follows(pf: PhysicalFunction, condition: Callable[[], bool]) -> None:
+    """Waits for what sysfs has to follow a command by hand: reads show what the driver has
+    seen last, and it looks again a few milliseconds later."""
+    pf.machine.wait_for(condition, "sysfs to follow", 5)
 
 
 def test_pool(pf: PhysicalFunction) -> None:
@@ -141,6 +147,8 @@ def allocate_to_pf(machine: Machine, pf: PhysicalFunction, kind: int,
                 f" --rt={kind} --act=1 --nr={count}")
     assert pf.write("reset", 1) == 0
     pf.live()
+    name = ("queues", "interrupts")[kind]
+    follows(pf, lambda: pf.pool(name)["primary"] == count)
 
 
 def test_the_pf_gives_back_what_is_missing(machine: Machine,
@@ -196,10 +204,67 @@ def test_module_parameter_with_a_pf_that_gives_back(
         allocate_to_pf(machine, pf, 0, 0)
 
 
-def attached(machine: Machine, pf: PhysicalFunction, nsid: int) -> set[int]:
-    """Returns the ids of the controllers that have a namespace."""
-    listed: list[dict[str, int]] = pf.json(f"list-ctrl -n {nsid}")["ctrl_list"]
-    return {entry["ctrl_id"] for entry in listed}
+def assign(pf: PhysicalFunction, vf: int, kind: int, count: int) -> None:
+    """Assigns resources to a VF's controller, which is offline, as by hand."""
+    pf.manage(vf, f"--rt={kind} --act=8 --nr={count}")
+    name = ("assigned_queues", "assigned_interrupts")[kind]
+    follows(pf, lambda: pf.setting(vf, name) == str(count))
+
+
+@pytest.mark.essential
+def test_assigned_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
+    """What a VF's controller was given before the VFs are enabled is its share."""
+    for kind in range(2):
+        assign(pf, 0, kind, 3)
+    with said(machine) as lines:
+        assert pf.set_vfs(4) == 0
+    told = [line for line in lines if "by hand" in line]
+    assert len(told) == 1 and "VF 0" in told[0]
+    expected = [(3, 3)] + [(6, 6)] * 3
+    assert pf.resources()[:4] == expected
+    assert [vf.live().io_queues for vf in pf.vfs] == [2, 4, 4, 4]
+    machine.run(f"nvme reset {pf.device}")
+    pf.live()
+    for vf in pf.vfs:
+        vf.live()
+    assert pf.resources()[:4] == expected
+    # The next ones share equally.
+    assert pf.set_vfs(0) == 0
+    assert pf.pool("queues")["free"] == pf.pool("interrupts")["free"] == 24
+    with said(machine) as lines:
+        assert pf.set_vfs(8) == 0
+    assert not [line for line in lines if "by hand" in line]
+    assert pf.resources() == [(3, 3)] * 8
+
+
+def test_one_kind_assigned_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
+    """The others share what is left of it; of the other kind the VF has a share."""
+    assign(pf, 1, 0, 5)
+    assign(pf, 2, 1, 2)
+    with said(machine) as lines:
+        assert pf.set_vfs(8) == 0
+    told = "\n".join(line for line in lines if "by hand" in line)
+    assert "VF 1" in told and "VF 2" in told and "VF 0" not in told
+    queues, interrupts = zip(*pf.resources(), strict=True)
+    assert queues[1] == 5 and interrupts[2] == 2
+    assert sum(queues) == 24
+    others = [count for vf, count in enumerate(queues) if vf != 1]
+    assert max(others) - min(others) <= 1
+    for vf in pf.vfs:
+        vf.live()
+
+
+def test_setting_wins_over_what_is_assigned_by_hand(machine: Machine,
+                                                    pf: PhysicalFunction) -> None:
+    for kind in range(2):
+        assign(pf, 0, kind, 3)
+    assert pf.set(0, "queues", 5) == pf.set(0, "interrupts", 4) == 0
+    with said(machine) as lines:
+        assert pf.set_vfs(2) == 0
+    assert [line for line in lines if "VF 0: loses" in line and "by hand" in line]
+    assert pf.resources()[:2] == [(5, 4), (6, 6)]
+    for vf in pf.vfs:
+        vf.live()
 
 
 def test_a_disk_for_each_vf(machine: Machine, pf: PhysicalFunction) -> None:
@@ -224,7 +289,7 @@ def test_a_disk_for_each_vf(machine: Machine, pf: PhysicalFunction) -> None:
     assert pf.set_vfs(4) == 0
     cntlids = {vf.live().cntlid for vf in pf.vfs}
     for vf in range(4):
-        assert not attached(machine, pf, FIRST_PRIVATE_NSID + vf) & cntlids
+        assert not attached(pf, FIRST_PRIVATE_NSID + vf) & cntlids
 
 
 def test_namespaces_of_a_live_vf(machine: Machine, pf: PhysicalFunction) -> None:
@@ -238,21 +303,9 @@ def test_namespaces_of_a_live_vf(machine: Machine, pf: PhysicalFunction) -> None
     assert pf.set(1, "namespaces", "4") == 0
     fio(machine, disk(machine, first, 4), disk(machine, first, 3), size="1m")
     disk(machine, second, 4)
-    assert attached(machine, pf, 2).isdisjoint({first.cntlid, second.cntlid})
-    assert {first.cntlid, second.cntlid} <= attached(machine, pf, 4)
+    assert attached(pf, 2).isdisjoint({first.cntlid, second.cntlid})
+    assert {first.cntlid, second.cntlid} <= attached(pf, 4)
     no_disk(machine, first, 2)
-
-
-def test_attached_by_others_stays(pf: PhysicalFunction) -> None:
-    """What was attached before is not ours to detach."""
-    assert pf.set_vfs(1) == 0
-    cntlid = pf.vfs[0].live().cntlid
-    pf.attach(5, cntlid)
-    assert pf.set(0, "namespaces", "5 6") == 0
-    assert pf.set(0, "namespaces", "") == 0
-    assert cntlid in attached(pf.machine, pf, 5)
-    assert cntlid not in attached(pf.machine, pf, 6)
-    pf.detach(5, cntlid)
 
 
 def test_no_such_namespace(machine: Machine, pf: PhysicalFunction) -> None:
@@ -304,9 +357,9 @@ def test_view(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
     assert len(rows) == TOTAL_VFS
     first, second = pf.vfs
     assert rows["vf0"] == [first.address, driver.name, "online", str(ids[0]),
-                           "3", "3", "-", "3", "-"]
+                           "3", "3", "-", "3", "-", "1"]
     assert rows["vf1"] == [second.address, "-", "online", str(ids[1]),
-                           "-", "6", "-", "6", "2", "3"]
+                           "-", "6", "-", "6", "2,3", "1,2,3"]
     assert rows["vf2"][:3] == ["-", "-", "offline"]
     assert machine.run("sh /root/nvme-sriov 0000:00:00.0", check=False).rc == 1
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fatal errors of the link to a function, which all functions behind a port are told of.
+
+The port reports an error that its data link layer has found. The kernel freezes what is
+behind it, resets the link, and then either has the drivers start again or tells them that
+all is lost.
+"""
+
+import pytest
+
+from checks import IO_LIMIT, check_given_up, check_unreadable, check_works, within
+from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from nvme import PhysicalFunction, disk, fio, fio_command, private_disks
+
+VFS = 4
+PF_NSID = FIRST_PRIVATE_NSID + VFS
+"""The namespace that the physical function has for itself."""
+
+with_and_without_vfs = pytest.mark.parametrize(
+    "vfs", (0, VFS), ids=("alone", "with VFs"))
+
+
+def enable(machine: Machine, pf: PhysicalFunction, vfs: int) -> list[str]:
+    """Enables VFs, and returns the disks that these and their PF have for themselves."""
+    assert pf.set_vfs(vfs) == 0
+    controller = pf.live()
+    pf.attach(PF_NSID, controller.cntlid)
+    return [disk(machine, controller, PF_NSID), *private_disks(machine, pf)]
+
+
+def fatal_error(machine: Machine, outcome: str) -> None:
+    """Has the port report an error, and waits for the end of the recovery from it."""
+    said = f"device recovery {outcome}"
+    before = machine.log.window().count(said)
+    machine.hmp("pcie_aer_inject_error port0 DLP")
+    machine.wait_for(lambda: machine.log.window().count(said) > before, said, 60)
+
+
+@pytest.mark.essential
+@pytest.mark.shape(Shape(plain_ports=True))
+@with_and_without_vfs
+def test_recovery(machine: Machine, pf: PhysicalFunction, vfs: int) -> None:
+    """The link comes back: all functions are live again, and no data is lost."""
+    disks = enable(machine, pf, vfs)
+    functions = [pf, *pf.vfs]
+    before = [function.live() for function in functions]
+    process = machine.spawn(fio_command(*disks, size="16m"))
+    for _ in range(2):
+        machine.run("sleep 0.5")
+        fatal_error(machine, "successful")
+        assert [function.live() for function in functions] == before
+    assert machine.finish(process, 120) == 0
+    fio(machine, *disks, size="1m")
+    check_works(machine, pf)
+    assert pf.num_vfs == len(pf.vfs) == vfs
+    assert pf.set_vfs(0) == 0
+
+
+@pytest.mark.parametrize("end", ("unbind", "remove"))
+@with_and_without_vfs
+def test_failure(machine: Machine, function: PhysicalFunction, vfs: int,
+                 end: str) -> None:
+    """The link stays down: I/O fails, and the functions can be removed and found again.
+
+    The kernel's own driver fails this: its controller is resetting ever after, and I/O
+    waits for it.
+    """
+    disks = enable(machine, function, vfs)
+    process = machine.spawn(fio_command(*disks, time_based=1, runtime=120))
+    machine.run("sleep 1")
+    with within(machine, 4 * IO_LIMIT):
+        fatal_error(machine, "failed")
+        assert machine.finish(process, 4 * IO_LIMIT) != 0
+    for lost in (function, *function.vfs):
+        check_given_up(machine, lost)
+    for device in disks:
+        check_unreadable(machine, device)
+    with within(machine, 4 * IO_LIMIT):
+        if end == "unbind":
+            function.unbind()
+            assert not function.vfs
+        assert function.write("remove", 1) == 0
+    # To the port all has been well ever since.
+    machine.run("echo 1 > /sys/bus/pci/rescan")
+    check_works(machine, function)
+    fio(machine, *enable(machine, function, vfs), size="1m")
+    assert function.set_vfs(0) == 0

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which namespaces a VF sees: those of its setting, or what its controller gives to every
+VF, and nothing of a VF that was there before."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from machine import FIRST_PRIVATE_NSID, Machine
+from nvme import (
+    Driver, PhysicalFunction, attached, check_log_of_scans, disk, fio, no_disk, repeated,
+)
+
+GIVEN = "1"
+"""The namespaces that the controller gives to every VF."""
+OWN = range(FIRST_PRIVATE_NSID, FIRST_PRIVATE_NSID + 3)
+"""What tests set for a VF."""
+SETTING = " ".join(map(str, OWN))
+
+
+@pytest.fixture(autouse=True)
+def defaults(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
+    """Forgets all settings after a test."""
+    yield
+    if machine.alive:
+        pf.live()
+        assert pf.set_vfs(0) == 0
+        machine.run(f"for vf in {pf.sysfs}/nvme_sriov/vf*;"
+                    " do echo > $vf/namespaces || exit 1; done")
+
+
+def cntlids(pf: PhysicalFunction) -> set[int]:
+    """Returns the ids of the VFs' controllers."""
+    return {s["secondary-controller-identifier"] for s in pf.secondaries()}
+
+
+def attachments(pf: PhysicalFunction) -> dict[int, set[int]]:
+    """Returns the ids of the controllers that have a namespace, for each of all."""
+    last = FIRST_PRIVATE_NSID + pf.machine.shape.namespaces - 1
+    said = pf.machine.run(
+        f"for nsid in $(seq 1 {last}); do nvme list-ctrl {pf.device} -n $nsid"
+        " --output-format=json | tr -d '\n'; echo; done").out.splitlines()
+    return {nsid: {entry["ctrl_id"] for entry in json.loads(line)["ctrl_list"]}
+            for nsid, line in enumerate(said, 1)}
+
+
+def check_attached(pf: PhysicalFunction, *expected: str) -> None:
+    """Checks what is attached to the first VFs, whose controllers are live if they have a
+    driver: as the controller says, and as sysfs has it, which soon follows a command by
+    hand."""
+    def shown() -> list[str]:
+        return [pf.setting(vf, "attached") for vf in range(len(expected))]
+
+    for vf in pf.vfs:
+        if vf.driver:
+            vf.live()
+    users = [int(pf.setting(vf, "cntlid")) for vf in range(len(expected))]
+    found = attachments(pf)
+    assert [" ".join(str(nsid) for nsid in found if cntlid in found[nsid])
+            for cntlid in users] == list(expected)
+    pf.machine.wait_for(lambda: shown() == list(expected),
+                        f"{expected} attached, not {shown()}", 5)
+
+
+def check_none_attached(pf: PhysicalFunction) -> None:
+    """Checks that no VF's controller has anything that it does not give to every VF."""
+    pf.live()
+    everyone = cntlids(pf)
+    pf.machine.wait_for(
+        lambda: not any(found & everyone for nsid, found in attachments(pf).items()
+                        if nsid >= FIRST_PRIVATE_NSID),
+        "no namespace attached to a VF", 5)
+
+
+@pytest.mark.essential
+def test_attached_is_what_is_set(machine: Machine, pf: PhysicalFunction) -> None:
+    """No more than that, and what every VF is given: QEMU does so when it is started."""
+    assert pf.set(0, "namespaces", "3 2") == pf.set(2, "namespaces", "4,1") == 0
+    assert pf.set_vfs(3) == 0
+    expected = "1 2 3", GIVEN, "1 4"
+    check_attached(pf, *expected)
+    first, second, third = (vf.live() for vf in pf.vfs)
+    fio(machine, disk(machine, first, 2), disk(machine, first, 3),
+        disk(machine, second, 1), disk(machine, third, 4), size="256k")
+    machine.run(f"nvme reset {pf.device}")
+    check_attached(pf, *expected)
+    assert pf.vfs[2].write("reset", 1) == 0
+    check_attached(pf, *expected)
+    assert pf.set_vfs(0) == 0
+    check_none_attached(pf)
+    assert pf.set(0, "namespaces", "") == pf.set(1, "namespaces", 2) == 0
+    assert pf.set_vfs(3) == 0
+    check_attached(pf, GIVEN, "1 2", "1 4")
+
+
+def test_attached_without_a_driver(pf: PhysicalFunction) -> None:
+    """What VFs have when they come into other hands."""
+    assert pf.set(0, "namespaces", SETTING) == 0
+    assert pf.write("sriov_drivers_autoprobe", 0) == 0
+    for _ in range(2):
+        assert pf.set_vfs(1) == 0
+        # QEMU's controller gives nothing before it is started for the first time.
+        shown = pf.setting(0, "attached")
+        assert shown.removeprefix(f"{GIVEN} ") == SETTING
+        check_attached(pf, shown)
+        pf.attach(7, int(pf.setting(0, "cntlid")))
+        assert pf.set_vfs(0) == 0
+    assert pf.write("sriov_drivers_autoprobe", 1) == 0
+
+
+def test_setting_of_an_enabled_vf(machine: Machine, pf: PhysicalFunction) -> None:
+    """It takes away what was attached by hand, unless it has that itself; without it,
+    all is as it would be without it from the beginning."""
+    assert pf.set_vfs(2) == 0
+    first, second = (vf.live() for vf in pf.vfs)
+    disk(machine, first, 1)
+    pf.attach(5, first.cntlid)
+    pf.attach(8, first.cntlid)
+    assert pf.set(0, "namespaces", "5 6") == 0
+    check_attached(pf, "1 5 6", GIVEN)
+    disk(machine, first, 6)
+    no_disk(machine, first, 8)
+    assert pf.set(0, "namespaces", "") == 0
+    check_attached(pf, "1 5", GIVEN)
+    no_disk(machine, first, 6)
+    # Cleared once more, it takes nothing away.
+    pf.attach(7, second.cntlid)
+    assert pf.set(1, "namespaces", "") == 0
+    assert second.cntlid in attached(pf, 7)
+
+
+@pytest.mark.essential
+def test_attached_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
+    """It stays over resets, and until the VFs are disabled."""
+    assert pf.set_vfs(2) == 0
+    first, second = (vf.live() for vf in pf.vfs)
+    pf.attach(5, first.cntlid)
+    pf.detach(1, second.cntlid)
+    check_attached(pf, "1 5", "")
+    for reset in f"nvme reset {pf.device}", f"echo 1 > {pf.sysfs}/reset":
+        machine.run(reset)
+        check_attached(pf, "1 5", GIVEN)
+    fio(machine, disk(machine, pf.vfs[0].live(), 5), size="256k")
+    assert pf.set_vfs(0) == 0
+    check_none_attached(pf)
+    assert pf.set_vfs(2) == 0
+    check_attached(pf, GIVEN, GIVEN)
+
+
+def test_attached_by_hand_while_disabled(pf: PhysicalFunction) -> None:
+    """What somebody attached to a controller without a VF is not the VF's."""
+    assert pf.set(1, "namespaces", 3) == 0
+    for cntlid in cntlids(pf):
+        pf.attach(6, cntlid)
+    assert pf.set_vfs(2) == 0
+    check_attached(pf, GIVEN, "1 3")
+    assert pf.set_vfs(0) == 0
+    for cntlid in cntlids(pf) & attached(pf, 6):
+        pf.detach(6, cntlid)
+
+
+def test_attached_by_hand_before_unload(driver: Driver, pf: PhysicalFunction) -> None:
+    assert pf.set_vfs(1) == 0
+    pf.attach(5, pf.vfs[0].live().cntlid)
+    driver.unload()
+    driver.load()
+    check_none_attached(pf)
+    assert pf.set_vfs(1) == 0
+    check_attached(pf, GIVEN)
+
+
+def change_in_resets(machine: Machine, pf: PhysicalFunction) -> None:
+    """Attaches and detaches a VF's namespaces while the PF is being reset, and takes them
+    away in the end. What fails meanwhile changes nothing."""
+    assert pf.set_vfs(2) == 0
+    name = pf.vfs[0].live() and pf.device
+    file = f"{pf.sysfs}/nvme_sriov/vf0/namespaces"
+    with repeated(machine, f"(echo {SETTING} > {file}; echo > {file}) 2> /dev/null"):
+        for _ in range(4):
+            machine.run(f"nvme reset {name}")
+    assert pf.set(0, "namespaces", "") == 0
+    check_log_of_scans(machine)
+
+
+@pytest.mark.essential
+def test_changed_in_a_reset(machine: Machine, driver: Driver,
+                            pf: PhysicalFunction) -> None:
+    """Nothing stays attached to a VF that is gone, nor comes back with the next one."""
+    for turn in range(8):
+        change_in_resets(machine, pf)
+        if turn % 4 == 3:
+            driver.unload()
+            driver.load()
+        else:
+            assert pf.set_vfs(0) == 0
+        check_none_attached(pf)
+        assert pf.set_vfs(2) == 0
+        check_attached(pf, GIVEN, GIVEN)
+        assert pf.set_vfs(0) == 0
+
+
+def test_disabled_in_a_reset(machine: Machine, pf: PhysicalFunction) -> None:
+    """VFs go, or lose their namespaces and go, while their controllers cannot be asked."""
+    for turn, delay in enumerate(range(0, 240, 24)):
+        assert pf.set(0, "namespaces", SETTING) == pf.set(1, "namespaces", "7") == 0
+        assert pf.set_vfs(2) == 0
+        for vf in pf.vfs:
+            vf.live()
+        machine.put("/run/race", f"""
+            nvme reset {pf.device} &
+            sleep {delay / 1000}
+            [ {turn % 2} = 0 ] || (echo > {pf.sysfs}/nvme_sriov/vf0/namespaces) 2> /dev/null
+            echo 0 > {pf.sysfs}/sriov_numvfs
+            wait $!""".encode())
+        machine.run("sh /run/race")
+        check_none_attached(pf)
+        assert pf.set(0, "namespaces", "") == pf.set(1, "namespaces", "") == 0
+        assert pf.set_vfs(2) == 0
+        check_attached(pf, GIVEN, GIVEN)
+        assert pf.set_vfs(0) == 0

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0
+"""VFs that go: how long that takes, and those that another driver left behind."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from log import faults
+from machine import Machine, Shape
+from nvme import Driver, PhysicalFunction, disk, fio, said
+
+MANY = Shape(cpus=2, vfs=127, vq_flexible=300, vi_flexible=254, vf_limit=4,
+             io_queues=310, namespaces=0)
+LIMITS = {64: (5.0, 2.5), 127: (10.0, 5.0)}
+"""Seconds in which as many VFs are to be live, and to go. They are live in two fifths of
+that where the host has nothing else to do."""
+TRIES = 3
+"""The host may be busy."""
+LEFT = 4
+_LEFT_ENABLED = "driver left SR-IOV enabled"
+
+
+def seconds(machine: Machine, script: str) -> float:
+    """Returns how long a script takes, in the guest."""
+    machine.put("/root/script", f"""set -e
+        read start rest < /proc/uptime
+        {script}
+        read end rest < /proc/uptime
+        echo $start $end""".encode())
+    start, end = machine.run("sh /root/script", 300).out.split()[-2:]
+    return float(end) - float(start)
+
+
+@pytest.fixture(params=["disabled", "unloaded", "removed"])
+def ending(request: pytest.FixtureRequest, machine: Machine, driver: Driver,
+           pf: PhysicalFunction) -> tuple[str, str, Callable[[], None]]:
+    """What rids of VFs: its name, its command, and how to bring the function back."""
+    def rescan() -> None:
+        machine.run("echo 1 > /sys/bus/pci/rescan")
+
+    name: str = request.param
+    return name, *{
+        "disabled": (f"echo 0 > {pf.sysfs}/sriov_numvfs", lambda: None),
+        "unloaded": (f"rmmod {driver.name}", driver.load),
+        "removed": (f"echo 1 > {pf.sysfs}/remove", rescan),
+    }[name]
+
+
+@pytest.mark.shape(MANY)
+@pytest.mark.parametrize("count", LIMITS)
+def test_time_to_go(machine: Machine, pf: PhysicalFunction, count: int,
+                    ending: tuple[str, str, Callable[[], None]]) -> None:
+    """Prints the best times, until the VFs are live, and until they are gone."""
+    name, command, restore = ending
+    # CI has another guest on the same processors.
+    patience = float(os.environ["NVME_RS_PATIENCE"]) * (2 if "CI" in os.environ else 1)
+    to_live, to_go = (limit * patience for limit in LIMITS[count])
+    live = gone = float("inf")
+    for _ in range(TRIES):
+        live = min(live, seconds(machine, f"""
+            echo {count} > {pf.sysfs}/sriov_numvfs
+            while [ $(grep -lsx live /sys/class/nvme/*/state | wc -l) -le {count} ]; do
+                sleep 0.1
+            done"""))
+        gone = min(gone, seconds(machine, command))
+        assert not pf.vfs
+        restore()
+        pf.live()
+        if live <= to_live and gone <= to_go:
+            break
+    print(f"{count:3} VFs: {live:.1f} s until live, {gone:.1f} s until {name}")
+    assert live <= to_live
+    assert gone <= to_go
+
+
+@pytest.fixture
+def left(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Iterator[str]:
+    """VFs that the kernel's own driver has left enabled, and the driver under test, which
+    has been loaded after it. Returns what it said meanwhile."""
+    driver.unload()
+    theirs = Driver(machine, "nvme")
+    theirs.load()
+    pf.live()
+    assert pf.set_vfs(LEFT) == 0
+    theirs.unload()
+    machine.sync_log()
+    window = machine.log.window()
+    assert _LEFT_ENABLED in window
+    assert not [line for line in faults(window) if _LEFT_ENABLED not in line]
+    machine.log.close_window()
+    with said(machine) as lines:
+        driver.load()
+        pf.live()
+    assert pf.num_vfs == len(pf.vfs) == LEFT
+    yield "\n".join(lines)
+    if machine.alive:
+        assert pf.set_vfs(0) == 0
+
+
+def check_vfs(machine: Machine, pf: PhysicalFunction) -> None:
+    """Checks that VFs can be enabled, and serve I/O."""
+    assert pf.num_vfs == 0 and not pf.vfs
+    assert pf.set_vfs(LEFT) == 0
+    assert len(pf.vfs) == LEFT
+    for vf in pf.vfs:
+        vf.live()
+    fio(machine, disk(machine, pf.vfs[0].live(), 1), size="256k")
+
+
+@pytest.mark.essential
+def test_left_by_another_driver(machine: Machine, pf: PhysicalFunction,
+                                left: str) -> None:
+    """They are told of, and can be disabled."""
+    assert len(re.findall(rf"^.*\b{LEFT} VFs.*$", left, re.M)) == 1, left
+    fio(machine, disk(machine, pf.live(), 1), size="256k")
+    assert pf.set_vfs(0) == 0
+    check_vfs(machine, pf)
+
+
+def test_unbound_from_what_another_left(machine: Machine, driver: Driver,
+                                        pf: PhysicalFunction, left: str) -> None:
+    """They go with the driver, as its own do."""
+    pf.unbind()
+    assert not pf.vfs
+    machine.sync_log()
+    assert _LEFT_ENABLED not in machine.log.window()
+    assert pf.bind(driver.name) == 0
+    pf.live()
+    check_vfs(machine, pf)
+
+
+def test_removed_with_what_another_left(machine: Machine, pf: PhysicalFunction,
+                                        left: str) -> None:
+    assert pf.write("remove", 1) == 0
+    machine.run("echo 1 > /sys/bus/pci/rescan")
+    pf.live()
+    check_vfs(machine, pf)

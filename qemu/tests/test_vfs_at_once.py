@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Resets and removals of a physical function that meet what is done with its VFs."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from checks import read_block, within
+from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from nvme import (
+    Driver, PhysicalFunction, check_log_of_scans, controllers, disk, fio, fio_command,
+    private_disks, repeated,
+)
+
+VFS = 4
+MANY = 8
+PATIENT = 15
+"""Seconds of the guest within which whatever meets a reset is done, on a busy host. What
+waits for an admin command that a reset has swallowed takes 60."""
+
+
+@pytest.fixture
+def disks(machine: Machine, pf: PhysicalFunction) -> list[str]:
+    """The disks of four VFs, one each."""
+    assert pf.set_vfs(VFS) == 0
+    return private_disks(machine, pf)
+
+
+@pytest.fixture(autouse=True)
+def none_left(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
+    """Neither VFs nor settings stay behind."""
+    yield
+    if machine.alive:
+        pf.live()
+        assert pf.set_vfs(0) == 0
+        machine.run(f"for vf in {pf.sysfs}/nvme_sriov/vf*;"
+                    " do echo > $vf/namespaces || exit 1; done")
+
+
+def check_online(pf: PhysicalFunction, count: int) -> None:
+    """Checks that so many VFs are there, and that they come online, bound and live."""
+    def online() -> bool:
+        return sum(s["secondary-controller-state"] for s in pf.secondaries()) == count
+
+    assert pf.num_vfs == len(pf.vfs) == count
+    pf.machine.wait_for(online, f"{count} VFs online")
+    for vf in pf.vfs:
+        assert vf.driver == pf.driver
+        vf.live()
+
+
+def check_reads(machine: Machine, disks: list[str]) -> None:
+    """Checks that disks can be read."""
+    machine.run(" && ".join(map(read_block, disks)), PATIENT)
+
+
+@pytest.mark.essential
+@pytest.mark.shape(Shape(plain_ports=True))
+def test_reset_of_the_bus(machine: Machine, pf: PhysicalFunction) -> None:
+    """The port above resets all that is below it, for which the PCI core takes the device
+    locks of all functions at once."""
+    reset = f"echo 1 > $(realpath {pf.sysfs}/..)/reset_subordinate"
+    device = disk(machine, pf.live(), 1)
+    with within(machine, PATIENT):
+        machine.run(reset)
+        pf.live()
+    fio(machine, device, size="512k")
+
+    assert pf.set_vfs(VFS) == 0
+    disks = private_disks(machine, pf)
+    for _ in range(2):
+        process = machine.spawn(fio_command(*disks, size="2m"))
+        machine.run("sleep 0.5")
+        with within(machine, PATIENT):
+            machine.run(reset)
+            pf.live()
+            check_online(pf, VFS)
+        assert machine.finish(process, 120) == 0
+    fio(machine, *disks, size="512k")
+
+
+def test_settings_while_the_pf_is_reset(machine: Machine,
+                                        pf: PhysicalFunction) -> None:
+    """Whoever reads or writes settings delays no VF's coming back. A write that fails
+    changes nothing."""
+    folder = f"{pf.sysfs}/nvme_sriov"
+    nsids = [FIRST_PRIVATE_NSID + 4 + vf for vf in range(1, VFS)]
+    for vf, nsid in enumerate(nsids, 1):
+        assert pf.set(vf, "namespaces", nsid) == 0
+    assert pf.set_vfs(VFS) == 0
+    disks = [disk(machine, vf.live(), nsid)
+             for vf, nsid in zip(pf.vfs[1:], nsids, strict=True)]
+    machine.put("/run/write", f"""cd {folder}/vf0
+        for value in "2 3 4 5" ""; do
+            was=$(cat namespaces)
+            if (echo "$value" > namespaces) 2> /dev/null; then was=$value; fi
+            is=$(cat namespaces)
+            [ "$was" = "$is" ] || echo "namespaces are $is, not $was" >&2
+        done""".encode())
+    with repeated(machine, "sh /run/write", f"cat $(find {folder} -type f); sleep 0.05"):
+        for _ in range(25):
+            with within(machine, PATIENT):
+                machine.run(f"nvme reset {pf.device}")
+                pf.live()
+                check_online(pf, VFS)
+                check_reads(machine, disks)
+    assert pf.set(0, "namespaces", FIRST_PRIVATE_NSID) == 0
+    first = disk(machine, pf.vfs[0].live(), FIRST_PRIVATE_NSID)
+    fio(machine, first, *disks, size="512k")
+    check_log_of_scans(machine)
+
+
+@pytest.mark.essential
+def test_reset_as_vfs_come(machine: Machine, pf: PhysicalFunction) -> None:
+    """Probes do not wait in vain for commands that the reset has swallowed."""
+    for delay in range(0, 330, 30):
+        machine.put("/run/race", f"""
+            echo {MANY} > {pf.sysfs}/sriov_numvfs &
+            sleep {delay / 1000}
+            nvme reset {pf.device}
+            wait $!""".encode())
+        with within(machine, PATIENT):
+            machine.run("sh /run/race")
+            check_online(pf, MANY)
+        assert pf.set_vfs(0) == 0
+
+
+def test_reset_as_vfs_are_bound(machine: Machine, pf: PhysicalFunction) -> None:
+    """Nor do those of VFs that come and go one by one."""
+    assert pf.set_vfs(VFS) == 0
+    driver = f"/sys/bus/pci/drivers/{pf.driver}"
+    for vf in pf.vfs:
+        vf.live()
+    with repeated(machine, *(
+            f"echo {vf.address} > {driver}/unbind; echo {vf.address} > {driver}/bind"
+            for vf in pf.vfs[:2])):
+        for _ in range(10):
+            with within(machine, PATIENT):
+                machine.run(f"nvme reset {pf.device}")
+                pf.live()
+            machine.run("sleep 0.3")
+    check_online(pf, VFS)
+    fio(machine, *private_disks(machine, pf), size="512k")
+
+
+def bring_back(machine: Machine, pf: PhysicalFunction, vfs: int) -> None:
+    """Has the bus looked for a function that was removed, and checks what is found."""
+    assert not controllers(machine)
+    machine.run("echo 1 > /sys/bus/pci/rescan", PATIENT)
+    pf.live()
+    machine.wait_for(lambda: len(pf.vfs) == vfs, f"{vfs} VFs")
+    for vf in pf.vfs:
+        vf.live()
+
+
+def test_removal_as_it_is_probed(machine: Machine, unloaded: Driver,
+                                 pf: PhysicalFunction) -> None:
+    """A probe that enables VFs wants the lock that a removal has, which waits for the
+    end of the probe."""
+    unloaded.load(f"sriov_vfs={VFS}")
+    bring = f"echo {pf.address} > /sys/bus/pci/drivers/{unloaded.name}"
+    machine.wait_for(lambda: len(pf.vfs) == VFS, f"{VFS} VFs")
+    for delay in (0, 10, 20, 50, 100, 150, 200, 300, 400, 500, 700, 1000, 10, 10):
+        machine.put("/run/race", f"""{bring}/unbind
+            {bring}/bind 2> /dev/null &
+            sleep {delay / 1000}
+            echo 1 > {pf.sysfs}/remove
+            wait $! || true""".encode())
+        with within(machine, PATIENT):
+            machine.run("sh /run/race", 2 * PATIENT)
+        bring_back(machine, pf, VFS)
+
+
+def test_removal_as_it_is_unbound(machine: Machine, driver: Driver,
+                                  pf: PhysicalFunction) -> None:
+    """Whoever comes second finds nothing to do."""
+    both = [f"echo {pf.address} > {pf.sysfs}/driver/unbind",
+            f"echo 1 > {pf.sysfs}/remove"]
+    for turn in range(12):
+        assert pf.set_vfs(VFS) == 0
+        # While the VFs are probed, and after that.
+        for vf in pf.vfs if turn % 3 else ():
+            vf.live()
+        first, second = both if turn % 2 else reversed(both)
+        # Either may find the function gone.
+        machine.put("/run/race", f"({first}) 2> /dev/null &\n"
+                                 f"({second}) 2> /dev/null\nwait".encode())
+        with within(machine, PATIENT):
+            machine.run("sh /run/race", 2 * PATIENT)
+        bring_back(machine, pf, 0)
+
+
+@pytest.mark.parametrize("kind", ["controller", "function"])
+@pytest.mark.essential
+def test_resets_of_both(machine: Machine, pf: PhysicalFunction, disks: list[str],
+                        kind: str) -> None:
+    """A VF whose own reset meets that of the PF is not given up."""
+    first = pf.vfs[0]
+    reset = {"controller": f"nvme reset /dev/{first.probed().name}",
+             "function": f"echo 1 > {first.sysfs}/reset"}[kind]
+    quiet = f"({reset}) 2> /dev/null; sleep 0.05"
+    given_up = "grep -s -e dead -e deleting /sys/class/nvme/*/state >&2; sleep 0.05"
+    io = f"{fio_command(*disks, size='512k', iodepth=4)} || echo I/O fails >&2"
+    with repeated(machine, quiet, given_up, io):
+        for _ in range(20):
+            with within(machine, PATIENT):
+                machine.run(f"nvme reset {pf.device}")
+                pf.live()
+            check_reads(machine, disks)
+    check_online(pf, VFS)
+    fio(machine, *disks, size="512k")
