@@ -109,6 +109,9 @@ class Shape:
     """Whether the buffer is as before revision 1.4, without CMBMSC."""
     switch: bool = False
     """Whether all controllers are behind one switch."""
+    watched_locks: bool = True
+    """Whether lockdep watches device locks, on the debug kernel. The PCI core's error
+    recovery takes them with pci_bus_sem held, and its bus reset takes that with them."""
     plain_ports: bool = False
     """Whether root ports are of the first generation, and not for hot-plug. The link
     below such a port comes back after a reset of its bus; below others it does not."""

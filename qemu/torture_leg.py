@@ -13,7 +13,7 @@ from torture_quiet import Quiet
 from torture_results import Table
 from torture_round import Round, choose, provide
 
-COMMON = Shape(controllers=2, one_subsystem=True, iommu=True)
+COMMON = Shape(controllers=2, one_subsystem=True, iommu=True, watched_locks=False)
 """What all machines have."""
 MOST = 6
 """How many actors work at once, at most."""

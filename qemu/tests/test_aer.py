@@ -37,7 +37,7 @@ def fatal_error(machine: Machine, outcome: str) -> None:
 
 
 @pytest.mark.essential
-@pytest.mark.shape(Shape(plain_ports=True))
+@pytest.mark.shape(Shape(plain_ports=True, watched_locks=False))
 @with_and_without_vfs
 def test_recovery(machine: Machine, pf: PhysicalFunction, vfs: int) -> None:
     """The link comes back: all functions are live again, and no data is lost."""
