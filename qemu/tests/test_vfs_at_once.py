@@ -14,7 +14,7 @@ from nvme import (
 
 VFS = 4
 MANY = 8
-PATIENT = 15
+PATIENT = 30
 """Seconds of the guest within which whatever meets a reset is done, on a busy host. What
 waits for an admin command that a reset has swallowed takes 60."""
 
