@@ -5,7 +5,7 @@ import pytest
 
 from kernel import Kernel
 from machine import FIRST_PRIVATE_NSID, Machine, Shape
-from nvme import Driver, PhysicalFunction, disk, fio
+from nvme import Driver, PhysicalFunction, attached, disk, fio
 
 VFS = 4
 
@@ -13,7 +13,8 @@ VFS = 4
 @pytest.mark.shape(Shape(cpus=2))
 def test_kexec_with_vfs(machine: Machine, pf: PhysicalFunction,
                         request: pytest.FixtureRequest) -> None:
-    """The second kernel finds a device with VFs that were never disabled."""
+    """The second kernel finds a device with VFs that were never disabled. What they had
+    in the first is not theirs, unless it is set anew."""
     if machine.run("test -e /sys/kernel/kexec_loaded", check=False).rc:
         pytest.skip("this kernel has no kexec")
     for vf in range(VFS):
@@ -35,7 +36,13 @@ def test_kexec_with_vfs(machine: Machine, pf: PhysicalFunction,
     driver.load()
     pf.live()
     assert pf.num_vfs == 0 and not pf.vfs
+    for vf in range(1, VFS):
+        assert pf.set(vf, "namespaces", FIRST_PRIVATE_NSID + vf) == 0
     assert pf.set_vfs(VFS) == 0
+    first = pf.vfs[0].live()
+    disk(machine, first, 1)
+    assert first.cntlid not in attached(pf, FIRST_PRIVATE_NSID)
+    assert pf.set(0, "namespaces", FIRST_PRIVATE_NSID) == 0
     disks = [disk(machine, vf.live(), FIRST_PRIVATE_NSID + number)
              for number, vf in enumerate(pf.vfs)]
     fio(machine, *disks, size="1m")
