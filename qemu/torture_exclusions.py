@@ -25,6 +25,8 @@ EXCLUSIONS = (
     Exclusion(Trait.RECOVERS, Trait.CHANGES_BUS, False,
               "pci_walk_bus() holds pci_bus_sem while error handlers wait for device locks;"
               " who adds or removes functions has such a lock and waits for pci_bus_sem"),
+    Exclusion(Trait.RECOVERS, Trait.UNBINDS, True,
+              "the PCI core gives up all functions behind a port if one of them has no driver"),
     Exclusion(Trait.LOSES_VF, Trait.WRITES_NUMVFS, True,
               "the PCI core keeps the link virtfnN of a VF that was removed by itself, and"
               " warns when it is to make it again"),

@@ -220,9 +220,11 @@ sleep_devices()
 	put freeze /sys/power/state
 	slept=$said
 	echo "$port" > $drivers/virtio-pci/bind
-	agent=$(pidof qemu-ga)
-	kill -9 "$agent"
-	while kill -0 "$agent" 2> /dev/null; do sleep 0.05; done
+	# There may be none: it ends when it finds no port, and is started anew.
+	for agent in $(pidof qemu-ga); do
+		kill -9 "$agent"
+		while kill -0 "$agent" 2> /dev/null; do sleep 0.05; done
+	done
 	echo none > /sys/power/pm_test
 	said=$slept
 }

@@ -180,9 +180,10 @@ class Quiet:
             wanted = set(map(int, sysfs.get(f"vf{number}/namespaces", "").split()))
             shown = sysfs.get(f"vf{number}/attached")
             if wanted and has not in (wanted, wanted | {_GIVEN}):
-                wrong.append(f"VF {number}: {wanted} is set, {has} is attached")
+                wrong.append(f"VF {number}: '{_words(wanted)}' is set, '{_words(has)}' is attached")
             if shown is not None and set(map(int, shown.split())) != has:
-                wrong.append(f"VF {number}: sysfs has '{shown}' as attached, the controller {has}")
+                wrong.append(f"VF {number}: sysfs has '{shown}' as attached, the controller"
+                             f" '{_words(has)}'")
         return "\n".join([f"{pf.address}:", *wrong]) if wrong else ""
 
     def check_nothing_left(self, before: Sequence[int] = ()) -> None:
@@ -199,12 +200,12 @@ class Quiet:
                    for entry in pf.secondaries()}
             for nsid, cntlids in attached.items():
                 if nsid != _GIVEN and (found := cntlids & set(ids)):
-                    wrong.append(f"{pf.address}: namespace {nsid} is left to controllers {found}")
+                    wrong.append(f"{pf.address}: namespace {nsid} is left to {_words(found)}")
             # QEMU gives it to a VF when that is enabled for the first time.
             lost = {cntlid for cntlid, number in ids.items()
                     if number <= count} - attached[_GIVEN]
             if lost:
-                wrong.append(f"{pf.address}: namespace {_GIVEN} is lost to controllers {lost}")
+                wrong.append(f"{pf.address}: namespace {_GIVEN} is lost to {_words(lost)}")
         return "\n".join(wrong)
 
     def check_data(self) -> None:
@@ -277,3 +278,7 @@ class Quiet:
             except Wrong:
                 pf.write("remove", 1)
                 self._machine.run("echo 1 > /sys/bus/pci/rescan")
+
+
+def _words(numbers: set[int]) -> str:
+    return " ".join(map(str, sorted(numbers)))
