@@ -49,7 +49,6 @@ def work(machine: Machine, leg: Leg, *steps: str, traits: frozenset[Trait] = fro
 
 
 # The controller ids are not those of a fresh machine afterwards.
-@pytest.mark.essential
 def test_torture(machine: Machine, driver: Driver, leg: Leg) -> None:
     table = Table()
     said: list[str] = []
