@@ -133,7 +133,11 @@ impl Spawner {
     ///
     /// `ENOMEM` without memory, `ENODEV` if the queue is gone.
     pub fn spawn(&self, f: impl FnOnce() + Send + 'static) -> Result {
-        let task: KBox<dyn Task> = KBox::new(Some(f), GFP_KERNEL)?;
+        self.enqueue(KBox::new(Some(f), GFP_KERNEL)?)
+    }
+
+    // Not generic: the lock class has one name.
+    fn enqueue(&self, task: KBox<dyn Task>) -> Result {
         let item = KBox::pin_init(
             pin_init!(Item {
                 work <- new_work!("Spawner::spawn"),
