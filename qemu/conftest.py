@@ -6,6 +6,7 @@ the next test wants another shape. A kernel that reports a fault fails the test
 that ran; what its log said since the test began is in the report.
 """
 
+import traceback
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -118,10 +119,14 @@ def pytest_runtest_makereport(
     report = yield
     machine = item.stash.get(_machine, None)
     if machine and report.failed:
-        lines = machine.log.window().splitlines()[-_LOG_LINES:]
-        report.sections.append(("kernel log", "\n".join(lines)))
         del item.stash[_machine]
-        item.session.stash[_pool].discard()
+        # An exception from here would end the run, and the report would be lost.
+        try:
+            lines = machine.log.window().splitlines()[-_LOG_LINES:]
+            report.sections.append(("kernel log", "\n".join(lines)))
+            item.session.stash[_pool].discard()
+        except Exception:
+            report.sections.append(("end of the machine", traceback.format_exc()))
     return report
 
 
