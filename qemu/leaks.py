@@ -30,6 +30,11 @@ def shorten_scans(machine: Machine) -> None:
                     .format(IN_GUEST / _SKIP.name))
 
 
+def watches_mappings(machine: Machine) -> bool:
+    """Whether the kernel lists what is mapped for devices."""
+    return _available(machine, _DMA)
+
+
 def forget_memory(machine: Machine) -> None:
     """Has kmemleak overlook what it has reported."""
     if _available(machine, _KMEMLEAK):
@@ -58,7 +63,7 @@ def check_memory(machine: Machine, last: bool = False) -> None:
 
 def check_mappings(machine: Machine, addresses: list[str]) -> None:
     """Raises if DMA memory is mapped for a function, whose driver is gone."""
-    if not addresses or not _available(machine, _DMA):
+    if not addresses or not watches_mappings(machine):
         return
     pattern = re.compile("|".join(map(re.escape, addresses)))
     left = [line for line in machine.run(f"cat {_DMA}").out.splitlines()
