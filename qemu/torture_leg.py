@@ -2,16 +2,16 @@
 """Rounds in one machine, one after the other."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from faults import Faults
 from leaks import check_memory, check_references
 from machine import Machine, Shape
 from nvme import Driver, physical_functions
-from torture_actors import Place, actors
+from torture_actors import Place, Trait, actors
 from torture_quiet import Quiet
 from torture_results import Table
-from torture_round import Round, choose, provide
+from torture_round import PATIENCE, Round, choose, provide
 
 COMMON = Shape(controllers=2, one_subsystem=True, iommu=True, watched_locks=False)
 """What all machines have."""
@@ -19,6 +19,11 @@ MOST = 6
 """How many actors work at once, at most."""
 SECONDS = 5.0, 15.0
 """How long a round may last."""
+_SHORT = 3 * PATIENCE
+"""Seconds that a command may take in rounds in which some are lost: less than a task may be
+blocked, so that whoever waits for a command is let go in time."""
+_TIMES = {"io": 30, "admin": 60}
+"""Seconds that commands may take otherwise, as nvme-core has it."""
 
 
 class Leg:
@@ -44,13 +49,27 @@ class Leg:
         seconds = rng.uniform(*SECONDS)
         say(f"round {number}, {seconds:.0f} s: {' '.join(actor.name for actor in chosen)}")
         this = Round(self._machine, number, chosen, rng, seconds)
+        loses = Trait.LOSES_COMMANDS in this.traits
+        if loses:
+            self._limit(dict.fromkeys(_TIMES, _SHORT))
         try:
             this.run()
         finally:
             table.operations += this.operations
         self.quiet.restore(this.traits)
+        if loses:
+            self._limit(_TIMES)
         self.quiet.check()
         self.quiet.clean()
+
+    def _limit(self, times: Mapping[str, float]) -> None:
+        """Has commands of all controllers, also of those to come, take no longer."""
+        for kind, seconds in times.items():
+            self._machine.run(f"""
+                echo {seconds:.0f} > /sys/module/nvme_core/parameters/{kind}_timeout || exit
+                for limit in /sys/class/nvme/nvme*/{kind}_timeout; do
+                    echo {1000 * seconds:.0f} > $limit || exit
+                done""")
 
     def end(self) -> None:
         """Unloads the driver, of which nothing may be left."""

@@ -78,14 +78,15 @@ class Quiet:
             for pf in self._pfs:
                 pf.write("remove", 1)
         self._machine.run(_BACK)
-        if Trait.UNBINDS in traits:
+        without_driver = {Trait.UNBINDS, Trait.LOSES_COMMANDS} & traits
+        if without_driver:
             self._give_back(self._pfs)
         if Trait.LOSES_COMMANDS in traits:
             self._revive()
         for pf in self._pfs:
             self._live(pf, "PF")
         # A VF's controller may have to wait for that of its PF.
-        if Trait.UNBINDS in traits:
+        if without_driver:
             for pf in self._pfs:
                 self._give_back(pf.vfs)
         for pf in self._pfs:

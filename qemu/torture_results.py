@@ -20,6 +20,8 @@ _ALSO = {
     "fault": {"ENOSPC"},
 }
 """What else an operation may end with."""
+_LOST = {"EIO", "ETIMEDOUT", "EINTR"}
+"""With which any operation may end when commands are lost."""
 
 
 class Wrong(MachineError):
@@ -36,10 +38,11 @@ class Operation:
     result: str
     """ok, absent, an errno's name, or words."""
 
-    @property
-    def permitted(self) -> bool:
-        """Whether the result is one that there may be when others are at work."""
+    def permitted(self, losing: bool) -> bool:
+        """Whether the result is one that there may be when others are at work, who may be
+        ``losing`` commands."""
         return (self.result in {"ok", "absent"} | _BUSY | _ALSO.get(self.name, set())
+                or (losing and self.result in _LOST)
                 # The disks are judged one by one.
                 or self.name == "use_disks")
 

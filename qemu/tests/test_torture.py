@@ -114,8 +114,9 @@ log.vfs.0:B 11.90 enable
                           Operation("fio", "use_disks", pytest.approx(1.2), "status 1")]
     assert jobs == [Job(3, "nvme0n2", 5)]
     assert named("No such device") == "ENODEV" and named("ok") == "ok"
-    assert all(operation.permitted for operation in operations)
-    assert not Operation("vfs.0", "enable", 1.0, "EIO").permitted
+    assert all(operation.permitted(losing=False) for operation in operations)
+    failed = Operation("vfs.0", "enable", 1.0, "EIO")
+    assert failed.permitted(losing=True) and not failed.permitted(losing=False)
     shown = str(Table(operations)).splitlines()
     assert shown[1].split() == ["enable", "1", "1.25", "s", "1.25", "s", "EBUSY", "1"]
 
