@@ -46,6 +46,7 @@ pub(crate) use self::{
         is_cut_off,
         is_down,
         is_gone,
+        is_served,
         is_up,
         join,
         leave,

@@ -95,6 +95,13 @@ pub(crate) fn timeout(
             stop(ctrl, true);
             return TimerAction::Done;
         }
+        State::Resetting if sriov::is_served(ctrl) => {
+            // The reset before this one is not over: it waits until the VFs are provisioned, perhaps
+            // for this command.
+            rq.set_cancelled();
+            stop(ctrl, false);
+            return TimerAction::Done;
+        }
         // The reset completes it.
         State::Resetting => return TimerAction::Restart,
         _ => {}

@@ -112,8 +112,11 @@ pub(super) struct Desk {
     /// Whether the primary controller is down until a callback of the PCI core, which takes device
     /// locks: who holds one must not wait for it.
     held: bool,
-    /// Counted up whenever the primary controller goes down.
+    /// Counted up whenever the primary controller is stopped, also if it is not up.
     pub(super) epoch: u32,
+    /// The epoch in which the primary controller was started last. If another one has begun when it
+    /// is live, somebody has stopped it on the way, and starts it again.
+    started: u32,
     /// The epoch in which the VFs were provisioned last.
     pub(super) restored: Option<u32>,
     /// Whether the VFs live on resources of the primary controller's, and go down with it.
@@ -211,11 +214,17 @@ impl Family {
     /// The PF's controller is about to be stopped.
     pub(crate) fn goes_down(&self) {
         let mut desk = self.desk.lock();
+        desk.epoch = desk.epoch.wrapping_add(1);
         if desk.primary == Primary::Up {
             desk.primary = Primary::Down;
-            desk.epoch = desk.epoch.wrapping_add(1);
             self.changed.notify_all();
         }
+    }
+
+    /// The PF's controller is about to be started.
+    pub(crate) fn starts(&self) {
+        let mut desk = self.desk.lock();
+        desk.started = desk.epoch;
     }
 
     /// The PF's controller is stopped: ends the commands of its VFs' controllers, which get no
@@ -236,10 +245,10 @@ impl Family {
     }
 
     /// The PF's controller is live again. Waits until its VFs are provisioned again, unless it goes
-    /// down before.
+    /// down before; or has been, since [`Family::starts`].
     pub(crate) fn is_up(self: &Arc<Self>) {
         let mut desk = self.desk.lock();
-        if desk.primary == Primary::Gone {
+        if desk.primary == Primary::Gone || desk.started != desk.epoch {
             return;
         }
         desk.primary = Primary::Up;
@@ -472,6 +481,7 @@ impl Desk {
             primary: Primary::Down,
             held: false,
             epoch: 0,
+            started: 0,
             restored: None,
             dependent: false,
             is_stale: true,

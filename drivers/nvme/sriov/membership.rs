@@ -80,11 +80,16 @@ pub(crate) fn leave(ctrl: &Controller<Nvme>) {
     }
 }
 
-/// Asks whether the controller can be started now. `EAGAIN` if it has to wait for its PF, `ENODEV`
+/// The controller is about to be started: asks whether it can be. `EAGAIN` if it has to wait for its PF, `ENODEV`
 /// if it will not be online.
 pub(crate) fn admit(ctrl: &Controller<Nvme>) -> Result {
-    let Role::Secondary(member) = &ctrl.data().role else {
-        return Ok(());
+    let member = match &ctrl.data().role {
+        Role::Secondary(member) => member,
+        Role::Primary(family) => {
+            family.starts();
+            return Ok(());
+        }
+        Role::Single => return Ok(()),
     };
     match member.family.admission(member.vf) {
         Admission::Served(epoch) => {
@@ -185,6 +190,11 @@ pub(crate) fn is_up(ctrl: &Controller<Nvme>) {
     if let Some(family) = family(ctrl) {
         family.is_up();
     }
+}
+
+/// Whether the controller is a PF's that was live, and has not been stopped since.
+pub(crate) fn is_served(ctrl: &Controller<Nvme>) -> bool {
+    family(ctrl).is_some_and(|family| family.is_served())
 }
 
 /// The controller is given up.
