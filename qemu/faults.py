@@ -14,8 +14,8 @@ CREATE_SQ, CREATE_CQ, GET_LOG, IDENTIFY, ABORT, SET_FEATURES, MANAGE = (
 """Admin commands."""
 PRIMARY_CAPABILITIES, SECONDARY_LIST, IDENTIFY_CONTROLLER = 0x14, 0x15, 0x01
 """What Identify returns (CNS)."""
-NUMBER_OF_QUEUES = 0x07
-"""A feature."""
+NUMBER_OF_QUEUES, ASYNC_EVENTS = 0x07, 0x0b
+"""Features."""
 
 _FOLDER = "/sys/kernel/debug/nvme_rs"
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks import read_block, within
+from checks import ADMIN_LIMIT, read_block, within
+from faults import ASYNC_EVENTS, MANAGE, SET_FEATURES, Faults
 from machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
     Driver, PhysicalFunction, check_log_of_scans, controllers, disk, fio, fio_command,
@@ -207,3 +208,56 @@ def test_resets_of_both(machine: Machine, pf: PhysicalFunction, disks: list[str]
             check_reads(machine, disks)
     check_online(pf, VFS)
     fio(machine, *disks, size="512k")
+
+
+@pytest.fixture
+def lossy(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> Iterator[Faults]:
+    """Faults that the driver makes up. The admin commands of the function, which has four
+    VFs, time out soon."""
+    found = Faults(machine)
+    if not found.available:
+        pytest.skip("this driver cannot make up faults")
+    limit = f"/sys/class/nvme/{pf.live().name}/admin_timeout"
+    before = machine.read(limit)
+    machine.run(f"echo {1000 * ADMIN_LIMIT} > {limit}")
+    yield found
+    if machine.alive:
+        found.clear()
+        machine.run(f"echo {before} > {limit}")
+
+
+def reset(pf: PhysicalFunction) -> str:
+    """Returns a command that resets the controller; it fails if that is reset once more."""
+    return f"echo 1 > /sys/class/nvme/{pf.live().name}/reset_controller"
+
+
+def check_in_time(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None:
+    """Checks that function and VFs come back after a reset that was broken off."""
+    with within(machine, PATIENT):
+        machine.run(f"until ({reset(pf)}) 2> /dev/null; do sleep 0.1; done")
+    check_online(pf, VFS)
+    check_reads(machine, disks)
+
+
+@pytest.mark.faults
+def test_stopped_before_vfs_are_provisioned(machine: Machine, pf: PhysicalFunction,
+                                            disks: list[str], lossy: Faults) -> None:
+    """A reset is almost over when a command of nvme-core's is lost, which has another one
+    follow: the first must not wait for VFs that only the second can provision."""
+    lossy.command(f"lose opcode={SET_FEATURES} dword10={ASYNC_EVENTS}")
+    machine.run(f"({reset(pf)}) 2> /dev/null", PATIENT, check=False)
+    assert lossy.left() == [0]
+    check_in_time(machine, pf, disks)
+
+
+@pytest.mark.faults
+def test_reset_as_vfs_are_provisioned(machine: Machine, pf: PhysicalFunction,
+                                      disks: list[str], lossy: Faults) -> None:
+    """A reset that waits for its VFs, one of which waits for a command that is lost,
+    makes way for the next."""
+    lossy.command(f"lose opcode={MANAGE}")
+    first = machine.spawn(f"{reset(pf)} 2> /dev/null")
+    machine.wait_for(lambda: lossy.left() == [0], "the command that is lost")
+    machine.run(f"({reset(pf)}) 2> /dev/null", PATIENT, check=False)
+    machine.finish(first, PATIENT)
+    check_in_time(machine, pf, disks)
