@@ -27,6 +27,7 @@ def set_command(function: PhysicalFunction, value: int) -> str:
             f" dd of={function.sysfs}/config bs=1 seek={COMMAND} conv=notrunc 2> /dev/null")
 
 
+@pytest.mark.essential
 def test_disabled_and_enabled(machine: Machine, driver: Driver,
                               function: PhysicalFunction) -> None:
     """The device is disabled and enabled behind the driver's back, under I/O.
@@ -70,6 +71,7 @@ def check_cut_off(machine: Machine, driver: Driver,
     check_works(machine, function)
 
 
+@pytest.mark.essential
 def test_cut_off(machine: Machine, driver: Driver, function: PhysicalFunction) -> None:
     """I/O does not wait for a path that will not come back.
 
@@ -87,6 +89,7 @@ def test_cut_off_without_multipath(machine: Machine, driver: Driver,
 
 
 @pytest.mark.faults
+@pytest.mark.essential
 @pytest.mark.parametrize("rule", (
     f"lose opcode={IDENTIFY} dword10={IDENTIFY_CONTROLLER}",
     f"lose opcode={CREATE_CQ}",

@@ -73,6 +73,7 @@ def check_none_attached(pf: PhysicalFunction) -> None:
         "no namespace attached to a VF", 5)
 
 
+@pytest.mark.essential
 def test_attached_is_what_is_set(machine: Machine, pf: PhysicalFunction) -> None:
     """No more than that, and what every VF is given: QEMU does so when it is started."""
     assert pf.set(0, "namespaces", "3 2") == pf.set(2, "namespaces", "4,1") == 0
@@ -129,6 +130,7 @@ def test_setting_of_an_enabled_vf(machine: Machine, pf: PhysicalFunction) -> Non
     assert second.cntlid in attached(pf, 7)
 
 
+@pytest.mark.essential
 def test_attached_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
     """It stays over resets, and until the VFs are disabled."""
     assert pf.set_vfs(2) == 0
@@ -181,6 +183,7 @@ def change_in_resets(machine: Machine, pf: PhysicalFunction) -> None:
     check_log_of_scans(machine)
 
 
+@pytest.mark.essential
 def test_changed_in_a_reset(machine: Machine, driver: Driver,
                             pf: PhysicalFunction) -> None:
     """Nothing stays attached to a VF that is gone, nor comes back with the next one."""

@@ -97,6 +97,7 @@ def test_a_vf_fails(machine: Machine, pf: PhysicalFunction,
     check_alive(machine, pf, disks)
 
 
+@pytest.mark.essential
 def test_a_vf_is_given_up(machine: Machine, driver: Driver, limits: None,
                           pf: PhysicalFunction, disks: list[str]) -> None:
     """One that fails under I/O, which fails then, is probed anew after a reset of the

@@ -111,6 +111,7 @@ def test_settings_while_the_pf_is_reset(machine: Machine,
     check_log_of_scans(machine)
 
 
+@pytest.mark.essential
 def test_reset_as_vfs_come(machine: Machine, pf: PhysicalFunction) -> None:
     """Probes do not wait in vain for commands that the reset has swallowed."""
     for delay in range(0, 330, 30):
@@ -191,6 +192,7 @@ def test_removal_as_it_is_unbound(machine: Machine, driver: Driver,
 
 
 @pytest.mark.parametrize("kind", ["controller", "function"])
+@pytest.mark.essential
 def test_resets_of_both(machine: Machine, pf: PhysicalFunction, disks: list[str],
                         kind: str) -> None:
     """A VF whose own reset meets that of the PF is not given up."""
