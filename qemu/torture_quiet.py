@@ -42,6 +42,15 @@ for function in {functions}; do
 done
 """
 
+# A controller that has lost a command while it was started or reset is dead for good.
+_BURY = """
+for state in /sys/class/nvme/nvme*/state; do
+	grep -qx dead $state || continue
+	function=$(realpath ${state%/*}/device)
+	echo ${function##*/} > $function/driver/unbind
+done
+"""
+
 _FORGET = """
 for vf in {sysfs}/nvme_sriov/vf*; do
 	echo 0 > $vf/queues && echo 0 > $vf/interrupts && echo > $vf/namespaces || exit
@@ -85,6 +94,9 @@ class Quiet:
             self._revive()
         for pf in self._pfs:
             self._live(pf, "PF")
+        if Trait.LOSES_COMMANDS in traits:
+            self._settle()
+            self._machine.run(_BURY)
         # A VF's controller may have to wait for that of its PF.
         if without_driver:
             for pf in self._pfs:
@@ -266,6 +278,17 @@ class Quiet:
                 raise
             raise Wrong(f"{what}, {function.address}, is not live: its driver is"
                         f" '{function.driver}', its controller {function.controller}") from None
+
+    def _settle(self) -> None:
+        """Waits until each controller is either live or dead."""
+        settled = "! grep -Lxse live -e dead /sys/class/nvme/nvme*/state | grep -q ."
+        try:
+            self._machine.wait_for(
+                lambda: not self._machine.run(settled, check=False).rc, "", LIVE)
+        except MachineError:
+            # Whoever is not is told of below.
+            if not self._machine.alive:
+                raise
 
     def _give_back(self, functions: Sequence[Function]) -> None:
         self._machine.run(_GIVE_BACK.format(
