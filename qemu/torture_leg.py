@@ -60,6 +60,8 @@ class Leg:
         if loses:
             self._limit(_TIMES)
         self.quiet.check()
+        if loses:
+            self.quiet.use_all_vfs()
         self.quiet.clean()
 
     def _limit(self, times: Mapping[str, float]) -> None:

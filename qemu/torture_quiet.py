@@ -125,6 +125,16 @@ class Quiet:
         self.check_nothing_left(before)
         self.check_log()
 
+    def use_all_vfs(self) -> None:
+        """Has all VFs enabled for a moment, which rids each of what an earlier owner had: the
+        controller of a PF may have been given up before it could be told."""
+        for pf in self._pfs:
+            if failed := pf.set_vfs(0):
+                raise Wrong(f"{pf.address}: disabling ends with errno {failed}")
+            if failed := pf.set_vfs(self._machine.shape.vfs):
+                raise Wrong(f"{pf.address}: all VFs: errno {failed}")
+        self.check_attached()
+
     def prepare(self, rng: random.Random) -> None:
         """Makes some VFs, and gives namespaces to some of them, for the next round."""
         nsids = list(range(FIRST_PRIVATE_NSID,
