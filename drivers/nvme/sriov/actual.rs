@@ -47,6 +47,8 @@ pub(super) struct Actual {
     attached: Attachments,
     /// Whether that was read since the VFs were enabled: before, the controller may not tell.
     is_read: bool,
+    /// The VFs whose controllers had been live before `attached` was read.
+    live: KVec<u16>,
     /// The primary controller's own identifier.
     cntlid: u16,
     /// What the VFs are to have when the PF has given back what is missing.
@@ -266,7 +268,7 @@ impl Actual {
             return Ok(());
         }
         if !self.is_read {
-            self.attached = Attachments::read(ctrl)?;
+            self.read_attachments(ctrl, family)?;
             self.is_read = true;
         }
         let setting = family.desk.lock().settings.namespaces(vf)?;
@@ -277,13 +279,24 @@ impl Actual {
         self.attached.make(ctrl, vf, secondary.scid, &nsids)
     }
 
+    /// Reads which namespaces are attached to which controllers.
+    fn read_attachments(&mut self, ctrl: &Controller<Nvme>, family: &Family) -> Result {
+        // Before: what is live then has what is read.
+        self.live = family.live()?;
+        self.attached = Attachments::read(ctrl)?;
+        Ok(())
+    }
+
     /// `nsids` and those that the controller gives to every VF: what all of the VFs have, and the PF
-    /// as well, nobody has given to one of them.
+    /// as well, nobody has given to one of them. A VF may get them only when its controller is first
+    /// enabled: those that have not been live do not count, if others have.
     fn with_given(&self, nsids: &[u32]) -> Result<KVec<u32>> {
         let mut all = KVec::with_capacity(self.list.len(), GFP_KERNEL)?;
         all.push(self.cntlid, GFP_KERNEL)?;
-        for secondary in &self.list {
-            all.push(secondary.scid, GFP_KERNEL)?;
+        for (vf, secondary) in (0u16..).zip(&self.list) {
+            if self.live.is_empty() || self.live.contains(&vf) {
+                all.push(secondary.scid, GFP_KERNEL)?;
+            }
         }
         let mut given = self.attached.common(&all)?;
         for &nsid in nsids {
@@ -307,6 +320,7 @@ impl Actual {
         }
         secondary.is_present = false;
         secondary.is_set = false;
+        self.live.retain(|live| *live != vf);
         Ok(Answer::Done)
     }
 
@@ -470,7 +484,7 @@ impl Actual {
         nsids: &[u32],
     ) -> Result<Answer> {
         namespaces::check(ctrl, vf, nsids)?;
-        self.attached = Attachments::read(ctrl)?;
+        self.read_attachments(ctrl, family)?;
         namespaces::check_existence(ctrl, vf, nsids, &self.attached)?;
         let setting = namespaces::copy(nsids)?;
         let all = self.with_given(nsids)?;
@@ -513,7 +527,7 @@ impl Actual {
     /// Has others see what the controller has.
     pub(super) fn look(&mut self, ctrl: &Controller<Nvme>, family: &Family) -> Result {
         if Inventory::exists(ctrl) {
-            self.attached = Attachments::read(ctrl)?;
+            self.read_attachments(ctrl, family)?;
         }
         self.look_at_resources(ctrl, family)
     }

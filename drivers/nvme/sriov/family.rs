@@ -127,6 +127,9 @@ pub(super) struct Desk {
     pub(super) view: View,
     /// By VF, from 0.
     standings: KVec<Standing>,
+    /// By VF, whether its controller has been live since the VF is there. Then it has what the device
+    /// itself attaches to every controller.
+    live: KVec<bool>,
     members: KVec<Member>,
     entries: KVec<Entry>,
     next_ticket: u64,
@@ -398,8 +401,14 @@ impl Family {
         while desk.standings.len() <= index {
             desk.standings.push(Standing::Offline, GFP_KERNEL)?;
         }
+        while desk.live.len() <= index {
+            desk.live.push(false, GFP_KERNEL)?;
+        }
         if let Some(entry) = desk.standings.get_mut(index) {
             *entry = standing;
+        }
+        if let (Standing::Offline, Some(live)) = (standing, desk.live.get_mut(index)) {
+            *live = false;
         }
         self.changed.notify_all();
         drop(desk);
@@ -412,6 +421,24 @@ impl Family {
             }
         });
         Ok(())
+    }
+
+    /// The controller of VF `vf` is live: the device may have attached namespaces to it by itself.
+    pub(super) fn is_live(self: &Arc<Self>, vf: u16) {
+        if let Some(live) = self.desk.lock().live.get_mut(usize::from(vf)) {
+            *live = true;
+        }
+        self.suspect();
+    }
+
+    /// The VFs whose controllers have been live since they are there.
+    pub(super) fn live(&self) -> Result<KVec<u16>> {
+        let desk = self.desk.lock();
+        let mut live = KVec::with_capacity(desk.live.len(), GFP_KERNEL)?;
+        for (vf, _) in (0u16..).zip(&desk.live).filter(|(_, live)| **live) {
+            live.push(vf, GFP_KERNEL)?;
+        }
+        Ok(live)
     }
 
     /// Has the function of a VF that is online, but whose controller was given up, probed anew.
@@ -488,6 +515,7 @@ impl Desk {
             settings: Settings::default(),
             view: View::default(),
             standings: KVec::new(),
+            live: KVec::new(),
             members: KVec::new(),
             entries: KVec::new(),
             next_ticket: 0,

@@ -151,7 +151,7 @@ pub(crate) fn wait_for_primary(ctrl: &Controller<Nvme>) {
 /// A VF's controller is live: the device may have attached namespaces to it by itself.
 fn is_live(ctrl: &Controller<Nvme>) {
     if let Role::Secondary(member) = &ctrl.data().role {
-        member.family.suspect();
+        member.family.is_live(member.vf);
     }
 }
 
