@@ -94,6 +94,26 @@ def test_attached_is_what_is_set(machine: Machine, pf: PhysicalFunction) -> None
     check_attached(pf, GIVEN, "1 2", "1 4")
 
 
+@pytest.mark.essential
+def test_another_vf_was_never_used(driver: Driver, pf: PhysicalFunction) -> None:
+    """One that has not got yet what every VF is given: the others keep that, when their
+    settings change, and when they go."""
+    assert pf.write("sriov_drivers_autoprobe", 0) == 0
+    assert pf.set_vfs(2) == 0
+    assert pf.write("sriov_drivers_autoprobe", 1) == 0
+    first, second = (int(pf.setting(vf, "cntlid")) for vf in range(2))
+    if second in attachments(pf)[int(GIVEN)]:
+        # It was used before.
+        pf.detach(int(GIVEN), second)
+    assert pf.vfs[0].bind(driver.name) == 0
+    check_attached(pf, GIVEN, "")
+    assert pf.set(0, "namespaces", OWN[0]) == 0
+    check_attached(pf, f"{GIVEN} {OWN[0]}", "")
+    assert pf.set_vfs(0) == 0
+    assert first in attachments(pf)[int(GIVEN)]
+    check_none_attached(pf)
+
+
 def test_attached_without_a_driver(pf: PhysicalFunction) -> None:
     """What VFs have when they come into other hands."""
     assert pf.set(0, "namespaces", SETTING) == 0
