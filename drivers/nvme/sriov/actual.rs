@@ -282,8 +282,9 @@ impl Actual {
     /// Reads which namespaces are attached to which controllers.
     fn read_attachments(&mut self, ctrl: &Controller<Nvme>, family: &Family) -> Result {
         // Before: what is live then has what is read.
-        self.live = family.live()?;
+        let live = family.live()?;
         self.attached = Attachments::read(ctrl)?;
+        self.live = live;
         Ok(())
     }
 

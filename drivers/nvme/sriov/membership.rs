@@ -80,8 +80,8 @@ pub(crate) fn leave(ctrl: &Controller<Nvme>) {
     }
 }
 
-/// The controller is about to be started: asks whether it can be. `EAGAIN` if it has to wait for its PF, `ENODEV`
-/// if it will not be online.
+/// The controller is about to be started: asks whether it can be. `EAGAIN` if it has to wait for its
+/// PF, `ENODEV` if it will not be online.
 pub(crate) fn admit(ctrl: &Controller<Nvme>) -> Result {
     let member = match &ctrl.data().role {
         Role::Secondary(member) => member,
