@@ -19,8 +19,9 @@ from bench_result import Result, load, save
 from bench_table import table
 from log import faults
 from machine import MachineError, Shape, boot
+from project import BUILD
 
-_FOLDER = Path(__file__).resolve().parents[1] / "build" / "bench"
+_FOLDER = BUILD / "bench"
 
 
 def say(text: str) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from leaks import shorten_scans
 from machine import Machine, MachineError, Shape, boot
 from nvme import Driver
+from project import BUILD
 from soak_run import State, soak
 
 CYCLES = {"reload": 200, "reset": 100, "unplug": 100, "mix": 100, "enable": 1000}
 """What a whole soak does, and how often."""
-_FOLDER = Path(__file__).resolve().parents[1] / "build" / "soak"
+_FOLDER = BUILD / "soak"
 
 
 def say(text: str) -> None:

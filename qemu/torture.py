@@ -16,6 +16,7 @@ from leaks import shorten_scans
 from log import faults
 from machine import Machine, MachineError, Shape, boot
 from nvme import Driver
+from project import BUILD, TOP
 from soak import inquire
 from torture_actors import KINDS
 from torture_leg import COMMON, Leg
@@ -23,8 +24,7 @@ from torture_results import Table
 
 ROUNDS = 20
 """After how many rounds the machine is replaced by one of another shape."""
-_TOP = Path(__file__).resolve().parents[1]
-_FOLDER = _TOP / "build" / "torture"
+_FOLDER = BUILD / "torture"
 
 
 def say(text: str) -> None:
@@ -90,7 +90,7 @@ def tell(machine: Machine, path: Path) -> None:
         say("the kernel reports:\n" + "\n".join(found[:20]))
     inquire(machine)
     path.write_text(machine.log.all())
-    say(f"the guest's log is in {path.relative_to(_TOP)}")
+    say(f"the guest's log is in {path.relative_to(TOP)}")
 
 
 def torture(seed: str, names: set[str], table: Table, first: int, rounds: int,

@@ -5,7 +5,6 @@ gives back what it has, and works the next time."""
 import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from leaks import Leak, check_memory
 from log import faults
 from machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, disk, fio, private_disks
+from project import BUILD
 
 NEAR = 9
 """How deep the usual sweep looks: the driver's own allocations, and those of the
@@ -63,7 +63,7 @@ FAULTS = {
         r"WARNING: drivers/base/core\.c:\d+ at devlink_remove_symlinks",
 }
 """Faults of the kernel's own, by the functions that wanted memory."""
-_REPORTS = Path(__file__).parents[2] / "build" / "allocations"
+_REPORTS = BUILD / "allocations"
 
 pytestmark = pytest.mark.shape(Shape(cpus=2))
 

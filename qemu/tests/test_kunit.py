@@ -2,15 +2,14 @@
 """The unit tests in the module, which a kernel with KUnit runs when it is loaded."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from image import MODULE
 from machine import Machine
 from nvme import Driver
+from project import TOP
 
-_TOP = Path(__file__).parents[2]
 _RESULTS = "/sys/kernel/debug/kunit"
 _FILTER = "/sys/module/kunit/parameters/filter_glob"
 """Which suites run. The guest boots with one that none matches."""
@@ -19,7 +18,7 @@ _FILTER = "/sys/module/kunit/parameters/filter_glob"
 def _suites() -> dict[str, list[str]]:
     """Returns the tests of each suite, as the sources have them."""
     found: dict[str, list[str]] = {}
-    for source in [*_TOP.glob("rust/**/*.rs"), *_TOP.glob("drivers/**/*.rs")]:
+    for source in [*TOP.glob("rust/**/*.rs"), *TOP.glob("drivers/**/*.rs")]:
         _, *parts = re.split(r"\bkunit_tests\((\w+)\)", source.read_text())
         for name, text in zip(parts[::2], parts[1::2]):
             assert name not in found, f"there are two suites {name}"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-_TOP = Path(__file__).parents[2]
+from project import TOP
 
 
 @pytest.mark.parametrize("source", ["drivers/nvme/sriov/plan.rs"])
 def test_unit_tests(source: str, tmp_path: Path) -> None:
     program = tmp_path / "tests"
     subprocess.run(["rustc", "--edition=2021", "--test", "-o", program,
-                    _TOP / source], check=True)
+                    TOP / source], check=True)
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "test result: ok" in done.stdout and " 0 passed" not in done.stdout

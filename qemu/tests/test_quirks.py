@@ -19,6 +19,7 @@ from machine import Machine, Shape
 from nvme import (
     Controller, Driver, Function, controllers, disk, fio, physical_functions, said, write,
 )
+from project import TOP
 from trace import traced
 
 OURS = "nvme_rs"
@@ -29,7 +30,6 @@ BRIDGE, BRIDGE_ADDRESS = "8086 2918", "0000:00:1f.0"
 IO_LIMIT = 2
 """Seconds until an I/O command times out, where some do."""
 
-_TOP = Path(__file__).parents[2]
 
 
 def aliases(module: Path) -> set[str]:
@@ -64,7 +64,7 @@ def test_new_id(machine: Machine, unloaded: Driver) -> None:
 def table_of_the_kernel() -> dict[tuple[int, int], set[str]]:
     """Returns the quirks of devices by vendor and device id, as the source of the
     kernel's own driver has them. The first entry for a device counts."""
-    tree = subprocess.run([_TOP / "scripts/toolchain", "path", "ksrc"], check=True,
+    tree = subprocess.run([TOP / "scripts/toolchain", "path", "ksrc"], check=True,
                           capture_output=True, text=True).stdout.strip()
     names = dict(re.findall(
         r"#define (PCI_VENDOR_ID_\w+)\s+(0x\w+)",
@@ -83,7 +83,7 @@ def table_of_the_kernel() -> dict[tuple[int, int], set[str]]:
 
 def table_of_ours() -> dict[tuple[int, int], set[str]]:
     """Returns the same, as quirks/table.rs has them."""
-    source = (_TOP / "drivers/nvme/quirks/table.rs").read_text()
+    source = (TOP / "drivers/nvme/quirks/table.rs").read_text()
     _, _, source = source.partition("\ndevices! {")
     found = {}
     for vendor, devices in re.findall(r"^    (0x\w{4}) \{(.*?)^    \}", source,

@@ -4,16 +4,16 @@
 import errno
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import Driver, PhysicalFunction, attached, disk, fio, no_disk, said
+from project import TOP
 
 TOTAL_VFS = 8
 PRIVATE = Shape(shared=False)
-VIEW = Path(__file__).parents[2] / "scripts" / "nvme-sriov"
+VIEW = TOP / "scripts" / "nvme-sriov"
 
 
 @pytest.fixture(autouse=True)
