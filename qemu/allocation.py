@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction
 
 DEEPEST = 32

@@ -5,7 +5,7 @@ the errors and delays that it has to offer."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from machine import Machine
+from guest.machine import Machine
 
 _FILTER = "filter"
 _GROUP = "group"

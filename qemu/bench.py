@@ -17,8 +17,8 @@ from bench_plot import plot
 from bench_point import Point, points, quick
 from bench_result import Result, load, save
 from bench_table import table
-from log import faults
-from machine import MachineError, Shape, boot
+from guest.log import faults
+from guest.machine import MachineError, Shape, boot
 from project import BUILD
 
 _FOLDER = BUILD / "bench"

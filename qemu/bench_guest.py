@@ -4,7 +4,7 @@
 import time
 
 from bench_point import Point
-from machine import Machine, MachineError
+from guest.machine import Machine, MachineError
 from nvme import Driver, disk, fio_command, physical_functions
 
 DRIVERS = ("nvme", "nvme_rs")

@@ -5,7 +5,7 @@ import json
 
 from bench_guest import Guest
 from bench_point import Point
-from trace import traced
+from guest.trace import traced
 
 COUNTED_IOS = 20_000
 """How many I/Os are counted."""

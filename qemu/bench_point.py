@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from machine import Shape
+from guest.machine import Shape
 
 CLOCKS = ("count", "time")
 """By what a guest is measured: the instructions that it executes, or the clock."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, Function, PhysicalFunction, disk, fio
 
 IO_LIMIT = 4

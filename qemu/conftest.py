@@ -11,10 +11,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from guest.log import faults
+from guest.machine import Machine, MachineError, Shape, boot
 from leaks import check_memory, check_references, shorten_scans
 from locks import classify_locks
-from log import faults
-from machine import Machine, MachineError, Shape, boot
 from nvme import Driver, PhysicalFunction, physical_functions
 
 pytest_plugins = ("misbehaving",)

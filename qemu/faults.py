@@ -5,7 +5,7 @@ Only the module for a kernel with fault injection can; drivers/nvme/faults.rs
 says what there is.
 """
 
-from machine import Machine
+from guest.machine import Machine
 
 WRITE, READ = 0x01, 0x02
 """I/O commands."""

@@ -7,8 +7,8 @@ The first two only a debug kernel can tell; on another, there is nothing to find
 import re
 import time
 
-from image import DEBUG_MODULES, IN_GUEST
-from machine import Machine, MachineError
+from guest.image import DEBUG_MODULES, IN_GUEST
+from guest.machine import Machine, MachineError
 
 _KMEMLEAK = "/sys/kernel/debug/kmemleak"
 _DMA = "/sys/kernel/debug/dma-api/dump"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the debug kernel is told of locks."""
 
-from image import DEBUG_MODULES, IN_GUEST
-from machine import Machine
+from guest.image import DEBUG_MODULES, IN_GUEST
+from guest.machine import Machine
 
 _CLASSES = DEBUG_MODULES / "lock_classes.ko"
 

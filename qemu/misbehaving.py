@@ -11,7 +11,7 @@ import pytest
 
 from checks import ADMIN_LIMIT, IO_LIMIT
 from faults import Faults
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction, physical_functions
 
 

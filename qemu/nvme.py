@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from image import MODULE_IN_GUEST
+from guest.image import MODULE_IN_GUEST
+from guest.log import faults
+from guest.machine import FIRST_PRIVATE_NSID, CommandFailed, Machine
 from leaks import check_mappings
-from log import faults
-from machine import FIRST_PRIVATE_NSID, CommandFailed, Machine
 
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
 _NVME = "0x010802"

@@ -6,13 +6,13 @@ import sys
 import time
 from dataclasses import dataclass
 
-from log import faults
-from machine import Machine, MachineError, Shape, boot
+from guest.log import faults
+from guest.machine import Machine, MachineError, Shape, boot
+from guest.terminal import interact
 from nvme import (
     Controller, Driver, PhysicalFunction, fio, interrupts, physical_functions,
     private_disks,
 )
-from terminal import interact
 
 SIZE_MIB = 8
 """How much is written to each disk, and read back."""

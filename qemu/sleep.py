@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from faults import Faults
-from machine import Machine
+from guest.machine import Machine
 
 LOWEST = 4
 """The number of the lowest power state that have_power_states() makes up."""

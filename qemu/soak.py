@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from guest.machine import Machine, MachineError, Shape, boot
 from leaks import shorten_scans
-from machine import Machine, MachineError, Shape, boot
 from nvme import Driver
 from project import BUILD
 from soak_run import State, soak

@@ -7,10 +7,10 @@ A cycle begins with whatever the one before has left, and checks what it did.
 import random
 from collections.abc import Callable
 
-from machine import Machine, MachineError
+from guest.machine import Machine, MachineError
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command,
-    physical_functions, private_disks,
+    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
+    private_disks,
 )
 
 VFS = 4

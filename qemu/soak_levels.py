@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction
 
 MEMORY = {

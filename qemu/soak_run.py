@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guest.log import faults
+from guest.machine import Machine, MachineError
 from leaks import check_memory, check_references
-from log import faults
-from machine import Machine, MachineError
 from nvme import Driver
 from soak_cycles import Cycles
 from soak_levels import Levels, grown, measure

@@ -12,9 +12,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from guest.log import faults
+from guest.machine import Machine, MachineError, Shape, boot
 from leaks import shorten_scans
-from log import faults
-from machine import Machine, MachineError, Shape, boot
 from nvme import Driver
 from project import BUILD, TOP
 from soak import inquire

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from machine import Machine, MachineError
+from guest.machine import Machine, MachineError
 from torture_actors import Actor
 from torture_results import Operation, Wrong
 

@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable, Mapping
 
 from faults import Faults
+from guest.machine import Machine, Shape
 from leaks import check_memory, check_references
-from machine import Machine, Shape
 from nvme import Driver, physical_functions
 from torture_actors import Place, Trait, actors
 from torture_quiet import Quiet

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from faults import Faults
-from machine import FIRST_PRIVATE_NSID, Machine, MachineError
+from guest.machine import FIRST_PRIVATE_NSID, Machine, MachineError
 from nvme import Driver, Function, PhysicalFunction, check_log_of_scans, fio
 from torture_actors import Place, Trait
 from torture_host import plug, present

@@ -6,8 +6,8 @@ import random
 import time
 from pathlib import Path
 
-from image import MODULE_IN_GUEST
-from machine import Machine
+from guest.image import MODULE_IN_GUEST
+from guest.machine import Machine
 from torture_actors import Actor, Trait
 from torture_exclusions import excluded
 from torture_host import events

@@ -12,7 +12,7 @@ from checks import check_works
 from faults import (
     IDENTIFY, IDENTIFY_CONTROLLER, MANAGE, PRIMARY_CAPABILITIES, SECONDARY_LIST, Faults,
 )
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
 pytestmark = pytest.mark.faults

@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 
 from allocation import DEEPEST, OPERATIONS, Operation, Step, aim, fail
+from guest.log import faults
+from guest.machine import Machine, Shape
 from leaks import Leak, check_memory
-from log import faults
-from machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, disk, fio, private_disks
 from project import BUILD
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from backend import failing, slow
-from machine import Machine
+from guest.machine import Machine
+from guest.trace import traced
 from nvme import PhysicalFunction, disk, fio, fio_command, start_io
-from trace import traced
 
 _LIMIT = 3
 """Seconds after which a command times out."""

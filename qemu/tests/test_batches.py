@@ -3,9 +3,9 @@
 
 import pytest
 
-from machine import Machine
+from guest.machine import Machine
+from guest.trace import traced
 from nvme import PhysicalFunction, disk, fio
-from trace import traced
 
 _COMMAND = "pci_nvme_io_cmd"
 _DOORBELL = "pci_nvme_mmio_doorbell_sq"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from machine import CommandFailed, Machine, Shape
+from guest.machine import CommandFailed, Machine, Shape
+from guest.trace import traced
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, physical_functions, said,
     start_io,
 )
-from trace import traced
 
 CMB_MIB = 4
 BUFFER = pytest.mark.shape(Shape(vfs=0, cmb_mib=CMB_MIB))

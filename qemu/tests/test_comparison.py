@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction
 
 VFS = 8

@@ -3,7 +3,7 @@
 
 import re
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import (
     Controller, Driver, PhysicalFunction, controllers, disk, fio, fio_command,
     interrupts, start_io, write,

@@ -9,9 +9,9 @@ from collections import Counter
 
 import pytest
 
-from machine import Format, Machine, Shape
+from guest.machine import Format, Machine, Shape
+from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio
-from trace import traced
 
 _PRP = "pci_nvme_map_prp"
 _SGL = "pci_nvme_map_sgl"

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import Pool, check
-from image import HAS_DETECTORS, IN_GUEST
+from guest.image import HAS_DETECTORS, IN_GUEST
+from guest.machine import Machine, MachineError, Shape
 from leaks import Leak, forget_memory
-from machine import Machine, MachineError, Shape
 from nvme import Driver, PhysicalFunction, physical_functions
 
 OBJECTS_AGE = 6

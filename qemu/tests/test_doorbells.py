@@ -4,9 +4,9 @@
 import pytest
 
 from faults import Faults
-from machine import Machine, Shape
+from guest.machine import Machine, Shape
+from guest.trace import traced
 from nvme import PhysicalFunction, disk, fio, private_disks, said
-from trace import traced
 
 _CONFIG = "pci_nvme_dbbuf_config"
 _COMMAND = "pci_nvme_io_cmd"

@@ -10,7 +10,7 @@ import pytest
 
 from checks import ADMIN_LIMIT, IO_LIMIT, check_works, now, rebind, said, within
 from faults import MANAGE, WRITE, Faults
-from machine import CommandFailed, Machine
+from guest.machine import CommandFailed, Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
 pytestmark = pytest.mark.faults

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from checks import ADMIN_LIMIT, check_works, said, within
-from machine import Machine, Shape
+from guest.machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, disk, fio, fio_command, physical_functions
 
 

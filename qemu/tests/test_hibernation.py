@@ -4,10 +4,10 @@ kernel reads it back."""
 
 import pytest
 
-from machine import Machine, Shape
+from guest.machine import Machine, Shape
+from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio, private_disks
 from sleep import fall_asleep, wait_for_waking
-from trace import traced
 
 VFS = 2
 MARK = "/run/mark"

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from faults import Faults
-from machine import Machine, Shape
+from guest.machine import Machine, Shape
+from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, start_io, write
 from sleep import agree, have_power_states, link_saves_power, suspend
-from trace import traced
 
 pytestmark = [pytest.mark.shape(Shape(vfs=0, cpus=2)), pytest.mark.faults]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
     said,

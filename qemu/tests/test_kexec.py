@@ -3,8 +3,8 @@
 
 import pytest
 
-from kernel import Kernel
-from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.kernel import Kernel
+from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import Driver, PhysicalFunction, attached, disk, fio
 
 VFS = 4

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from image import MODULE
-from machine import Machine
+from guest.image import MODULE
+from guest.machine import Machine
 from nvme import Driver
 from project import TOP
 

@@ -14,10 +14,10 @@ from checks import (
     ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, read_block, rebind, said, within,
 )
 from faults import (
-    ABORT, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
-    READ, SET_FEATURES, WRITE, Faults,
+    ABORT, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER,
+    NUMBER_OF_QUEUES, READ, SET_FEATURES, WRITE, Faults,
 )
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
 pytestmark = pytest.mark.faults

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from machine import Format, Machine, Shape
+from guest.machine import Format, Machine, Shape
 from nvme import PhysicalFunction, disk, fio
 
 OPAQUE = (

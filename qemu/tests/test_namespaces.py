@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from machine import (
-    FIRST_PRIVATE_NSID, ZONE_MIB, ZONES_ACTIVE, ZONES_OPEN, Format, Machine, Shape,
+from guest.machine import (
+    FIRST_PRIVATE_NSID, ZONES_ACTIVE, ZONES_OPEN, ZONE_MIB, Format, Machine, Shape,
 )
+from guest.trace import traced
 from nvme import PhysicalFunction, disk, fio, fio_command
-from trace import traced
 
 LARGE = Format(block=4096)
 ZONED = (Format(zoned=True), Format(zoned=True, block=4096))

@@ -3,7 +3,7 @@
 
 import pytest
 
-from machine import Machine, Shape
+from guest.machine import Machine, Shape
 from nvme import Driver, controllers, disk, fio
 
 BOTH = "nvme_rs", "nvme"

@@ -3,7 +3,7 @@
 
 import re
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, controllers, disk
 
 OURS = "nvme_rs"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from machine import CommandFailed, Machine
+from guest.machine import CommandFailed, Machine
 from nvme import Driver, controllers, disk, fio, physical_functions, write
 
 OURS = "nvme_rs"

@@ -3,7 +3,7 @@
 
 import pytest
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, fio_command, interrupts, no_disk,
 )

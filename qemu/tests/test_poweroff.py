@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The end of a machine: controllers are told of it."""
 
-from machine import Machine
+from guest.machine import Machine
+from guest.trace import traced
 from nvme import PhysicalFunction, disk, fio_command
-from trace import traced
 
 _VFS = 2
 _TOLD = "pci_nvme_mmio_shutdown_set"

@@ -8,7 +8,7 @@ import pytest
 
 from checks import check_works, now, said
 from faults import CREATE_CQ, CREATE_SQ, NUMBER_OF_QUEUES, SET_FEATURES, Faults
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio_command
 
 pytestmark = pytest.mark.faults

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import (
     Controller, Driver, controllers, disk, fio, fio_command, interrupts,
     physical_functions, private_disks, write,

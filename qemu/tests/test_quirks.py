@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from checks import now
-from image import MODULE
-from kernel import Kernel
-from machine import Machine, Shape
+from guest.image import MODULE
+from guest.kernel import Kernel
+from guest.machine import Machine, Shape
+from guest.trace import traced
 from nvme import (
-    Controller, Driver, Function, controllers, disk, fio, physical_functions, said, write,
+    Controller, Driver, Function, controllers, disk, fio, physical_functions, said,
+    write,
 )
 from project import TOP
-from trace import traced
 
 OURS = "nvme_rs"
 BOTH = OURS, "nvme"

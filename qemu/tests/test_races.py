@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from log import faults
-from machine import Machine
+from guest.log import faults
+from guest.machine import Machine
 from nvme import PhysicalFunction, controllers, disk, fio
 
 _GO = "/run/go"

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from checks import read_block
-from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, fio_command, private_disks,
     repeated,

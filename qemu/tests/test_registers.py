@@ -13,9 +13,9 @@ from checks import (
     ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, read_block, rebind, said, within,
 )
 from faults import GET_LOG, IDENTIFY, READ, WRITE, Faults
-from machine import Machine
+from guest.machine import Machine
+from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio
-from trace import traced
 
 pytestmark = pytest.mark.faults
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from checks import uptime
-from machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
 from nvme import (
     Driver, PhysicalFunction, disk, fio, fio_command, physical_functions, said,
 )

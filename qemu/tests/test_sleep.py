@@ -11,14 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from faults import Faults
-from machine import Machine
-from nvme import (
-    Driver, PhysicalFunction, disk, fio, physical_functions, private_disks,
-)
+from guest.machine import Machine
+from guest.trace import traced
+from nvme import Driver, PhysicalFunction, disk, fio, physical_functions, private_disks
 from sleep import (
     LOWEST, agree, have_power_states, link_saves_power, set_link_policy, suspend,
 )
-from trace import traced
 
 SHUTDOWN = "shutdown"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import Machine, Shape
+from guest.machine import Machine, Shape
 from nvme import Driver, PhysicalFunction
 from soak_levels import MAPPINGS, MEMORY, OBJECTS, Levels, grown, measure
 from soak_run import State, rng_of, soak

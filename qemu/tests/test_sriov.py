@@ -5,7 +5,7 @@ import errno
 
 import pytest
 
-from machine import FIRST_PRIVATE_NSID, Machine
+from guest.machine import FIRST_PRIVATE_NSID, Machine
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, interrupts, private_disks,
 )

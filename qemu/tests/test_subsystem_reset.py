@@ -8,9 +8,9 @@ QEMU then sees the register written, and goes on as before.
 import pytest
 
 from faults import Faults
-from machine import Machine
+from guest.machine import Machine
+from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio
-from trace import traced
 
 NSSRS = 1 << 36
 """NVM Subsystem Reset Supported, in CAP."""

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from machine import Machine
+from guest.machine import Machine
 from nvme import Driver, controllers, disk
 
 TRACING = "/sys/kernel/tracing"

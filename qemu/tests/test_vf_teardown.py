@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from guest.log import faults
+from guest.machine import Machine, Shape
 from leaks import watches_mappings
-from log import faults
-from machine import Machine, Shape
 from nvme import Driver, PhysicalFunction, disk, fio, said
 
 MANY = Shape(cpus=2, vfs=127, vq_flexible=300, vi_flexible=254, vf_limit=4,

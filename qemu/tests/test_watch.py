@@ -4,8 +4,8 @@
 import pytest
 
 from conftest import check_log
-from log import faults
-from machine import Machine, MachineDied, MachineError
+from guest.log import faults
+from guest.machine import Machine, MachineDied, MachineError
 
 
 @pytest.mark.parametrize("line", [

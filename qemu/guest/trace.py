@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from machine import Machine
+from guest.machine import Machine
 
 
 @contextmanager

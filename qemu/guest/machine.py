@@ -18,10 +18,9 @@ from typing import Any, TypeVar
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-import accelerator
-import image
-from kernel import Kernel
-from log import KernelLog
+from guest import accelerator, image
+from guest.kernel import Kernel
+from guest.log import KernelLog
 
 T = TypeVar("T")
 

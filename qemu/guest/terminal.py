@@ -9,7 +9,7 @@ import sys
 import termios
 import tty
 
-from machine import Machine
+from guest.machine import Machine
 
 _ESCAPE = b"\x1d"   # Ctrl-]
 

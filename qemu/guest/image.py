@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kernel import Kernel
+from guest.kernel import Kernel
 
 MODULE = Path(os.environ["NVME_RS_MODULE"])
 DEBUG_MODULES = MODULE.parent / "qemu/modules"
