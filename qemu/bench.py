@@ -17,8 +17,10 @@ from bench_plot import plot
 from bench_point import Point, points, quick
 from bench_result import Result, load, save
 from bench_table import table
+from guest.errors import MachineError
 from guest.log import faults
-from guest.machine import MachineError, Shape, boot
+from guest.machine import boot
+from guest.shape import Shape
 from project import BUILD
 
 _FOLDER = BUILD / "bench"

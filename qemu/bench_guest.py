@@ -4,7 +4,8 @@
 import time
 
 from bench_point import Point
-from guest.machine import Machine, MachineError
+from guest.errors import MachineError
+from guest.machine import Machine
 from nvme import Driver, disk, fio_command, physical_functions
 
 DRIVERS = ("nvme", "nvme_rs")

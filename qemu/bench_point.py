@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from guest.machine import Shape
+from guest.shape import Shape
 
 CLOCKS = ("count", "time")
 """By what a guest is measured: the instructions that it executes, or the clock."""

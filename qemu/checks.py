@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What tests of devices that misbehave look at."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from guest.kernel import PATIENCE
 from guest.machine import Machine
 from nvme import Driver, Function, PhysicalFunction, disk, fio
 
@@ -40,7 +40,7 @@ def within(machine: Machine, seconds: float) -> Iterator[None]:
     start = uptime(machine)
     yield
     took = uptime(machine) - start
-    assert took <= seconds * float(os.environ["NVME_RS_PATIENCE"])
+    assert took <= seconds * PATIENCE
 
 
 def read_block(device: str) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from guest.errors import MachineError
 from guest.log import faults
-from guest.machine import Machine, MachineError, Shape, boot
+from guest.machine import Machine, boot
+from guest.shape import Shape
 from leaks import check_memory, check_references, shorten_scans
 from locks import classify_locks
 from nvme import Driver, PhysicalFunction, physical_functions

@@ -7,8 +7,9 @@ The first two only a debug kernel can tell; on another, there is nothing to find
 import re
 import time
 
+from guest.errors import MachineError
 from guest.image import DEBUG_MODULES, IN_GUEST
-from guest.machine import Machine, MachineError
+from guest.machine import Machine
 
 _KMEMLEAK = "/sys/kernel/debug/kmemleak"
 _DMA = "/sys/kernel/debug/dma-api/dump"

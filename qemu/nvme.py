@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from guest.errors import CommandFailed
 from guest.image import MODULE_IN_GUEST
 from guest.log import faults
-from guest.machine import FIRST_PRIVATE_NSID, CommandFailed, Machine
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID
 from leaks import check_mappings
 
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}

@@ -6,8 +6,10 @@ import sys
 import time
 from dataclasses import dataclass
 
+from guest.errors import MachineError
 from guest.log import faults
-from guest.machine import Machine, MachineError, Shape, boot
+from guest.machine import Machine, boot
+from guest.shape import Shape
 from guest.terminal import interact
 from nvme import (
     Controller, Driver, PhysicalFunction, fio, interrupts, physical_functions,

@@ -12,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from guest.machine import Machine, MachineError, Shape, boot
+from guest.errors import MachineError
+from guest.machine import Machine, boot
+from guest.shape import Shape
 from leaks import shorten_scans
 from nvme import Driver
 from project import BUILD

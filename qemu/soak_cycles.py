@@ -7,7 +7,8 @@ A cycle begins with whatever the one before has left, and checks what it did.
 import random
 from collections.abc import Callable
 
-from guest.machine import Machine, MachineError
+from guest.errors import MachineError
+from guest.machine import Machine
 from nvme import (
     Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
     private_disks,

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guest.errors import MachineError
 from guest.log import faults
-from guest.machine import Machine, MachineError
+from guest.machine import Machine
 from leaks import check_memory, check_references
 from nvme import Driver
 from soak_cycles import Cycles

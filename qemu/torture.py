@@ -12,8 +12,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from guest.errors import MachineError
 from guest.log import faults
-from guest.machine import Machine, MachineError, Shape, boot
+from guest.machine import Machine, boot
+from guest.shape import Shape
 from leaks import shorten_scans
 from nvme import Driver
 from project import BUILD, TOP

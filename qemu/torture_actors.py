@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from guest.machine import FIRST_PRIVATE_NSID, Shape
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 
 STEPS = 40
 """How many operations an actor's list has, which is then repeated."""

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from guest.machine import Machine, MachineError
+from guest.errors import MachineError
+from guest.machine import Machine
 from torture_actors import Actor
 from torture_results import Operation, Wrong
 

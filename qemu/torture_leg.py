@@ -5,13 +5,15 @@ import random
 from collections.abc import Callable, Mapping
 
 from faults import Faults
-from guest.machine import Machine, Shape
+from guest.kernel import PATIENCE
+from guest.machine import Machine
+from guest.shape import Shape
 from leaks import check_memory, check_references
 from nvme import Driver, physical_functions
 from torture_actors import Place, Trait, actors
 from torture_quiet import Quiet
 from torture_results import Table
-from torture_round import PATIENCE, Round, choose, provide
+from torture_round import Round, choose, provide
 
 COMMON = Shape(controllers=2, one_subsystem=True, iommu=True, watched_locks=False)
 """What all machines have."""

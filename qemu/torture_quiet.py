@@ -7,7 +7,9 @@ import random
 from collections.abc import Callable, Sequence
 
 from faults import Faults
-from guest.machine import FIRST_PRIVATE_NSID, Machine, MachineError
+from guest.errors import MachineError
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID
 from nvme import Driver, Function, PhysicalFunction, check_log_of_scans, fio
 from torture_actors import Place, Trait
 from torture_host import plug, present

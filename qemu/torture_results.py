@@ -7,7 +7,7 @@ import re
 import statistics
 from dataclasses import dataclass, field
 
-from guest.machine import MachineError
+from guest.errors import MachineError
 
 _NAMES = {os.strerror(number): name for number, name in errno.errorcode.items()}
 _BUSY = {"EBUSY", "ENODEV", "ENXIO", "EAGAIN", "ENETRESET"}

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from guest.image import MODULE_IN_GUEST
+from guest.kernel import PATIENCE
 from guest.machine import Machine
 from torture_actors import Actor, Trait
 from torture_exclusions import excluded
@@ -16,8 +17,6 @@ from torture_results import Job, Operation, Wrong, parse
 SOURCES = Path(__file__).parent
 FOLDER = "/run/torture"
 """Where the guest has it all."""
-PATIENCE = float(os.environ["NVME_RS_PATIENCE"])
-"""How many times longer everything takes here than it should."""
 BLOCKED = 10 * PATIENCE
 """Seconds after which a task that is blocked is stuck."""
 LIMIT = 60 * PATIENCE

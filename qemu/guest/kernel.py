@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel under test: where its image and modules are."""
+"""The kernel under test: where its image and modules are, and what it has to be given."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+PATIENCE = float(os.environ["NVME_RS_PATIENCE"])
+"""By how much all limits are longer than they say, for slow kernels."""
+PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
+"""Further parameters of the kernel."""
 
 
 @dataclass(frozen=True)

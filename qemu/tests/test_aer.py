@@ -9,7 +9,8 @@ all is lost.
 import pytest
 
 from checks import IO_LIMIT, check_given_up, check_unreadable, check_works, within
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 from nvme import PhysicalFunction, disk, fio, fio_command, private_disks
 
 VFS = 4

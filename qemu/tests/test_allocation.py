@@ -10,7 +10,8 @@ import pytest
 
 from allocation import DEEPEST, OPERATIONS, Operation, Step, aim, fail
 from guest.log import faults
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from leaks import Leak, check_memory
 from nvme import Driver, PhysicalFunction, disk, fio, private_disks
 from project import BUILD

@@ -12,8 +12,9 @@ from bench_plot import plot
 from bench_point import Point, points
 from bench_result import Ratio, Result, load, save, together
 from bench_table import table
+from guest.errors import MachineError
 from guest.image import HAS_DETECTORS
-from guest.machine import Machine, MachineError
+from guest.machine import Machine
 from nvme import Driver
 
 POINT = Point("count", "randread", shadow=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from guest.machine import CommandFailed, Machine, Shape
+from guest.errors import CommandFailed
+from guest.machine import Machine
+from guest.shape import Shape
 from guest.trace import traced
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, physical_functions, said,
-    start_io,
+    Driver, PhysicalFunction, controllers, disk, fio, physical_functions, said, start_io,
 )
 
 CMB_MIB = 4

@@ -9,7 +9,8 @@ from collections import Counter
 
 import pytest
 
-from guest.machine import Format, Machine, Shape
+from guest.machine import Machine
+from guest.shape import Format, Shape
 from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio
 

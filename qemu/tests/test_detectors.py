@@ -12,8 +12,10 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import Pool, check
+from guest.errors import MachineError
 from guest.image import HAS_DETECTORS, IN_GUEST
-from guest.machine import Machine, MachineError, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from leaks import Leak, forget_memory
 from nvme import Driver, PhysicalFunction, physical_functions
 

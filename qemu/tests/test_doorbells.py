@@ -4,7 +4,8 @@
 import pytest
 
 from faults import Faults
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from guest.trace import traced
 from nvme import PhysicalFunction, disk, fio, private_disks, said
 

@@ -10,7 +10,8 @@ import pytest
 
 from checks import ADMIN_LIMIT, IO_LIMIT, check_works, now, rebind, said, within
 from faults import MANAGE, WRITE, Faults
-from guest.machine import CommandFailed, Machine
+from guest.errors import CommandFailed
+from guest.machine import Machine
 from nvme import Driver, PhysicalFunction, disk, fio
 
 pytestmark = pytest.mark.faults

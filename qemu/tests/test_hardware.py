@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from checks import ADMIN_LIMIT, check_works, said, within
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from nvme import Driver, PhysicalFunction, disk, fio, fio_command, physical_functions
 
 

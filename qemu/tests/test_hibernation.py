@@ -4,7 +4,8 @@ kernel reads it back."""
 
 import pytest
 
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio, private_disks
 from sleep import fall_asleep, wait_for_waking

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from faults import Faults
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from guest.trace import traced
 from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, start_io, write
 from sleep import agree, have_power_states, link_saves_power, suspend

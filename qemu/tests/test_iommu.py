@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
-    said,
+    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions, said,
 )
 from test_sriov import check_online, check_vfs_gone
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from guest.machine import FIRST_PRIVATE_NSID, Machine
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID
 from nvme import (
-    Driver, PhysicalFunction, attached, check_log_of_scans, disk, fio, no_disk,
-    repeated,
+    Driver, PhysicalFunction, attached, check_log_of_scans, disk, fio, no_disk, repeated,
 )
 
 GIVEN = "1"

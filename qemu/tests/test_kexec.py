@@ -4,7 +4,8 @@
 import pytest
 
 from guest.kernel import Kernel
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 from nvme import Driver, PhysicalFunction, attached, disk, fio
 
 VFS = 4

@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from guest.machine import Format, Machine, Shape
+from guest.machine import Machine
+from guest.shape import Format, Shape
 from nvme import PhysicalFunction, disk, fio
 
 OPAQUE = (

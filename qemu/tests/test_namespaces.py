@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from guest.machine import (
-    FIRST_PRIVATE_NSID, ZONES_ACTIVE, ZONES_OPEN, ZONE_MIB, Format, Machine, Shape,
+from guest.machine import Machine
+from guest.shape import (
+    FIRST_PRIVATE_NSID, ZONES_ACTIVE, ZONES_OPEN, ZONE_MIB, Format, Shape,
 )
 from guest.trace import traced
 from nvme import PhysicalFunction, disk, fio, fio_command

@@ -3,7 +3,8 @@
 
 import pytest
 
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from nvme import Driver, controllers, disk, fio
 
 BOTH = "nvme_rs", "nvme"

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from guest.machine import CommandFailed, Machine
+from guest.errors import CommandFailed
+from guest.machine import Machine
 from nvme import Driver, controllers, disk, fio, physical_functions, write
 
 OURS = "nvme_rs"

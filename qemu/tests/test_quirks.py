@@ -15,11 +15,11 @@ import pytest
 from checks import now
 from guest.image import MODULE
 from guest.kernel import Kernel
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from guest.trace import traced
 from nvme import (
-    Controller, Driver, Function, controllers, disk, fio, physical_functions, said,
-    write,
+    Controller, Driver, Function, controllers, disk, fio, physical_functions, said, write,
 )
 from project import TOP
 

@@ -2,16 +2,16 @@
 """What befalls a physical function, and how it and its VFs come through it."""
 
 import errno
-import os
 import re
 
 import pytest
 
 from checks import read_block
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.kernel import PATIENCE
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, private_disks,
-    repeated,
+    Driver, PhysicalFunction, controllers, disk, fio, fio_command, private_disks, repeated,
 )
 from sleep import suspend
 
@@ -166,7 +166,7 @@ def test_time_to_wake(machine: Machine, pf: PhysicalFunction) -> None:
         vf.live()
     together = best(1 + VFS)
     print(f"live {alone:.2f} s after waking up, with {VFS} VFs {together:.2f} s")
-    assert together <= alone + MORE * float(os.environ["NVME_RS_PATIENCE"])
+    assert together <= alone + MORE * PATIENCE
     assert pf.set_vfs(0) == 0
 
 
@@ -200,7 +200,7 @@ def test_time_of_a_reset(machine: Machine, pf: PhysicalFunction, kind: str) -> N
     disks = private_disks(machine, pf)
     together = best(disks)
     print(f"a reset of the {kind}: {alone:.2f} s, with {VFS} VFs {together:.2f} s")
-    assert together <= alone + MORE * float(os.environ["NVME_RS_PATIENCE"])
+    assert together <= alone + MORE * PATIENCE
     check_alive(machine, pf, disks)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 from nvme import Driver, PhysicalFunction, attached, disk, fio, no_disk, said
 from project import TOP
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from checks import uptime
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
-from nvme import (
-    Driver, PhysicalFunction, disk, fio, fio_command, physical_functions, said,
-)
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
+from nvme import Driver, PhysicalFunction, disk, fio, fio_command, physical_functions, said
 
 TWO = Shape(cpus=2, controllers=2, one_subsystem=True)
 MANY = Shape(cpus=2, vfs=127, vq_flexible=300, vi_flexible=254, vf_limit=4,

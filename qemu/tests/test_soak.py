@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from nvme import Driver, PhysicalFunction
 from soak_levels import MAPPINGS, MEMORY, OBJECTS, Levels, grown, measure
 from soak_run import State, rng_of, soak

@@ -5,10 +5,9 @@ import errno
 
 import pytest
 
-from guest.machine import FIRST_PRIVATE_NSID, Machine
-from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, interrupts, private_disks,
-)
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID
+from nvme import Driver, PhysicalFunction, controllers, disk, fio, interrupts, private_disks
 
 MODULE_PARAMETER = "sriov_vfs"
 TOTAL_VFS = 8

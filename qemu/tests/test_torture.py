@@ -8,7 +8,8 @@ import pytest
 
 import torture_round
 from backend import slow
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 from nvme import Driver, PhysicalFunction, disk
 from torture import shape_of
 from torture_actors import KINDS, STEPS, Actor, Kind, Place, Step, Trait, actors

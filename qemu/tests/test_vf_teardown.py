@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from guest.kernel import PATIENCE
 from guest.log import faults
-from guest.machine import Machine, Shape
+from guest.machine import Machine
+from guest.shape import Shape
 from leaks import watches_mappings
 from nvme import Driver, PhysicalFunction, disk, fio, said
 
@@ -56,7 +58,7 @@ def test_time_to_go(machine: Machine, pf: PhysicalFunction, count: int,
     """Prints the best times, until the VFs are live, and until they are gone."""
     name, command, restore = ending
     # CI has another guest on the same processors.
-    patience = float(os.environ["NVME_RS_PATIENCE"]) * (2 if "CI" in os.environ else 1)
+    patience = PATIENCE * (2 if "CI" in os.environ else 1)
     to_live, to_go = (limit * patience for limit in LIMITS[count])
     live = gone = float("inf")
     for _ in range(TRIES):

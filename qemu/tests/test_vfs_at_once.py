@@ -7,7 +7,8 @@ import pytest
 
 from checks import ADMIN_LIMIT, read_block, within
 from faults import ASYNC_EVENTS, MANAGE, SET_FEATURES, Faults
-from guest.machine import FIRST_PRIVATE_NSID, Machine, Shape
+from guest.machine import Machine
+from guest.shape import FIRST_PRIVATE_NSID, Shape
 from nvme import (
     Driver, PhysicalFunction, check_log_of_scans, controllers, disk, fio, fio_command,
     private_disks, repeated,

@@ -4,8 +4,9 @@
 import pytest
 
 from conftest import check_log
+from guest.errors import MachineDied, MachineError
 from guest.log import faults
-from guest.machine import Machine, MachineDied, MachineError
+from guest.machine import Machine
 
 
 @pytest.mark.parametrize("line", [
