@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
 
 DEEPEST = 32
 """The most frames of a call stack that the kernel looks at."""

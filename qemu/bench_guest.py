@@ -6,7 +6,10 @@ import time
 from bench_point import Point
 from guest.errors import MachineError
 from guest.machine import Machine
-from nvme import Driver, disk, fio_command, physical_functions
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import physical_functions
+from subject.io import fio_command
 
 DRIVERS = ("nvme", "nvme_rs")
 """The kernel's own, then ours."""

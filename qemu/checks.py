@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from guest.kernel import PATIENCE
 from guest.machine import Machine
-from nvme import Driver, Function, PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import Function, PhysicalFunction
+from subject.io import fio
 
 IO_LIMIT = 4
 """Seconds after which an I/O command times out."""

@@ -15,9 +15,10 @@ from guest.errors import MachineError
 from guest.log import faults
 from guest.machine import Machine, boot
 from guest.shape import Shape
-from leaks import check_memory, check_references, shorten_scans
-from locks import classify_locks
-from nvme import Driver, PhysicalFunction, physical_functions
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.leaks import check_memory, check_references, shorten_scans
+from subject.locks import classify_locks
 
 pytest_plugins = ("misbehaving",)
 

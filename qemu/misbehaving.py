@@ -12,7 +12,8 @@ import pytest
 from checks import ADMIN_LIMIT, IO_LIMIT
 from faults import Faults
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction, physical_functions
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from guest.log import faults
 from guest.machine import Machine, boot
 from guest.shape import Shape
 from guest.terminal import interact
-from nvme import (
-    Controller, Driver, PhysicalFunction, fio, interrupts, physical_functions,
-    private_disks,
-)
+from subject.controllers import Controller, interrupts
+from subject.disks import private_disks
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio
 
 SIZE_MIB = 8
 """How much is written to each disk, and read back."""

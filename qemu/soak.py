@@ -15,10 +15,10 @@ from pathlib import Path
 from guest.errors import MachineError
 from guest.machine import Machine, boot
 from guest.shape import Shape
-from leaks import shorten_scans
-from nvme import Driver
 from project import BUILD
 from soak_run import State, soak
+from subject.driver import Driver
+from subject.leaks import shorten_scans
 
 CYCLES = {"reload": 200, "reset": 100, "unplug": 100, "mix": 100, "enable": 1000}
 """What a whole soak does, and how often."""

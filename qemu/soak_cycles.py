@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from guest.errors import MachineError
 from guest.machine import Machine
-from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions,
-    private_disks,
-)
+from subject.controllers import controllers
+from subject.disks import disk, private_disks
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio, fio_command
 
 VFS = 4
 """How many VFs have I/O while something happens to their PF."""

@@ -4,7 +4,8 @@
 from dataclasses import dataclass, field
 
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
 
 MEMORY = {
     "Available": -4096,

@@ -13,10 +13,10 @@ from pathlib import Path
 from guest.errors import MachineError
 from guest.log import faults
 from guest.machine import Machine
-from leaks import check_memory, check_references
-from nvme import Driver
 from soak_cycles import Cycles
 from soak_levels import Levels, grown, measure
+from subject.driver import Driver
+from subject.leaks import check_memory, check_references
 
 CHECKPOINT = 25
 """After how many cycles the levels are compared."""

@@ -16,10 +16,10 @@ from guest.errors import MachineError
 from guest.log import faults
 from guest.machine import Machine, boot
 from guest.shape import Shape
-from leaks import shorten_scans
-from nvme import Driver
 from project import BUILD, TOP
 from soak import inquire
+from subject.driver import Driver
+from subject.leaks import shorten_scans
 from torture_actors import KINDS
 from torture_leg import COMMON, Leg
 from torture_results import Table

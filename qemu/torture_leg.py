@@ -8,8 +8,9 @@ from faults import Faults
 from guest.kernel import PATIENCE
 from guest.machine import Machine
 from guest.shape import Shape
-from leaks import check_memory, check_references
-from nvme import Driver, physical_functions
+from subject.driver import Driver
+from subject.functions import physical_functions
+from subject.leaks import check_memory, check_references
 from torture_actors import Place, Trait, actors
 from torture_quiet import Quiet
 from torture_results import Table

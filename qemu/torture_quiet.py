@@ -10,7 +10,10 @@ from faults import Faults
 from guest.errors import MachineError
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID
-from nvme import Driver, Function, PhysicalFunction, check_log_of_scans, fio
+from subject.driver import Driver
+from subject.functions import Function, PhysicalFunction
+from subject.io import fio
+from subject.messages import check_log_of_scans
 from torture_actors import Place, Trait
 from torture_host import plug, present
 from torture_results import Wrong

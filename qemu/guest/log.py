@@ -25,7 +25,7 @@ _FAULTS = re.compile(
     | DMA-API:
     | ODEBUG:
     | DMAR:.*fault
-    | kmemleak:(?!.*\ suspected\ )      # leaks.py tells true from false
+    | kmemleak:(?!.*\ suspected\ )      # subject/leaks.py tells true from false
     | locking\ correctness\ validator   # lockdep has given up
     | not\ ok\ \d+                      # a unit test
     | refcount_t:

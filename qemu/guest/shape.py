@@ -32,8 +32,8 @@ class Format:
 class Shape:
     """What a machine is made of.
 
-    Each controller is a physical function. Namespace 1 is attached to every controller of its subsystem; those from
-    FIRST_PRIVATE_NSID on wait to be attached.
+    Each controller is a physical function. Namespace 1 is attached to every controller of
+    its subsystem; those from FIRST_PRIVATE_NSID on wait to be attached.
     """
 
     cpus: int = 4

@@ -13,7 +13,10 @@ from faults import (
     IDENTIFY, IDENTIFY_CONTROLLER, MANAGE, PRIMARY_CAPABILITIES, SECONDARY_LIST, Faults,
 )
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 pytestmark = pytest.mark.faults
 

@@ -11,7 +11,9 @@ import pytest
 from checks import IO_LIMIT, check_given_up, check_unreadable, check_works, within
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from nvme import PhysicalFunction, disk, fio, fio_command, private_disks
+from subject.disks import disk, private_disks
+from subject.functions import PhysicalFunction
+from subject.io import fio, fio_command
 
 VFS = 4
 PF_NSID = FIRST_PRIVATE_NSID + VFS

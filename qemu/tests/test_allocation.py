@@ -12,9 +12,12 @@ from allocation import DEEPEST, OPERATIONS, Operation, Step, aim, fail
 from guest.log import faults
 from guest.machine import Machine
 from guest.shape import Shape
-from leaks import Leak, check_memory
-from nvme import Driver, PhysicalFunction, disk, fio, private_disks
 from project import BUILD
+from subject.disks import disk, private_disks
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
+from subject.leaks import Leak, check_memory
 
 NEAR = 9
 """How deep the usual sweep looks: the driver's own allocations, and those of the

@@ -11,7 +11,9 @@ import pytest
 from backend import failing, slow
 from guest.machine import Machine
 from guest.trace import traced
-from nvme import PhysicalFunction, disk, fio, fio_command, start_io
+from subject.disks import disk
+from subject.functions import PhysicalFunction
+from subject.io import fio, fio_command, start_io
 
 _LIMIT = 3
 """Seconds after which a command times out."""

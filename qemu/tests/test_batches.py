@@ -5,7 +5,9 @@ import pytest
 
 from guest.machine import Machine
 from guest.trace import traced
-from nvme import PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 _COMMAND = "pci_nvme_io_cmd"
 _DOORBELL = "pci_nvme_mmio_doorbell_sq"

@@ -15,7 +15,7 @@ from bench_table import table
 from guest.errors import MachineError
 from guest.image import HAS_DETECTORS
 from guest.machine import Machine
-from nvme import Driver
+from subject.driver import Driver
 
 POINT = Point("count", "randread", shadow=True)
 IOS = 1000

@@ -10,9 +10,12 @@ from guest.errors import CommandFailed
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced
-from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, physical_functions, said, start_io,
-)
+from subject.controllers import controllers
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio, start_io
+from subject.messages import said
 
 CMB_MIB = 4
 BUFFER = pytest.mark.shape(Shape(vfs=0, cmb_mib=CMB_MIB))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
 
 VFS = 8
 

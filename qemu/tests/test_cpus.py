@@ -4,10 +4,12 @@
 import re
 
 from guest.machine import Machine
-from nvme import (
-    Controller, Driver, PhysicalFunction, controllers, disk, fio, fio_command,
-    interrupts, start_io, write,
-)
+from subject.attributes import write
+from subject.controllers import Controller, controllers, interrupts
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio, fio_command, start_io
 
 _OTHERS = (1, 2, 3)
 """The first CPU cannot go."""

@@ -12,7 +12,10 @@ import pytest
 from guest.machine import Machine
 from guest.shape import Format, Shape
 from guest.trace import traced
-from nvme import Driver, PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 _PRP = "pci_nvme_map_prp"
 _SGL = "pci_nvme_map_sgl"

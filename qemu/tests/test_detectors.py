@@ -16,8 +16,9 @@ from guest.errors import MachineError
 from guest.image import HAS_DETECTORS, IN_GUEST
 from guest.machine import Machine
 from guest.shape import Shape
-from leaks import Leak, forget_memory
-from nvme import Driver, PhysicalFunction, physical_functions
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.leaks import Leak, forget_memory
 
 OBJECTS_AGE = 6
 """Seconds after which kmemleak suspects an object."""

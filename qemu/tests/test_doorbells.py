@@ -7,7 +7,10 @@ from faults import Faults
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced
-from nvme import PhysicalFunction, disk, fio, private_disks, said
+from subject.disks import disk, private_disks
+from subject.functions import PhysicalFunction
+from subject.io import fio
+from subject.messages import said
 
 _CONFIG = "pci_nvme_dbbuf_config"
 _COMMAND = "pci_nvme_io_cmd"

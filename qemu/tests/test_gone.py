@@ -12,7 +12,10 @@ from checks import ADMIN_LIMIT, IO_LIMIT, check_works, now, rebind, said, within
 from faults import MANAGE, WRITE, Faults
 from guest.errors import CommandFailed
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 pytestmark = pytest.mark.faults
 

@@ -9,7 +9,10 @@ import pytest
 from checks import ADMIN_LIMIT, check_works, said, within
 from guest.machine import Machine
 from guest.shape import Shape
-from nvme import Driver, PhysicalFunction, disk, fio, fio_command, physical_functions
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio, fio_command
 
 
 @pytest.mark.shape(Shape(vfs=0))

@@ -16,8 +16,13 @@ from faults import Faults
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced
-from nvme import Driver, PhysicalFunction, disk, fio, fio_command, said, start_io, write
 from sleep import agree, have_power_states, link_saves_power, suspend
+from subject.attributes import write
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio, fio_command, start_io
+from subject.messages import said
 
 pytestmark = [pytest.mark.shape(Shape(vfs=0, cpus=2)), pytest.mark.faults]
 

@@ -7,9 +7,12 @@ import pytest
 
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, physical_functions, said,
-)
+from subject.controllers import controllers
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio, fio_command
+from subject.messages import said
 from test_sriov import check_online, check_vfs_gone
 
 pytestmark = pytest.mark.shape(Shape(cpus=2, controllers=2, iommu=True))

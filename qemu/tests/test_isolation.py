@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from guest.machine import Machine
+from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID
-from nvme import (
-    Driver, PhysicalFunction, attached, check_log_of_scans, disk, fio, no_disk, repeated,
-)
+from subject.disks import disk, no_disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, attached
+from subject.io import fio
+from subject.messages import check_log_of_scans
 
 GIVEN = "1"
 """The namespaces that the controller gives to every VF."""

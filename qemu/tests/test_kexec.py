@@ -6,7 +6,10 @@ import pytest
 from guest.kernel import Kernel
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from nvme import Driver, PhysicalFunction, attached, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, attached
+from subject.io import fio
 
 VFS = 4
 

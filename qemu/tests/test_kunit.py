@@ -7,8 +7,8 @@ import pytest
 
 from guest.image import MODULE
 from guest.machine import Machine
-from nvme import Driver
 from project import TOP
+from subject.driver import Driver
 
 _RESULTS = "/sys/kernel/debug/kunit"
 _FILTER = "/sys/module/kunit/parameters/filter_glob"

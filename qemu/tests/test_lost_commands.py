@@ -14,11 +14,14 @@ from checks import (
     ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, read_block, rebind, said, within,
 )
 from faults import (
-    ABORT, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER,
-    NUMBER_OF_QUEUES, READ, SET_FEATURES, WRITE, Faults,
+    ABORT, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
+    READ, SET_FEATURES, WRITE, Faults,
 )
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 pytestmark = pytest.mark.faults
 

@@ -8,7 +8,9 @@ import pytest
 
 from guest.machine import Machine
 from guest.shape import Format, Shape
-from nvme import PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 OPAQUE = (
     Format(metadata=8),

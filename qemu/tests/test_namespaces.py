@@ -12,7 +12,9 @@ from guest.shape import (
     FIRST_PRIVATE_NSID, ZONES_ACTIVE, ZONES_OPEN, ZONE_MIB, Format, Shape,
 )
 from guest.trace import traced
-from nvme import PhysicalFunction, disk, fio, fio_command
+from subject.disks import disk
+from subject.functions import PhysicalFunction
+from subject.io import fio, fio_command
 
 LARGE = Format(block=4096)
 ZONED = (Format(zoned=True), Format(zoned=True, block=4096))

@@ -5,7 +5,10 @@ import pytest
 
 from guest.machine import Machine
 from guest.shape import Shape
-from nvme import Driver, controllers, disk, fio
+from subject.controllers import controllers
+from subject.disks import disk
+from subject.driver import Driver
+from subject.io import fio
 
 BOTH = "nvme_rs", "nvme"
 SHAPE = Shape(nodes=2, vfs=0, namespaces=0)

@@ -4,7 +4,9 @@
 import re
 
 from guest.machine import Machine
-from nvme import Driver, controllers, disk
+from subject.controllers import controllers
+from subject.disks import disk
+from subject.driver import Driver
 
 OURS = "nvme_rs"
 BOTH = OURS, "nvme"

@@ -8,7 +8,12 @@ import pytest
 
 from guest.errors import CommandFailed
 from guest.machine import Machine
-from nvme import Driver, controllers, disk, fio, physical_functions, write
+from subject.attributes import write
+from subject.controllers import controllers
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import physical_functions
+from subject.io import fio
 
 OURS = "nvme_rs"
 OWN = {"sriov_vfs"}

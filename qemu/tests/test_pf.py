@@ -4,9 +4,11 @@
 import pytest
 
 from guest.machine import Machine
-from nvme import (
-    Driver, PhysicalFunction, controllers, disk, fio, fio_command, interrupts, no_disk,
-)
+from subject.controllers import controllers, interrupts
+from subject.disks import disk, no_disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio, fio_command
 
 
 def cpus(machine: Machine) -> int:

@@ -3,7 +3,9 @@
 
 from guest.machine import Machine
 from guest.trace import traced
-from nvme import PhysicalFunction, disk, fio_command
+from subject.disks import disk
+from subject.functions import PhysicalFunction
+from subject.io import fio_command
 
 _VFS = 2
 _TOLD = "pci_nvme_mmio_shutdown_set"

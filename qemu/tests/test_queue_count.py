@@ -9,7 +9,10 @@ import pytest
 from checks import check_works, now, said
 from faults import CREATE_CQ, CREATE_SQ, NUMBER_OF_QUEUES, SET_FEATURES, Faults
 from guest.machine import Machine
-from nvme import Driver, PhysicalFunction, disk, fio_command
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio_command
 
 pytestmark = pytest.mark.faults
 

@@ -7,10 +7,12 @@ from collections import Counter
 import pytest
 
 from guest.machine import Machine
-from nvme import (
-    Controller, Driver, controllers, disk, fio, fio_command, interrupts,
-    physical_functions, private_disks, write,
-)
+from subject.attributes import write
+from subject.controllers import Controller, controllers, interrupts
+from subject.disks import disk, private_disks
+from subject.driver import Driver
+from subject.functions import physical_functions
+from subject.io import fio, fio_command
 
 OURS = "nvme_rs"
 BOTH = OURS, "nvme"

@@ -18,10 +18,14 @@ from guest.kernel import Kernel
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced
-from nvme import (
-    Controller, Driver, Function, controllers, disk, fio, physical_functions, said, write,
-)
 from project import TOP
+from subject.attributes import write
+from subject.controllers import Controller, controllers
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import Function, physical_functions
+from subject.io import fio
+from subject.messages import said
 
 OURS = "nvme_rs"
 BOTH = OURS, "nvme"

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from guest.log import faults
 from guest.machine import Machine
-from nvme import PhysicalFunction, controllers, disk, fio
+from subject.controllers import controllers
+from subject.disks import disk
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 _GO = "/run/go"
 _UNBALANCED = re.compile(

@@ -15,7 +15,10 @@ from checks import (
 from faults import GET_LOG, IDENTIFY, READ, WRITE, Faults
 from guest.machine import Machine
 from guest.trace import traced
-from nvme import Driver, PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 pytestmark = pytest.mark.faults
 

@@ -9,8 +9,12 @@ import pytest
 
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from nvme import Driver, PhysicalFunction, attached, disk, fio, no_disk, said
 from project import TOP
+from subject.disks import disk, no_disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, attached
+from subject.io import fio
+from subject.messages import said
 
 TOTAL_VFS = 8
 PRIVATE = Shape(shared=False)

@@ -10,7 +10,11 @@ import pytest
 from checks import uptime
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from nvme import Driver, PhysicalFunction, disk, fio, fio_command, physical_functions, said
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio, fio_command
+from subject.messages import said
 
 TWO = Shape(cpus=2, controllers=2, one_subsystem=True)
 MANY = Shape(cpus=2, vfs=127, vq_flexible=300, vi_flexible=254, vf_limit=4,

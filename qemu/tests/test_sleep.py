@@ -13,10 +13,13 @@ import pytest
 from faults import Faults
 from guest.machine import Machine
 from guest.trace import traced
-from nvme import Driver, PhysicalFunction, disk, fio, physical_functions, private_disks
 from sleep import (
     LOWEST, agree, have_power_states, link_saves_power, set_link_policy, suspend,
 )
+from subject.disks import disk, private_disks
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio
 
 SHUTDOWN = "shutdown"
 

@@ -8,9 +8,10 @@ import pytest
 
 from guest.machine import Machine
 from guest.shape import Shape
-from nvme import Driver, PhysicalFunction
 from soak_levels import MAPPINGS, MEMORY, OBJECTS, Levels, grown, measure
 from soak_run import State, rng_of, soak
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
 
 SEED = 4
 CYCLES = {"reload": 3, "reset": 2, "unplug": 1, "mix": 2, "enable": 3}

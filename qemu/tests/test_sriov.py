@@ -7,7 +7,11 @@ import pytest
 
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID
-from nvme import Driver, PhysicalFunction, controllers, disk, fio, interrupts, private_disks
+from subject.controllers import controllers, interrupts
+from subject.disks import disk, private_disks
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 MODULE_PARAMETER = "sriov_vfs"
 TOTAL_VFS = 8

@@ -10,7 +10,10 @@ import pytest
 from faults import Faults
 from guest.machine import Machine
 from guest.trace import traced
-from nvme import Driver, PhysicalFunction, disk, fio
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
 
 NSSRS = 1 << 36
 """NVM Subsystem Reset Supported, in CAP."""

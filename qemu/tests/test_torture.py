@@ -10,7 +10,9 @@ import torture_round
 from backend import slow
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from nvme import Driver, PhysicalFunction, disk
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
 from torture import shape_of
 from torture_actors import KINDS, STEPS, Actor, Kind, Place, Step, Trait, actors
 from torture_exclusions import excluded

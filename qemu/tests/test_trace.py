@@ -6,7 +6,9 @@ import re
 import pytest
 
 from guest.machine import Machine
-from nvme import Driver, controllers, disk
+from subject.controllers import controllers
+from subject.disks import disk
+from subject.driver import Driver
 
 TRACING = "/sys/kernel/tracing"
 EVENT = f"{TRACING}/events/nvme/nvme_sq/enable"

@@ -11,8 +11,12 @@ from guest.kernel import PATIENCE
 from guest.log import faults
 from guest.machine import Machine
 from guest.shape import Shape
-from leaks import watches_mappings
-from nvme import Driver, PhysicalFunction, disk, fio, said
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio
+from subject.leaks import watches_mappings
+from subject.messages import said
 
 MANY = Shape(cpus=2, vfs=127, vq_flexible=300, vi_flexible=254, vf_limit=4,
              io_queues=310, namespaces=0)

@@ -8,11 +8,14 @@ import pytest
 from checks import ADMIN_LIMIT, read_block, within
 from faults import ASYNC_EVENTS, MANAGE, SET_FEATURES, Faults
 from guest.machine import Machine
+from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from nvme import (
-    Driver, PhysicalFunction, check_log_of_scans, controllers, disk, fio, fio_command,
-    private_disks, repeated,
-)
+from subject.controllers import controllers
+from subject.disks import disk, private_disks
+from subject.driver import Driver
+from subject.functions import PhysicalFunction
+from subject.io import fio, fio_command
+from subject.messages import check_log_of_scans
 
 VFS = 4
 MANY = 8
