@@ -20,7 +20,9 @@ from subject.functions import PhysicalFunction, physical_functions
 from subject.leaks import check_memory, check_references, shorten_scans
 from subject.locks import classify_locks
 
-pytest_plugins = ("misbehaving",)
+pytest_plugins = ("faults.fixtures",)
+# Else a check that fails there does not say which values it found.
+pytest.register_assert_rewrite("faults.checks", "subject.pool")
 
 _LOG_LINES = 300
 """The most lines of a guest's log that a report shows."""

@@ -4,7 +4,7 @@
 import random
 from collections.abc import Callable, Mapping
 
-from faults import Faults
+from faults.rules import Faults
 from guest.kernel import PATIENCE
 from guest.machine import Machine
 from guest.shape import Shape

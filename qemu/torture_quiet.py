@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 
-from faults import Faults
+from faults.rules import Faults
 from guest.errors import MachineError
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID

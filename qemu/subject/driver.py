@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The driver under test, as a module of the kernel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from guest.image import MODULE_IN_GUEST
 from guest.machine import Machine
 from subject.functions import physical_functions
@@ -34,3 +37,15 @@ class Driver:
         """Whether the module is in the kernel."""
         return not self._machine.run(
             f"test -d /sys/module/{self.name}", check=False).rc
+
+
+@contextmanager
+def nvme_core(machine: Machine, driver: Driver, parameters: str) -> Iterator[None]:
+    """Loads nvme-core with parameters, and the driver with it."""
+    def reload(parameters: str) -> None:
+        driver.unload()
+        machine.run(f"rmmod nvme-core && modprobe nvme-core {parameters}")
+        driver.load()
+    reload(parameters)
+    yield
+    reload("")

@@ -8,8 +8,8 @@ import errno
 
 import pytest
 
-from checks import check_works
-from faults import (
+from faults.checks import check_works
+from faults.rules import (
     IDENTIFY, IDENTIFY_CONTROLLER, MANAGE, PRIMARY_CAPABILITIES, SECONDARY_LIST, Faults,
 )
 from guest.machine import Machine

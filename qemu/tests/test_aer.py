@@ -8,7 +8,7 @@ all is lost.
 
 import pytest
 
-from checks import IO_LIMIT, check_given_up, check_unreadable, check_works, within
+from faults.checks import IO_LIMIT, check_given_up, check_unreadable, check_works, within
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
 from subject.disks import disk, private_disks

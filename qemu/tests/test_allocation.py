@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from allocation import DEEPEST, OPERATIONS, Operation, Step, aim, fail
+from faults.allocation import DEEPEST, OPERATIONS, Operation, Step, aim, fail
 from guest.log import faults
 from guest.machine import Machine
 from guest.shape import Shape

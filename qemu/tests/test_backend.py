@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from backend import failing, slow
+from faults.backend import failing, slow
 from guest.machine import Machine
 from guest.trace import traced
 from subject.disks import disk

@@ -3,7 +3,7 @@
 
 import pytest
 
-from faults import Faults
+from faults.rules import Faults
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced

@@ -6,17 +6,16 @@ Its disks stay, too, without any block: who has one open sees errors, not anothe
 
 import pytest
 
-from checks import (
+from faults.checks import (
     ADMIN_LIMIT, IO_LIMIT, check_given_up, check_unreadable, check_works, rebind, within,
 )
-from faults import CREATE_CQ, CREATE_SQ, IDENTIFY, IDENTIFY_CONTROLLER, Faults
+from faults.port import cut_off
+from faults.rules import CREATE_CQ, CREATE_SQ, IDENTIFY, IDENTIFY_CONTROLLER, Faults
 from guest.machine import Machine
 from subject.disks import disk, private_disks
-from subject.driver import Driver
+from subject.driver import Driver, nvme_core
 from subject.functions import PhysicalFunction
 from subject.io import fio, fio_command
-from test_hardware import cut_off
-from test_lost_commands import nvme_core
 
 COMMAND = 0x04
 """Where the Command register is."""

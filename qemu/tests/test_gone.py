@@ -8,8 +8,8 @@ import errno
 
 import pytest
 
-from checks import ADMIN_LIMIT, IO_LIMIT, check_works, now, rebind, said, within
-from faults import MANAGE, WRITE, Faults
+from faults.checks import ADMIN_LIMIT, IO_LIMIT, check_works, now, rebind, said, within
+from faults.rules import MANAGE, WRITE, Faults
 from guest.errors import CommandFailed
 from guest.machine import Machine
 from subject.disks import disk

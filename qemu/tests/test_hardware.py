@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Poor hardware that QEMU has: few interrupts, ports that fail."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
-from checks import ADMIN_LIMIT, check_works, said, within
+from faults.checks import ADMIN_LIMIT, check_works, said, within
+from faults.port import cut_off
 from guest.machine import Machine
 from guest.shape import Shape
 from subject.disks import disk
@@ -104,26 +102,6 @@ def test_cut_off(machine: Machine, function: PhysicalFunction,
     for vf in function.vfs:
         vf.live()
     assert function.set_vfs(0) == 0
-
-
-@contextmanager
-def cut_off(machine: Machine, function: PhysicalFunction) -> Iterator[None]:
-    """Cuts a function off, and brings it back.
-
-    Its port decodes no memory (the Command register) and has no bus below it
-    (Secondary Bus Number).
-    """
-    port = machine.run(f"realpath {function.sysfs}/..").out.strip()
-    registers = {0x04: "command", 0x19: "secondary bus"}
-    config = machine.get(f"{port}/config")
-    def write(values: dict[int, int]) -> None:
-        machine.run("; ".join(
-            rf"printf '\x{value:02x}' |"
-            f" dd of={port}/config bs=1 seek={offset} conv=notrunc"
-            for offset, value in values.items()))
-    write(dict.fromkeys(registers, 0))
-    yield
-    write({offset: config[offset] for offset in registers})
 
 
 # Not as VFs come: the kernel's sriov_numvfs_store() takes the device lock and then

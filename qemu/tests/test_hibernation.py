@@ -7,11 +7,11 @@ import pytest
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced
-from sleep import fall_asleep, wait_for_waking
 from subject.disks import disk, private_disks
 from subject.driver import Driver
 from subject.functions import PhysicalFunction
 from subject.io import fio
+from subject.sleep import fall_asleep, wait_for_waking
 
 VFS = 2
 MARK = "/run/mark"

@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from faults import Faults
+from faults.power import agree, have_power_states
+from faults.rules import Faults
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced
-from sleep import agree, have_power_states, link_saves_power, suspend
 from subject.attributes import write
 from subject.disks import disk
 from subject.driver import Driver
 from subject.functions import PhysicalFunction
 from subject.io import fio, fio_command, start_io
 from subject.messages import said
+from subject.sleep import link_saves_power, suspend
 
 pytestmark = [pytest.mark.shape(Shape(vfs=0, cpus=2)), pytest.mark.faults]
 

@@ -13,7 +13,7 @@ from subject.driver import Driver
 from subject.functions import PhysicalFunction, physical_functions
 from subject.io import fio, fio_command
 from subject.messages import said
-from test_sriov import check_online, check_vfs_gone
+from subject.pool import check_online, check_vfs_gone
 
 pytestmark = pytest.mark.shape(Shape(cpus=2, controllers=2, iommu=True))
 

@@ -5,21 +5,19 @@ The driver makes up the faults.
 """
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from checks import (
+from faults.checks import (
     ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, read_block, rebind, said, within,
 )
-from faults import (
+from faults.rules import (
     ABORT, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
     READ, SET_FEATURES, WRITE, Faults,
 )
 from guest.machine import Machine
 from subject.disks import disk
-from subject.driver import Driver
+from subject.driver import Driver, nvme_core
 from subject.functions import PhysicalFunction
 from subject.io import fio
 
@@ -97,18 +95,6 @@ def test_lost_for_good(machine: Machine, driver: Driver, function: PhysicalFunct
         assert said(machine, "no answer while starting") == 1
         assert said(machine, "the controller is given up") == 1
     check_works(machine, function)
-
-
-@contextmanager
-def nvme_core(machine: Machine, driver: Driver, parameters: str) -> Iterator[None]:
-    """Loads nvme-core with parameters, and the driver with it."""
-    def reload(parameters: str) -> None:
-        driver.unload()
-        machine.run(f"rmmod nvme-core && modprobe nvme-core {parameters}")
-        driver.load()
-    reload(parameters)
-    yield
-    reload("")
 
 
 def test_lost_by_the_block_layer(machine: Machine,

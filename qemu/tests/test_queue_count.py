@@ -6,8 +6,8 @@ The driver makes up the faults.
 
 import pytest
 
-from checks import check_works, now, said
-from faults import CREATE_CQ, CREATE_SQ, NUMBER_OF_QUEUES, SET_FEATURES, Faults
+from faults.checks import check_works, now, said
+from faults.rules import CREATE_CQ, CREATE_SQ, NUMBER_OF_QUEUES, SET_FEATURES, Faults
 from guest.machine import Machine
 from subject.disks import disk
 from subject.driver import Driver

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from checks import now
+from faults.checks import now
 from guest.image import MODULE
 from guest.kernel import Kernel
 from guest.machine import Machine

@@ -6,17 +6,17 @@ import re
 
 import pytest
 
-from checks import read_block
+from faults.checks import read_block
 from guest.kernel import PATIENCE
 from guest.machine import Machine
 from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from sleep import suspend
 from subject.controllers import controllers
 from subject.disks import disk, private_disks
 from subject.driver import Driver
 from subject.functions import PhysicalFunction
 from subject.io import fio, fio_command
+from subject.sleep import suspend
 
 VFS = 4
 TRIES = 3

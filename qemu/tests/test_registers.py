@@ -9,10 +9,10 @@ import re
 
 import pytest
 
-from checks import (
+from faults.checks import (
     ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, read_block, rebind, said, within,
 )
-from faults import GET_LOG, IDENTIFY, READ, WRITE, Faults
+from faults.rules import GET_LOG, IDENTIFY, READ, WRITE, Faults
 from guest.machine import Machine
 from guest.trace import traced
 from subject.disks import disk

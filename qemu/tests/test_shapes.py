@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from checks import uptime
+from faults.checks import uptime
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
 from subject.disks import disk

@@ -10,16 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults import Faults
+from faults.power import LOWEST, agree, have_power_states
+from faults.rules import Faults
 from guest.machine import Machine
 from guest.trace import traced
-from sleep import (
-    LOWEST, agree, have_power_states, link_saves_power, set_link_policy, suspend,
-)
 from subject.disks import disk, private_disks
 from subject.driver import Driver
 from subject.functions import PhysicalFunction, physical_functions
 from subject.io import fio
+from subject.sleep import link_saves_power, set_link_policy, suspend
 
 SHUTDOWN = "shutdown"
 

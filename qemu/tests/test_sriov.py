@@ -12,11 +12,10 @@ from subject.disks import disk, private_disks
 from subject.driver import Driver
 from subject.functions import PhysicalFunction
 from subject.io import fio
+from subject.pool import check_online, check_vfs_gone
 
 MODULE_PARAMETER = "sriov_vfs"
 TOTAL_VFS = 8
-OFFLINE, ONLINE = 0, 1
-
 
 pytestmark = pytest.mark.usefixtures("pool_intact")
 
@@ -28,25 +27,6 @@ def check_vfs(pf: PhysicalFunction, count: int) -> None:
     check_online(pf, count)
     for vf in pf.vfs:
         assert vf.live().io_queues >= 1
-
-
-def check_online(pf: PhysicalFunction, count: int) -> None:
-    """Checks that the secondaries of the first ``count`` VFs, and no others, are
-    online with an equal share of the pool, give or take one."""
-    secondaries = pf.secondaries()
-    states = {s["virtual-function-number"]: s["secondary-controller-state"]
-              for s in secondaries}
-    assert states == {n + 1: ONLINE if n < count else OFFLINE
-                      for n in range(TOTAL_VFS)}
-    online = [s for s in secondaries if s["secondary-controller-state"] == ONLINE]
-    caps = pf.capabilities()
-    free = caps["vqfrt"] - caps["vqrfap"]
-    queues = [s["num-virtual-queues"] for s in online]
-    assert sum(queues) == min(free, count * caps["vqfrsm"])
-    assert max(queues) - min(queues) <= 1
-    # An interrupt without a queue would be of no use.
-    assert [s["num-virtual-interrupts"] for s in online] == queues
-
 
 
 def check_io(machine: Machine, pf: PhysicalFunction) -> None:
@@ -99,14 +79,6 @@ def test_unload_with_vfs(machine: Machine, driver: Driver,
         pf.live()
         assert pf.num_vfs == 0
         check_vfs_gone(pf)
-
-
-def check_vfs_gone(pf: PhysicalFunction) -> None:
-    """Checks that no secondary is online or holds anything."""
-    assert all(
-        (s["secondary-controller-state"], s["num-virtual-queues"],
-         s["num-virtual-interrupts"]) == (OFFLINE, 0, 0)
-        for s in pf.secondaries())
 
 
 def test_unbind_pf_with_vfs(machine: Machine, driver: Driver,

@@ -7,7 +7,7 @@ QEMU then sees the register written, and goes on as before.
 
 import pytest
 
-from faults import Faults
+from faults.rules import Faults
 from guest.machine import Machine
 from guest.trace import traced
 from subject.disks import disk

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import torture_round
-from backend import slow
+from faults.backend import slow
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
 from subject.disks import disk

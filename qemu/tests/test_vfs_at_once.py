@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks import ADMIN_LIMIT, read_block, within
-from faults import ASYNC_EVENTS, MANAGE, SET_FEATURES, Faults
+from faults.checks import ADMIN_LIMIT, read_block, within
+from faults.rules import ASYNC_EVENTS, MANAGE, SET_FEATURES, Faults
 from guest.machine import Machine
 from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID, Shape

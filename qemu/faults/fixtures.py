@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks import ADMIN_LIMIT, IO_LIMIT
-from faults import Faults
+from faults.checks import ADMIN_LIMIT, IO_LIMIT
+from faults.rules import Faults
 from guest.machine import Machine
 from subject.driver import Driver
 from subject.functions import PhysicalFunction, physical_functions
