@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import bench_measure
-from bench_guest import DRIVERS, Guest
-from bench_plot import plot
-from bench_point import Point, points
-from bench_result import Ratio, Result, load, save, together
-from bench_table import table
+from benchmark import measures
+from benchmark.guest import DRIVERS, Guest
+from benchmark.plot import plot
+from benchmark.point import Point, points
+from benchmark.result import Ratio, Result, load, save, together
+from benchmark.table import table
 from guest.errors import MachineError
 from guest.image import HAS_DETECTORS
 from guest.machine import Machine
@@ -43,9 +43,9 @@ def test_point_under_both_drivers(guest: Guest, tmp_path: Path) -> None:
     for name, other in zip(DRIVERS, reversed(DRIVERS)):
         guest.use(name)
         before = sectors(guest)
-        for measured in (bench_measure.trace(guest, POINT, IOS),
-                         bench_measure.count(guest, POINT, IOS),
-                         bench_measure.time(guest, POINT, 0.05)):
+        for measured in (measures.trace(guest, POINT, IOS),
+                         measures.count(guest, POINT, IOS),
+                         measures.time(guest, POINT, 0.05)):
             result.add(name, measured)
         guest.check(name)
         with pytest.raises(MachineError, match=name):

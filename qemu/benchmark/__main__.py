@@ -11,12 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-import bench_measure
-from bench_guest import DRIVERS, Guest
-from bench_plot import plot
-from bench_point import Point, points, quick
-from bench_result import Result, load, save
-from bench_table import table
+from benchmark import measures
+from benchmark.guest import DRIVERS, Guest
+from benchmark.plot import plot
+from benchmark.point import Point, points, quick
+from benchmark.result import Result, load, save
+from benchmark.table import table
 from guest.errors import MachineError
 from guest.log import faults
 from guest.machine import boot
@@ -35,8 +35,8 @@ def measure(guest: Guest, result: Result, driver: str) -> None:
     so warms everything up."""
     point = result.point
     guest.use(driver)
-    result.add(driver, bench_measure.trace(guest, point))
-    by_clock = {"count": bench_measure.count, "time": bench_measure.time}
+    result.add(driver, measures.trace(guest, point))
+    by_clock = {"count": measures.count, "time": measures.time}
     result.add(driver, by_clock[point.clock](guest, point))
     guest.check(driver)
 

@@ -3,9 +3,9 @@
 
 from collections.abc import Callable, Iterator
 
-from bench_guest import DRIVERS
-from bench_point import CLOCKS
-from bench_result import Result, together
+from benchmark.guest import DRIVERS
+from benchmark.point import CLOCKS
+from benchmark.result import Result, together
 
 
 def _pair(measure: str, form: str) -> Callable[[Result], str]:

@@ -3,8 +3,8 @@
 
 import json
 
-from bench_guest import Guest
-from bench_point import Point
+from benchmark.guest import Guest
+from benchmark.point import Point
 from guest.trace import traced
 
 COUNTED_IOS = 20_000

@@ -3,7 +3,7 @@
 
 import time
 
-from bench_point import Point
+from benchmark.point import Point
 from guest.errors import MachineError
 from guest.machine import Machine
 from subject.disks import disk

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import NormalDist, fmean, median, stdev
 
-from bench_guest import DRIVERS
-from bench_point import Point
+from benchmark.guest import DRIVERS
+from benchmark.point import Point
 
 LIMITS = {"instructions": (0.0, 1.05), "iops": (0.95, float("inf"))}
 """Between which ratios a driver of ours has to be."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import pygal
 from pygal.style import LightStyle
 
-from bench_point import CLOCKS
-from bench_result import Result
+from benchmark.point import CLOCKS
+from benchmark.result import Result
 
 _MEASURES = {"count": ("instructions", "Instructions for each I/O"),
              "time": ("iops", "I/Os for each second")}
