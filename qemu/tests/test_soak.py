@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from endurance.soak.levels import MAPPINGS, MEMORY, OBJECTS, Levels, grown, measure
+from endurance.soak.run import State, rng_of, soak
 from guest.machine import Machine
 from guest.shape import Shape
-from soak_levels import MAPPINGS, MEMORY, OBJECTS, Levels, grown, measure
-from soak_run import State, rng_of, soak
 from subject.driver import Driver
 from subject.functions import PhysicalFunction
 

@@ -6,19 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-import torture_round
+from endurance.torture.actors import KINDS, STEPS, Actor, Kind, Place, Step, Trait, actors
+from endurance.torture.exclusions import excluded
+from endurance.torture.leg import COMMON, MOST, Leg, shape_of
+from endurance.torture.results import Job, Operation, Table, Wrong, named, parse
+from endurance.torture.round import FOLDER, SOURCES, Round, choose
 from faults.backend import slow
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
 from subject.disks import disk
 from subject.driver import Driver
 from subject.functions import PhysicalFunction
-from torture import shape_of
-from torture_actors import KINDS, STEPS, Actor, Kind, Place, Step, Trait, actors
-from torture_exclusions import excluded
-from torture_leg import COMMON, MOST, Leg
-from torture_results import Job, Operation, Table, Wrong, named, parse
-from torture_round import Round, choose
 
 SEED = "7"
 ROUNDS = 5
@@ -94,8 +92,8 @@ def test_exclusions(plain: bool) -> None:
 
 
 def test_scripts() -> None:
-    """Each operation is one that torture_guest.sh has."""
-    guest = (torture_round.SOURCES / "torture_guest.sh").read_text()
+    """Each operation is one that guest.sh has."""
+    guest = (SOURCES / "guest.sh").read_text()
     for actor in actors(PLACES, EVERYBODY, True):
         if actor.kind.steps:
             steps = actor.kind.steps(random.Random(SEED), actor.place)
@@ -158,7 +156,7 @@ def test_a_vf_that_is_offline_is_noticed(pf: PhysicalFunction, leg: Leg) -> None
 
 def test_a_dead_function_is_noticed(pf: PhysicalFunction, leg: Leg,
                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torture_quiet.LIVE", 2)
+    monkeypatch.setattr("endurance.torture.quiet.LIVE", 2)
     pf.unbind()
     with pytest.raises(Wrong, match=f"PF, {pf.address}, is not live"):
         leg.quiet.restore(set())
@@ -176,7 +174,7 @@ def test_a_blocked_task_is_noticed(machine: Machine, pf: PhysicalFunction, leg: 
 
 def test_an_operation_without_end_is_noticed(machine: Machine, leg: Leg,
                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torture_round, "LIMIT", 3)
+    monkeypatch.setattr("endurance.torture.round.LIMIT", 3)
     with pytest.raises(Wrong, match="overdue: somebody.0: sleep"):
         work(machine, leg, "sleep 12").run()
     finish(machine)
@@ -200,7 +198,7 @@ def test_wrong_data_is_noticed(machine: Machine, pf: PhysicalFunction, leg: Leg,
     """Whatever others do."""
     device = disk(machine, pf.live(), 1)
     writer = machine.spawn(
-        f"rm -f {torture_round.FOLDER}/over; while [ ! -e {torture_round.FOLDER}/over ]; do"
+        f"rm -f {FOLDER}/over; while [ ! -e {FOLDER}/over ]; do"
         f" dd if=/dev/zero of={device} bs=256k count=1 oflag=direct 2> /dev/null; done")
     with pytest.raises(Wrong, match="verify|Invalid or incomplete"):
         work(machine, leg, *["use_disks"] * 5, traits=traits).run()

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from endurance.soak.cycles import Cycles
+from endurance.soak.levels import Levels, grown, measure
 from guest.errors import MachineError
 from guest.log import faults
 from guest.machine import Machine
-from soak_cycles import Cycles
-from soak_levels import Levels, grown, measure
 from subject.driver import Driver
 from subject.leaks import check_memory, check_references
 

@@ -210,7 +210,7 @@ load()
 	try insmod "$MODULE" "$@"
 }
 
-# All devices sleep, but the processors. See sleep.py for what becomes of the agent.
+# All devices sleep, but the processors. See subject/sleep.py for what becomes of the agent.
 sleep_devices()
 {
 	port=$(realpath /sys/bus/virtio/drivers/virtio_console/virtio*/..)

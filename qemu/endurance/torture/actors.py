@@ -2,8 +2,8 @@
 """Who works on the driver: kinds of actors, and what each of them does, one operation
 after the other.
 
-An actor is a list of calls of torture_guest.sh's operations, which a shell in the guest
-makes for as long as the round lasts. Those of the host are in torture_host.py.
+An actor is a list of calls of guest.sh's operations, which a shell in the guest
+makes for as long as the round lasts. Those of the host are in host.py.
 """
 
 import random

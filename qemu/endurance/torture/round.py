@@ -6,13 +6,13 @@ import random
 import time
 from pathlib import Path
 
+from endurance.torture.actors import Actor, Trait
+from endurance.torture.exclusions import excluded
+from endurance.torture.host import events
+from endurance.torture.results import Job, Operation, Wrong, parse
 from guest.image import MODULE_IN_GUEST
 from guest.kernel import PATIENCE
 from guest.machine import Machine
-from torture_actors import Actor, Trait
-from torture_exclusions import excluded
-from torture_host import events
-from torture_results import Job, Operation, Wrong, parse
 
 SOURCES = Path(__file__).parent
 FOLDER = "/run/torture"
@@ -61,7 +61,7 @@ def provide(machine: Machine) -> None:
     """Gives the guest what all rounds need."""
     machine.run(f"mkdir -p {FOLDER}")
     for name in "guest", "watch":
-        source = SOURCES / f"torture_{name}.sh"
+        source = SOURCES / f"{name}.sh"
         machine.put(f"{FOLDER}/{name}.sh", source.read_bytes())
 
 

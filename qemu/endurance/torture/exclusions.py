@@ -4,7 +4,7 @@ driver, and what this test cannot."""
 
 from dataclasses import dataclass
 
-from torture_actors import Actor, Trait
+from endurance.torture.actors import Actor, Trait
 
 
 @dataclass(frozen=True)

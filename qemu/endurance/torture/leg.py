@@ -3,7 +3,12 @@
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from endurance.torture.actors import Place, Trait, actors
+from endurance.torture.quiet import Quiet
+from endurance.torture.results import Table
+from endurance.torture.round import Round, choose, provide
 from faults.rules import Faults
 from guest.kernel import PATIENCE
 from guest.machine import Machine
@@ -11,10 +16,6 @@ from guest.shape import Shape
 from subject.driver import Driver
 from subject.functions import physical_functions
 from subject.leaks import check_memory, check_references
-from torture_actors import Place, Trait, actors
-from torture_quiet import Quiet
-from torture_results import Table
-from torture_round import Round, choose, provide
 
 COMMON = Shape(controllers=2, one_subsystem=True, iommu=True, watched_locks=False)
 """What all machines have."""
@@ -27,6 +28,13 @@ _SHORT = 3 * PATIENCE
 blocked, so that whoever waits for a command is let go in time."""
 _TIMES = {"io": 30, "admin": 60}
 """Seconds that commands may take otherwise, as nvme-core has it."""
+
+
+def shape_of(seed: str, leg: int) -> Shape:
+    """Returns what the machine is made of that serves a number of rounds."""
+    rng = random.Random(f"{seed} machine {leg}")
+    ports, shared = rng.choice(((False, True), (True, True), (False, False), (True, False)))
+    return replace(COMMON, plain_ports=ports, shared=shared)
 
 
 class Leg:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: torture_watch.sh BLOCKED LIMIT
+# usage: watch.sh BLOCKED LIMIT
 #
 # Tells the kernel log of tasks that are blocked (state D) for BLOCKED seconds without a
 # switch, and of operations that take more than LIMIT seconds. Ends with the file "over".

@@ -12,12 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+from endurance.soak.run import State, soak
 from guest.errors import MachineError
-from guest.machine import Machine, boot
+from guest.machine import boot
 from guest.shape import Shape
 from project import BUILD
-from soak_run import State, soak
 from subject.driver import Driver
+from subject.inquiry import inquire
 from subject.leaks import shorten_scans
 
 CYCLES = {"reload": 200, "reset": 100, "unplug": 100, "mix": 100, "enable": 1000}
@@ -27,19 +28,6 @@ _FOLDER = BUILD / "soak"
 
 def say(text: str) -> None:
     print(f"[{time.monotonic() - START:7.1f} s] {text}", flush=True)
-
-
-def inquire(machine: Machine) -> None:
-    """Has the log tell what there is, and what every task waits for."""
-    if machine.alive:
-        try:
-            machine.run("""
-                { ls -l /dev/nvme* /sys/class/nvme/*/ /sys/block
-                  grep . /sys/class/nvme/*/state /sys/class/nvme/*/*/ana_state
-                  cat /proc/interrupts; ps; } > /dev/ttyS0 2>&1
-                echo w > /proc/sysrq-trigger; sleep 2""")
-        except MachineError as error:
-            say(f"the guest does not tell what is wrong: {error}")
 
 
 def show(state: State) -> None:
@@ -94,7 +82,7 @@ def main() -> int:
         shorten_scans(machine)
         soak(machine, Driver(machine, "nvme_rs"), state, path, say)
     except MachineError as error:
-        inquire(machine)
+        inquire(machine, say)
         text = "\n".join([str(error), *getattr(error, "__notes__", [])])
         state.faults.append(text)
         state.save(path)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from endurance.torture.actors import Actor
+from endurance.torture.results import Operation, Wrong
 from guest.errors import MachineError
 from guest.machine import Machine
-from torture_actors import Actor
-from torture_results import Operation, Wrong
 
 _RECOVERED = re.compile(r"device recovery (successful|failed)")
 _LIMIT = 60

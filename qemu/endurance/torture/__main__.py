@@ -9,20 +9,18 @@ import argparse
 import random
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
+from endurance.torture.actors import KINDS
+from endurance.torture.leg import Leg, shape_of
+from endurance.torture.results import Table
 from guest.errors import MachineError
 from guest.log import faults
 from guest.machine import Machine, boot
-from guest.shape import Shape
 from project import BUILD, TOP
-from soak import inquire
 from subject.driver import Driver
+from subject.inquiry import inquire
 from subject.leaks import shorten_scans
-from torture_actors import KINDS
-from torture_leg import COMMON, Leg
-from torture_results import Table
 
 ROUNDS = 20
 """After how many rounds the machine is replaced by one of another shape."""
@@ -31,13 +29,6 @@ _FOLDER = BUILD / "torture"
 
 def say(text: str) -> None:
     print(f"[{time.monotonic() - START:7.1f} s] {text}", flush=True)
-
-
-def shape_of(seed: str, leg: int) -> Shape:
-    """Returns what the machine is made of that serves a number of rounds."""
-    rng = random.Random(f"{seed} machine {leg}")
-    ports, shared = rng.choice(((False, True), (True, True), (False, False), (True, False)))
-    return replace(COMMON, plain_ports=ports, shared=shared)
 
 
 class Torture:
@@ -90,7 +81,7 @@ def tell(machine: Machine, path: Path) -> None:
     before, _, _ = machine.log.window().partition("sysrq: ")
     if found := faults(before):
         say("the kernel reports:\n" + "\n".join(found[:20]))
-    inquire(machine)
+    inquire(machine, say)
     path.write_text(machine.log.all())
     say(f"the guest's log is in {path.relative_to(TOP)}")
 

@@ -6,6 +6,9 @@ import json
 import random
 from collections.abc import Callable, Sequence
 
+from endurance.torture.actors import Place, Trait
+from endurance.torture.host import plug, present
+from endurance.torture.results import Wrong
 from faults.rules import Faults
 from guest.errors import MachineError
 from guest.machine import Machine
@@ -14,9 +17,6 @@ from subject.driver import Driver
 from subject.functions import Function, PhysicalFunction
 from subject.io import fio
 from subject.messages import check_log_of_scans
-from torture_actors import Place, Trait
-from torture_host import plug, present
-from torture_results import Wrong
 
 _ONLINE = 1
 _GIVEN = 1
