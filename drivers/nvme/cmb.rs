@@ -7,16 +7,16 @@
 //! is for submission queues, whose entries the controller then need not fetch from the host.
 
 use crate::{
+    bar::Bar0,
     controller::Nvme,
     parameters,
-    regs::{
-        self,
-        Bar0,
+    spec::registers::{
         CAP,
         CMBLOC,
         CMBMSC,
         CMBSTS,
-        CMBSZ, //
+        CMBSZ,
+        GONE, //
     },
 };
 use kernel::{
@@ -61,7 +61,7 @@ impl Cmb {
             CMBMSC::capabilities().write(bar).ok()?;
         }
         let size = CMBSZ::read(bar).ok()?;
-        if size.into_raw() == 0 || size.into_raw() == regs::GONE {
+        if size.into_raw() == 0 || size.into_raw() == GONE {
             return None;
         }
         let mut cmb = Self {

@@ -3,11 +3,23 @@
 //! The controller as nvme-core sees it: registers, requests, events.
 
 use crate::{
+    bar::{
+        self,
+        Bar0, //
+    },
     cmb::{
         self,
         Cmb, //
     },
-    data,
+    data::{
+        self,
+        lists::{
+            ListPools,
+            Lists, //
+        },
+        prp,
+        sgl, //
+    },
     faults,
     hmb::{
         self,
@@ -15,21 +27,14 @@ use crate::{
     },
     io_queues,
     lifecycle,
-    lists::{
-        ListPools,
-        Lists, //
-    },
     parameters,
-    prp,
     queue::Queue,
     quirks,
-    regs::{
-        self,
-        Bar0, //
-    },
-    sgl,
     shadow_doorbells::ShadowDoorbells,
-    spec::admin,
+    spec::{
+        admin,
+        registers::CSTS, //
+    },
     sriov::{
         self,
         Role, //
@@ -257,7 +262,7 @@ fn start<'a>(
     rq: Request<'a, Nvme>,
 ) -> Result<Started<'a, Nvme>, Status> {
     let mut rq = rq.setup()?;
-    data::map(ctrl, queue, &mut rq)?;
+    data::map(ctrl, queue.qid() == 0, queue.lists(), &mut rq)?;
     Ok(rq.start())
 }
 
@@ -272,18 +277,18 @@ impl Transport for Nvme {
 
     fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
         // This is how nvme-core waits for the controller: it must not wait for one that is off.
-        if offset as usize == regs::CSTS::OFFSET && sriov::has_to_wait(ctrl) {
+        if offset as usize == CSTS::OFFSET && sriov::has_to_wait(ctrl) {
             return Err(ENODEV);
         }
-        regs::read32(&ctrl.data().bar, offset as usize)
+        bar::read32(&ctrl.data().bar, offset as usize)
     }
 
     fn write32(ctrl: &Controller<Self>, offset: u32, value: u32) -> Result {
-        regs::write32(&ctrl.data().bar, offset as usize, value)
+        bar::write32(&ctrl.data().bar, offset as usize, value)
     }
 
     fn read64(ctrl: &Controller<Self>, offset: u32) -> Result<u64> {
-        regs::read64(&ctrl.data().bar, offset as usize)
+        bar::read64(&ctrl.data().bar, offset as usize)
     }
 
     fn submit_async_event(ctrl: &Controller<Self>) {

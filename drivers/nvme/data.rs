@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a command's data and metadata are: in PRPs, or in an SGL (base specification, section
-//! 4.1).
+//! Where a command's data and metadata are: in PRPs ([`prp`]), or in an SGL ([`sgl`]), with memory
+//! for what the command itself has no room for ([`lists`]) (base specification, section 4.1).
+//!
+//! It runs for each command, with the block layer's locks held: nothing here sleeps. It knows of
+//! queues no more than the pools that their lists are from.
 
-use crate::{
-    controller::Nvme,
-    lists::Lists,
-    parameters,
-    prp::{
-        self,
-        PAGE_SIZE, //
+pub(crate) mod lists;
+pub(crate) mod prp;
+pub(crate) mod sgl;
+
+use self::{
+    lists::{
+        ListPools,
+        Lists, //
     },
-    queue::Queue,
-    sgl, //
+    prp::PAGE_SIZE, //
 };
+use crate::parameters;
 use core::iter;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use kernel_ext::{
     block::mq::{
         Segment,
@@ -23,7 +30,8 @@ use kernel_ext::{
     },
     nvme::{
         Controller,
-        Prepared, //
+        Prepared,
+        Transport, //
     }, //
 };
 
@@ -38,16 +46,18 @@ enum Choice {
     Either,
 }
 
-/// Maps data and metadata of `rq`, and has its command say where they are.
+/// Maps data and metadata of `rq`, a command for the admin queue or not, and has the command say
+/// where they are. Lists are taken from `pools`, and are the request's then.
 #[inline]
-pub(crate) fn map(
-    ctrl: &Controller<Nvme>,
-    queue: &Queue,
-    rq: &mut Prepared<'_, Nvme>,
+pub(crate) fn map<T: Transport<RequestData = Lists>>(
+    ctrl: &Controller<T>,
+    is_admin: bool,
+    pools: &Arc<ListPools>,
+    rq: &mut Prepared<'_, T>,
 ) -> Result<(), Status> {
     let mut in_sgl = false;
     if rq.has_data() {
-        let choice = choice(ctrl, queue, rq);
+        let choice = choice(ctrl, is_admin, rq);
         in_sgl = match rq.map_single()? {
             Some(segment) => match prp::short(segment) {
                 // Most commands end up here.
@@ -55,13 +65,13 @@ pub(crate) fn map(
                     rq.command_mut().set_prps(prp1, prp2);
                     false
                 }
-                _ => map_long(queue, rq, choice, segment)?,
+                _ => map_long(pools, rq, choice, segment)?,
             },
-            None => map_many(queue, rq, choice)?,
+            None => map_many(pools, rq, choice)?,
         };
     }
     if rq.has_metadata() {
-        map_metadata(ctrl, queue, rq, in_sgl)?;
+        map_metadata(ctrl, pools, rq, in_sgl)?;
     }
     Ok(())
 }
@@ -69,26 +79,30 @@ pub(crate) fn map(
 /// Has the command of `rq` say where `segment`, all of its data, is. Returns whether it does so in
 /// an SGL. Not inlined: most data is short.
 #[inline(never)]
-fn map_long(
-    queue: &Queue,
-    rq: &mut Prepared<'_, Nvme>,
+fn map_long<T: Transport<RequestData = Lists>>(
+    pools: &ListPools,
+    rq: &mut Prepared<'_, T>,
     choice: Choice,
     segment: Segment,
 ) -> Result<bool, Status> {
     let bytes = rq.data_len();
     let lists = rq.request_data_mut();
-    let pointer = build(queue, lists, choice, bytes, &mut iter::once(segment), 1)?;
+    let pointer = build(pools, lists, choice, bytes, &mut iter::once(segment), 1)?;
     Ok(pointer.write(rq))
 }
 
 /// Maps the data of `rq`, and has its command say where it is. Returns whether it does so in an
 /// SGL.
 #[inline(never)]
-fn map_many(queue: &Queue, rq: &mut Prepared<'_, Nvme>, choice: Choice) -> Result<bool, Status> {
+fn map_many<T: Transport<RequestData = Lists>>(
+    pools: &ListPools,
+    rq: &mut Prepared<'_, T>,
+    choice: Choice,
+) -> Result<bool, Status> {
     let bytes = rq.data_len();
     let pointer = rq.map_data(|lists, segments| {
         let at_most = segments.at_most();
-        build(queue, lists, choice, bytes, segments, at_most)
+        build(pools, lists, choice, bytes, segments, at_most)
     })?;
     Ok(pointer.write(rq))
 }
@@ -101,7 +115,7 @@ enum Pointer {
 
 impl Pointer {
     /// Writes it into the command of `rq`. Returns whether it is an SGL.
-    fn write(self, rq: &mut Prepared<'_, Nvme>) -> bool {
+    fn write<T: Transport>(self, rq: &mut Prepared<'_, T>) -> bool {
         match self {
             Self::Prps((prp1, prp2)) => {
                 rq.command_mut().set_prps(prp1, prp2);
@@ -117,7 +131,7 @@ impl Pointer {
 
 /// Builds the data pointer of `segments`, which are `at_most` so many and `bytes` bytes.
 fn build(
-    queue: &Queue,
+    pools: &ListPools,
     lists: &mut Lists,
     choice: Choice,
     bytes: u32,
@@ -125,16 +139,16 @@ fn build(
     at_most: usize,
 ) -> Result<Pointer, Status> {
     if wants_sgl(choice, at_most, bytes) {
-        sgl::build(queue.lists(), &mut lists.data[0], segments, at_most).map(Pointer::Sgl)
+        sgl::build(pools, &mut lists.data[0], segments, at_most).map(Pointer::Sgl)
     } else {
-        prp::build(queue.lists(), lists, segments, bytes).map(Pointer::Prps)
+        prp::build(pools, lists, segments, bytes).map(Pointer::Prps)
     }
 }
 
 /// What the command of `rq` may have as data pointer. The admin queue has PRPs (section 4.1.2).
 #[inline]
-fn choice(ctrl: &Controller<Nvme>, queue: &Queue, rq: &Prepared<'_, Nvme>) -> Choice {
-    if queue.qid() == 0 || !ctrl.has_sgls() {
+fn choice<T: Transport>(ctrl: &Controller<T>, is_admin: bool, rq: &Prepared<'_, T>) -> Choice {
+    if is_admin || !ctrl.has_sgls() {
         Choice::Prps
     } else if rq.has_gaps(PAGE_SIZE) || rq.is_user_command() || rq.metadata_segments() > 1 {
         Choice::Sgl
@@ -165,17 +179,17 @@ fn wants_sgl(choice: Choice, at_most: usize, bytes: u32) -> bool {
 /// The length of a plain buffer is not said, but follows from the namespace's format. So it is for
 /// metadata that the kernel has made, and user space has to say how much there is.
 #[inline(never)]
-fn map_metadata(
-    ctrl: &Controller<Nvme>,
-    queue: &Queue,
-    rq: &mut Prepared<'_, Nvme>,
+fn map_metadata<T: Transport<RequestData = Lists>>(
+    ctrl: &Controller<T>,
+    pools: &ListPools,
+    rq: &mut Prepared<'_, T>,
     may_be_sgl: bool,
 ) -> Result<(), Status> {
     let wants_sgl = rq.metadata_segments() > 1 || rq.is_user_command();
     if may_be_sgl && wants_sgl && ctrl.has_metadata_sgls() {
         let address = rq.map_metadata(|lists, segments| {
             let at_most = segments.at_most();
-            sgl::build_metadata(queue.lists(), &mut lists.metadata, segments, at_most)
+            sgl::build_metadata(pools, &mut lists.metadata, segments, at_most)
         })?;
         rq.command_mut().set_metadata_sgl(address);
     } else {

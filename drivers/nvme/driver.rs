@@ -3,6 +3,7 @@
 //! What the PCI core calls.
 
 use crate::{
+    bar::MIN_SIZE,
     cmb::Cmb,
     controller::{
         Hardware,
@@ -10,7 +11,6 @@ use crate::{
         Nvme, //
     },
     lifecycle, power, quirks,
-    regs::MIN_SIZE,
     sriov::{
         self,
         Family,
@@ -95,7 +95,7 @@ impl Driver for NvmeDriver {
     type State = Hardware;
     type Shared = Family;
 
-    const DMA_MIN_ALIGN_MASK: u32 = crate::prp::PAGE_SIZE - 1;
+    const DMA_MIN_ALIGN_MASK: u32 = crate::data::prp::PAGE_SIZE - 1;
     const ID_TABLE: IdTable<()> = quirks::ID_TABLE;
 
     fn dma_mask(dev: &Device<Core<'_>>) -> DmaMask {

@@ -26,8 +26,9 @@ use self::{
         Spec, //
     },
 };
-use crate::regs::{
+use crate::spec::registers::{
     self,
+    cc,
     CAP,
     CSTS, //
 };
@@ -161,7 +162,7 @@ fn write_release(_: &(), reader: &mut UserSliceReader) -> Result {
 /// What a 32-bit register at `offset` reads as, whose value is `value`.
 pub(crate) fn read32(offset: usize, value: u32) -> u32 {
     if is_gone() {
-        return regs::GONE;
+        return registers::GONE;
     }
     if offset != CSTS::OFFSET {
         return value;
@@ -185,7 +186,7 @@ pub(crate) fn read64(offset: usize, value: u64) -> u64 {
 
 /// A 32-bit register is about to be written. Returns whether that gets lost.
 pub(crate) fn loses_write(offset: usize, value: u32) -> bool {
-    if offset == regs::cc::OFFSET && value & regs::cc::EN == 0 {
+    if offset == cc::OFFSET && value & cc::EN == 0 {
         FAILED.store(false, Relaxed);
     }
     is_gone()

@@ -3,6 +3,7 @@
 //! The I/O queues of a controller: how many, on which interrupts, created and deleted.
 
 use crate::{
+    bar,
     controller::{
         Hardware,
         Nvme, //
@@ -10,9 +11,11 @@ use crate::{
     queue::Queue,
     queue_kinds::QueueKinds,
     quirks,
-    regs,
     shadow_doorbells,
-    spec::admin,
+    spec::{
+        admin,
+        registers::CAP, //
+    },
     sriov, //
 };
 use kernel::{
@@ -41,7 +44,7 @@ use kernel_ext::{
 };
 
 /// How many entries the I/O queues of a controller with these capabilities have.
-pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: regs::CAP) -> Result<u16> {
+pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
     let data = ctrl.data();
     let id = quirks::id(&data.pdev);
     let depth = quirks::io_queue_depth(id, cap, ctrl.quirks(), data.io_queue_depth);
@@ -68,7 +71,7 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     let cpus = u16::try_from(mq::possible_queues())?;
     let mut want = ctrl.request_io_queues(kinds.most(cpus).min(data.max_io_queues))?;
     // Doorbells may be further apart than the BAR has room for.
-    let pairs = regs::queue_pairs(&data.bar, ctrl.capabilities().into());
+    let pairs = bar::queue_pairs(&data.bar, ctrl.capabilities().into());
     want = want.min(u16::try_from(pairs.saturating_sub(1)).unwrap_or(u16::MAX));
     while want > 0 {
         let queues = spread_interrupts(ctrl, kinds, want)?;
@@ -196,7 +199,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     let mut hw = lock_unless_stopping(ctrl)?;
     let (pdev, hw) = hw.split();
     let lists = hw.lists.as_ref().ok_or(ENODEV)?;
-    let cap = regs::CAP::from(ctrl.capabilities());
+    let cap = CAP::from(ctrl.capabilities());
     let stride = cap.doorbell_stride();
     let queue = Queue::new(pdev, ctrl, &data.bar, lists, qid, depth(ctrl, cap)?, stride)?;
     data.queues.lock().push(queue.clone(), GFP_KERNEL)?;

@@ -8,17 +8,18 @@
 //! [`BoundLock`]: kernel_ext::pci::BoundLock
 
 use crate::{
+    bar,
     controller::{
         Hardware,
         Idle,
         Nvme, //
     },
+    data::lists::ListPools,
     hmb,
     io_queues,
-    lists::ListPools,
     queue::Queue,
     quirks,
-    regs,
+    spec::registers::{self, CAP, CSTS},
     sriov, //
 };
 use kernel::{
@@ -50,7 +51,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let (pdev, hw) = hw.split();
 
     let enabled = hw.enabled.insert(DeviceEnabled::new(pdev)?);
-    if regs::CSTS::read(&data.bar).into_raw() == regs::GONE {
+    if CSTS::read(&data.bar).into_raw() == registers::GONE {
         dev_err!(
             ctrl.device(),
             "the registers read as all ones: is the device gone?\n"
@@ -60,7 +61,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let kinds = quirks::interrupts(ctrl.quirks());
     let vectors = hw.vectors.insert(Vectors::alloc(pdev, kinds, 1, 1)?);
 
-    let cap = regs::CAP::read(&data.bar)?;
+    let cap = CAP::read(&data.bar)?;
     if cap.into_raw() == 0 {
         let why = match pdev.is_virtfn() {
             true => "the VF is offline: have its PF bring it online (nvme virt-mgmt -a 9)",
@@ -83,7 +84,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
             "I/O queues have {io_depth} entries, more than CAP.MQES allows\n"
         );
     }
-    if regs::queue_pairs(&data.bar, cap) == 0 {
+    if bar::queue_pairs(&data.bar, cap) == 0 {
         dev_err!(
             ctrl.device(),
             "CAP.DSTRD is {}: the admin queue's doorbells are beyond the end of BAR 0\n",
@@ -94,8 +95,8 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     ctrl.set_capabilities(cap.into_raw(), io_depth);
     enabled.save_state();
 
-    if regs::tells_subsystem_resets(&data.bar, cap) {
-        regs::CSTS::read(&data.bar).clear_nssro(&data.bar)?;
+    if bar::tells_subsystem_resets(&data.bar, cap) {
+        CSTS::read(&data.bar).clear_nssro(&data.bar)?;
     }
 
     // The controller may run still, from a boot loader or a kernel before this one.
@@ -141,12 +142,12 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
 
     let size = u32::from(queue.entries().wrapping_sub(1));
     data.bar.write_reg(
-        regs::AQA::zeroed()
+        registers::AQA::zeroed()
             .try_with_acqs(size)?
             .try_with_asqs(size)?,
     );
-    data.bar.write64_lo_hi(queue.sq_address(), regs::ASQ)?;
-    data.bar.write64_lo_hi(queue.cq_address(), regs::ACQ)?;
+    data.bar.write64_lo_hi(queue.sq_address(), registers::ASQ)?;
+    data.bar.write64_lo_hi(queue.cq_address(), registers::ACQ)?;
     ctrl.enable()?;
 
     queue.enable(ctrl, vectors, 0)?;
@@ -164,7 +165,7 @@ fn is_dead(ctrl: &Controller<Nvme>, hw: &Hardware) -> bool {
     {
         return true;
     }
-    let csts = regs::CSTS::read(&data.bar);
+    let csts = CSTS::read(&data.bar);
     csts.cfs() || !csts.rdy()
 }
 
@@ -394,8 +395,8 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         State::Live => return Ok(()),
         _ => return Err(ENODEV),
     }
-    let was_suspended = ctrl.config() & regs::cc::SHN_NORMAL != 0;
-    if ctrl.config() & regs::cc::EN != 0 {
+    let was_suspended = ctrl.config() & registers::cc::SHN_NORMAL != 0;
+    if ctrl.config() & registers::cc::EN != 0 {
         stop(ctrl, false);
     }
     ctrl.sync_queues();
@@ -490,10 +491,10 @@ pub(crate) fn reset_subsystem(ctrl: &Controller<Nvme>) -> Result {
         return Err(EBUSY);
     }
     dev_info!(ctrl.device(), "resetting the NVM subsystem\n");
-    let written = regs::write32(&data.bar, regs::NSSR, regs::NSSR_RESET);
+    let written = bar::write32(&data.bar, registers::NSSR, registers::NSSR_RESET);
     if ctrl.change_state(State::Connecting) && ctrl.change_state(State::Live) {
         // Flushes the write; if the device is gone the port above reports an error.
-        regs::CSTS::read(&data.bar);
+        CSTS::read(&data.bar);
     }
     written
 }

@@ -21,6 +21,7 @@
 //!
 //! "Base specification" is the NVM Express Base Specification, revision 2.1.
 
+mod bar;
 mod cmb;
 mod controller;
 mod data;
@@ -30,15 +31,11 @@ mod faults;
 mod hmb;
 mod io_queues;
 mod lifecycle;
-mod lists;
 mod parameters;
 mod power;
-mod prp;
 mod queue;
 mod queue_kinds;
 mod quirks;
-mod regs;
-mod sgl;
 mod shadow_doorbells;
 mod spec;
 mod sriov;

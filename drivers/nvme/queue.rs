@@ -14,15 +14,13 @@ use self::{
     submission::SubmissionQueue, //
 };
 use crate::{
+    bar::Bar0,
     controller::Nvme,
+    data::lists::ListPools,
     faults,
-    lists::ListPools,
     parameters,
-    regs::{
-        self,
-        Bar0, //
-    },
     shadow_doorbells::ShadowDoorbells,
+    spec::registers, //
 };
 use kernel::{
     device,
@@ -91,7 +89,7 @@ impl Queue {
         entries: u16,
         stride: usize,
     ) -> Result<Arc<Self>> {
-        let (tail, head) = regs::doorbells(qid);
+        let (tail, head) = registers::doorbells(qid);
         let tags = QueueTags::take(ctrl, qid)?;
         let (sent, received) = faults::queue(qid, entries)?;
         let spread = qid != 0 && ctrl.quirks().contains(Quirks::SQES_128_BYTES);
@@ -150,7 +148,7 @@ impl Queue {
 
     /// The pools of the queue's lists.
     #[inline]
-    pub(crate) fn lists(&self) -> &ListPools {
+    pub(crate) fn lists(&self) -> &Arc<ListPools> {
         &self.lists
     }
 

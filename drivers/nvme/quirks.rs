@@ -15,7 +15,7 @@ pub(crate) use self::{
 use crate::{
     controller::Nvme,
     parameters,
-    regs::CAP, //
+    spec::registers::CAP, //
 };
 use kernel::{
     device::Core,

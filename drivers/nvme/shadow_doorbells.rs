@@ -6,8 +6,10 @@
 use crate::{
     controller::Nvme,
     io_queues,
-    regs,
-    spec::admin, //
+    spec::{
+        admin,
+        registers::CAP, //
+    }, //
 };
 use kernel::{
     device,
@@ -137,7 +139,7 @@ fn buffers(ctrl: &Controller<Nvme>) -> Result<Arc<ShadowDoorbells>> {
     if let Some(shadow) = &hw.shadow_doorbells {
         return Ok(shadow.clone());
     }
-    let cap = regs::CAP::from(ctrl.capabilities());
+    let cap = CAP::from(ctrl.capabilities());
     let shadow = ShadowDoorbells::new(pdev.as_ref(), cap.doorbell_stride())?;
     hw.shadow_doorbells = Some(shadow.clone());
     Ok(shadow)

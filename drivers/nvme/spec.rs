@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Commands and data structures of the base specification, as they are on the wire.
+//! Registers, commands and data structures of the NVM Express specifications, as they are on the
+//! wire.
 //!
-//! Formats only: what they are for is told where they are used.
+//! Formats and the arithmetic on them only: the modules use nothing of the driver, and all of the
+//! driver may use them. What a format is for is told where it is used.
 
 pub(crate) mod admin;
 pub(crate) mod hmb;
 pub(crate) mod namespaces;
+pub(crate) mod registers;
 pub(crate) mod status;
 pub(crate) mod virtualization;

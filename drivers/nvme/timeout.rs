@@ -4,14 +4,20 @@
 //! is reset.
 
 use crate::{
-    controller::Nvme,
-    lifecycle::stop,
-    queue::Queue,
-    regs::{
+    bar::{
         self,
         Bar0, //
     },
-    spec::admin,
+    controller::Nvme,
+    lifecycle::stop,
+    queue::Queue,
+    spec::{
+        admin,
+        registers::{
+            CSTS,
+            GONE, //
+        }, //
+    },
     sriov, //
 };
 use kernel::{
@@ -144,9 +150,9 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
     if ctrl.state().is_resetting() {
         return false;
     }
-    let csts = regs::CSTS::read(bar);
+    let csts = CSTS::read(bar);
     let subsystem_was_reset =
-        csts.nssro() && regs::tells_subsystem_resets(bar, ctrl.capabilities().into());
+        csts.nssro() && bar::tells_subsystem_resets(bar, ctrl.capabilities().into());
     if csts.cfs() {
         dev_warn!(
             ctrl.device(),
@@ -160,7 +166,7 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
             csts.into_raw()
         );
     }
-    if csts.into_raw() == regs::GONE {
+    if csts.into_raw() == GONE {
         dev_warn!(
             ctrl.device(),
             "if it does not wake up from saving power, boot with {POWER_SAVING_OFF}\n"

@@ -4,12 +4,12 @@
 //! Specification 1.1, section 3.1.2; base specification, annex B.5).
 
 use crate::{
-    regs::{
-        self,
+    bar::{
         Bar0,
         MIN_SIZE, //
     },
-    shadow_doorbells::ShadowDoorbells, //
+    shadow_doorbells::ShadowDoorbells,
+    spec::registers, //
 };
 use kernel::{
     prelude::*,
@@ -37,7 +37,7 @@ impl Doorbell {
     /// the end.
     pub(super) fn new(bar: &Arc<Bar0>, number: usize, stride: usize) -> Result<Self> {
         Ok(Self {
-            register: bar.doorbell(regs::doorbell(number, stride))?,
+            register: bar.doorbell(registers::doorbell(number, stride))?,
             number,
             shadow: None,
         })

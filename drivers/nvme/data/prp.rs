@@ -2,7 +2,7 @@
 
 //! Physical Region Pages: where a command's data is (base specification, section 4.1.1).
 
-use crate::lists::{
+use super::lists::{
     List,
     ListSource,
     Lists,
@@ -189,7 +189,7 @@ impl<'a, S: ListSource> Builder<'a, S> {
 #[kunit_tests(nvme_rs_prp)]
 mod tests {
     use super::*;
-    use crate::lists::{
+    use crate::data::lists::{
         testing::Memory,
         SMALL, //
     };

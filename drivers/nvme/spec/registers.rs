@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Controller registers in BAR 0 (base specification, section 3.1.4; NVMe over PCIe Transport
-//! Specification 1.1, section 3.1.2).
+//! Specification 1.1, section 3.1.2): where they are and what their bits mean. `bar` reads and
+//! writes them.
 
 mod cmb;
 
@@ -12,29 +13,20 @@ pub(crate) use self::cmb::{
     CMBSZ, //
 };
 
-use crate::faults;
 use kernel::{
-    io::{
-        register,
-        register::Register,
-        Io, //
-    },
+    io::register,
     prelude::*, //
 };
-use kernel_ext::pci::BarMapping;
 
 /// Where the doorbells begin.
 pub(crate) const DOORBELLS: usize = 0x1000;
 
-/// The least that BAR 0 must hold: the properties and the admin queue's doorbells.
-pub(crate) const MIN_SIZE: usize = DOORBELLS + 8;
-
-/// BAR 0.
-pub(crate) type Bar0 = BarMapping<MIN_SIZE>;
-
 register! {
     /// Controller Capabilities.
     pub(crate) CAP(u64) @ 0x00 {
+        /// Controller Memory Buffer Supported: the buffer is enabled by CMBMSC. One of before
+        /// revision 1.4 has no such register, and is always enabled.
+        57:57 cmbs => bool;
         /// NVM Subsystem Reset Supported.
         36:36 nssrs => bool;
         /// Doorbell Stride: doorbells are 2^(2 + DSTRD) bytes apart.
@@ -108,63 +100,6 @@ pub(crate) mod cc {
 /// What every register of a device that is gone reads as.
 pub(crate) const GONE: u32 = u32::MAX;
 
-/// Reads the 32-bit register at `offset`.
-pub(crate) fn read32(bar: &Bar0, offset: usize) -> Result<u32> {
-    Ok(faults::read32(offset, bar.try_read32(offset)?))
-}
-
-/// Reads the 64-bit register at `offset`.
-pub(crate) fn read64(bar: &Bar0, offset: usize) -> Result<u64> {
-    Ok(faults::read64(offset, bar.read64_lo_hi(offset)?))
-}
-
-/// Writes the 32-bit register at `offset`.
-pub(crate) fn write32(bar: &Bar0, offset: usize, value: u32) -> Result {
-    if faults::loses_write(offset, value) {
-        return Ok(());
-    }
-    bar.try_write32(value, offset)
-}
-
-impl CAP {
-    /// Reads the register.
-    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
-        Ok(Self::from(read64(bar, Self::OFFSET)?))
-    }
-}
-
-impl CSTS {
-    /// Reads the register.
-    pub(crate) fn read(bar: &Bar0) -> Self {
-        let value = bar.read(CSTS).into_raw();
-        Self::from(faults::read32(Self::OFFSET, value))
-    }
-
-    /// Clears NSSRO, if it is set; writing it as one does so.
-    pub(crate) fn clear_nssro(self, bar: &Bar0) -> Result {
-        match self.nssro() {
-            true => write32(
-                bar,
-                Self::OFFSET,
-                Self::zeroed().with_nssro(true).into_raw(),
-            ),
-            false => Ok(()),
-        }
-    }
-}
-
-/// Whether CSTS.NSSRO is of this controller: it has NVM subsystem resets, and is of version 1.1 or
-/// later.
-pub(crate) fn tells_subsystem_resets(bar: &Bar0, cap: CAP) -> bool {
-    let vs = bar.read(VS);
-    cap.nssrs() && (u16::from(vs.mjr()), u8::from(vs.mnr())) >= (1, 1)
-}
-
-/// How many queue pairs have their doorbells in `bar`, the admin queue's included.
-pub(crate) fn queue_pairs(bar: &Bar0, cap: CAP) -> usize {
-    bar.len().saturating_sub(DOORBELLS) / (2 * cap.doorbell_stride())
-}
-
 /// The numbers of queue pair `qid`'s doorbells (NVMe over PCIe Transport Specification, section
 /// 3.1.2): the submission queue's tail, the completion queue's head.
 pub(crate) fn doorbells(qid: u16) -> (usize, usize) {
@@ -188,6 +123,12 @@ mod tests {
         assert_eq!(CAP::from_raw(0x07ff).queue_entries(), 2048);
         assert_eq!(CAP::from_raw(0xffff).queue_entries(), 65536);
         assert_eq!(CAP::from_raw(!0xffff).queue_entries(), 1);
+    }
+
+    #[test]
+    fn memory_buffer() {
+        assert!(CAP::from_raw(1 << 57).cmbs());
+        assert!(!CAP::from_raw(!(1 << 57)).cmbs());
     }
 
     #[test]

@@ -3,16 +3,8 @@
 //! Registers of the Controller Memory Buffer (base specification, sections 3.1.4.11 to 3.1.4.18 and
 //! 8.2.1).
 
-use super::{
-    read32,
-    Bar0,
-    CAP, //
-};
 use kernel::{
-    io::{
-        register,
-        register::Register, //
-    },
+    io::register,
     prelude::*, //
 };
 
@@ -60,20 +52,7 @@ register! {
 /// What `CMBMSC::cba` counts in.
 const CBA_UNIT: u64 = 1 << 12;
 
-impl CAP {
-    /// Controller Memory Buffer Supported: the buffer is enabled by CMBMSC. One of before
-    /// revision 1.4 has no such register, and is always enabled.
-    pub(crate) fn cmbs(self) -> bool {
-        self.into_raw() & 1 << 57 != 0
-    }
-}
-
 impl CMBLOC {
-    /// Reads the register.
-    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
-        Ok(Self::from(read32(bar, Self::OFFSET)?))
-    }
-
     /// Which BAR the buffer is in.
     pub(crate) fn bar(self) -> u32 {
         self.bir().get()
@@ -86,11 +65,6 @@ impl CMBLOC {
 }
 
 impl CMBSZ {
-    /// Reads the register.
-    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
-        Ok(Self::from(read32(bar, Self::OFFSET)?))
-    }
-
     /// Bytes in a unit of sizes and offsets: 4 KiB, 64 KiB and so on up to 64 GiB; more for values
     /// that are reserved.
     fn unit(self) -> u64 {
@@ -122,20 +96,6 @@ impl CMBMSC {
         }
         let control = Self::capabilities().with_cmse(true);
         control.try_with_cba(address / CBA_UNIT)
-    }
-
-    /// Writes the register: the upper half first, as the lower one has the enable bits.
-    pub(crate) fn write(self, bar: &Bar0) -> Result {
-        let value = self.into_raw();
-        super::write32(bar, Self::OFFSET + 4, (value >> 32) as u32)?;
-        super::write32(bar, Self::OFFSET, value as u32)
-    }
-}
-
-impl CMBSTS {
-    /// Reads the register.
-    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
-        Ok(Self::from(read32(bar, Self::OFFSET)?))
     }
 }
 
@@ -180,11 +140,5 @@ mod tests {
         let at = CMBMSC::enabled_at(0x12_3456_7000).map(|control| control.into_raw());
         assert_eq!(at, Ok(0x12_3456_7003));
         assert!(CMBMSC::enabled_at(0x12_3456_7800).is_err());
-    }
-
-    #[test]
-    fn capability() {
-        assert!(CAP::from_raw(1 << 57).cmbs());
-        assert!(!CAP::from_raw(!(1 << 57)).cmbs());
     }
 }

@@ -3,7 +3,7 @@
 //! Scatter Gather Lists: where a command's data, or metadata, is (base specification,
 //! section 4.1.2).
 
-use crate::lists::{
+use super::lists::{
     List,
     ListSource,
     LARGE,
@@ -140,7 +140,7 @@ fn fill(
 #[kunit_tests(nvme_rs_sgl)]
 mod tests {
     use super::*;
-    use crate::lists::{
+    use crate::data::lists::{
         testing::Memory,
         Lists, //
     };

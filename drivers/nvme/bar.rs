@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! BAR 0: how the controller's registers are read and written, made-up faults included.
+//!
+//! Registers can be accessed in any context, but only while the function is enabled; a device that
+//! is gone reads as all ones.
+
+use crate::{
+    faults,
+    spec::registers::{
+        CAP,
+        CMBLOC,
+        CMBMSC,
+        CMBSTS,
+        CMBSZ,
+        CSTS,
+        DOORBELLS,
+        VS, //
+    }, //
+};
+use kernel::{
+    io::{
+        register::Register,
+        Io, //
+    },
+    prelude::*, //
+};
+use kernel_ext::pci::BarMapping;
+
+/// The least that BAR 0 must hold: the properties and the admin queue's doorbells.
+pub(crate) const MIN_SIZE: usize = DOORBELLS + 8;
+
+/// BAR 0.
+pub(crate) type Bar0 = BarMapping<MIN_SIZE>;
+
+/// Reads the 32-bit register at `offset`.
+pub(crate) fn read32(bar: &Bar0, offset: usize) -> Result<u32> {
+    Ok(faults::read32(offset, bar.try_read32(offset)?))
+}
+
+/// Reads the 64-bit register at `offset`.
+pub(crate) fn read64(bar: &Bar0, offset: usize) -> Result<u64> {
+    Ok(faults::read64(offset, bar.read64_lo_hi(offset)?))
+}
+
+/// Writes the 32-bit register at `offset`.
+pub(crate) fn write32(bar: &Bar0, offset: usize, value: u32) -> Result {
+    if faults::loses_write(offset, value) {
+        return Ok(());
+    }
+    bar.try_write32(value, offset)
+}
+
+impl CAP {
+    /// Reads the register.
+    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
+        Ok(Self::from(read64(bar, Self::OFFSET)?))
+    }
+}
+
+impl CSTS {
+    /// Reads the register.
+    pub(crate) fn read(bar: &Bar0) -> Self {
+        let value = bar.read(CSTS).into_raw();
+        Self::from(faults::read32(Self::OFFSET, value))
+    }
+
+    /// Clears NSSRO, if it is set; writing it as one does so.
+    pub(crate) fn clear_nssro(self, bar: &Bar0) -> Result {
+        match self.nssro() {
+            true => write32(
+                bar,
+                Self::OFFSET,
+                Self::zeroed().with_nssro(true).into_raw(),
+            ),
+            false => Ok(()),
+        }
+    }
+}
+
+impl CMBLOC {
+    /// Reads the register.
+    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
+        Ok(Self::from(read32(bar, Self::OFFSET)?))
+    }
+}
+
+impl CMBSZ {
+    /// Reads the register.
+    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
+        Ok(Self::from(read32(bar, Self::OFFSET)?))
+    }
+}
+
+impl CMBMSC {
+    /// Writes the register: the upper half first, as the lower one has the enable bits.
+    pub(crate) fn write(self, bar: &Bar0) -> Result {
+        let value = self.into_raw();
+        write32(bar, Self::OFFSET + 4, (value >> 32) as u32)?;
+        write32(bar, Self::OFFSET, value as u32)
+    }
+}
+
+impl CMBSTS {
+    /// Reads the register.
+    pub(crate) fn read(bar: &Bar0) -> Result<Self> {
+        Ok(Self::from(read32(bar, Self::OFFSET)?))
+    }
+}
+
+/// Whether CSTS.NSSRO is of this controller: it has NVM subsystem resets, and is of version 1.1 or
+/// later.
+pub(crate) fn tells_subsystem_resets(bar: &Bar0, cap: CAP) -> bool {
+    let vs = bar.read(VS);
+    cap.nssrs() && (u16::from(vs.mjr()), u8::from(vs.mnr())) >= (1, 1)
+}
+
+/// How many queue pairs have their doorbells in `bar`, the admin queue's included.
+pub(crate) fn queue_pairs(bar: &Bar0, cap: CAP) -> usize {
+    bar.len().saturating_sub(DOORBELLS) / (2 * cap.doorbell_stride())
+}
