@@ -34,7 +34,9 @@ pub use self::{
     command::{
         Command,
         CommandStatus,
-        Completion, //
+        Completion,
+        ADMIN_QUEUE_DEPTH,
+        ASYNC_EVENT_ID, //
     },
     controller::{
         Controller,

@@ -80,7 +80,8 @@ use kernel_ext::{
         Quirks,
         Request,
         Started,
-        Transport, //
+        Transport,
+        ASYNC_EVENT_ID, //
     },
     pci::{
         irq::Vectors,
@@ -293,10 +294,7 @@ impl Transport for Nvme {
 
     fn submit_async_event(ctrl: &Controller<Self>) {
         if let Some(queue) = ctrl.data().queue_pair(0) {
-            queue.submit(
-                admin::async_event(Controller::<Self>::async_event_id()),
-                true,
-            );
+            queue.submit(admin::async_event(ASYNC_EVENT_ID), true);
         }
     }
 

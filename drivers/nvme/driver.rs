@@ -10,7 +10,7 @@ use crate::{
         Idle,
         Nvme, //
     },
-    lifecycle, power, quirks,
+    lifecycle, parameters, power, quirks,
     sriov::{
         self,
         Family,
@@ -35,6 +35,7 @@ use kernel::{
 use kernel_ext::{
     nvme::{
         Controller,
+        Quirks,
         State, //
     },
     pci::{
@@ -76,6 +77,11 @@ impl Function<'_> {
     }
 }
 
+/// The quirks of `dev`, as the module's parameters have it.
+fn quirks_of(dev: &Device<Core<'_>>) -> Quirks {
+    quirks::of(dev, !parameters::noacpi.value(), parameters::quirks.value())
+}
+
 /// What the controller of `dev` is to others of its device.
 fn role(dev: &Device<Core<'_>>, driver: &Registered<NvmeDriver>) -> Result<Role> {
     if dev.is_physfn() && dev.total_vfs() > 0 {
@@ -99,7 +105,7 @@ impl Driver for NvmeDriver {
     const ID_TABLE: IdTable<()> = quirks::ID_TABLE;
 
     fn dma_mask(dev: &Device<Core<'_>>) -> DmaMask {
-        quirks::dma_mask(quirks::of(dev))
+        quirks::dma_mask(quirks_of(dev))
     }
 
     fn probe<'bound>(
@@ -116,7 +122,7 @@ impl Driver for NvmeDriver {
             })?;
             let cmb = Cmb::find(dev, &bar);
             let ctrl = role(dev, driver)
-                .and_then(|role| Nvme::controller(dev, bound, bar, quirks::of(dev), cmb, role))
+                .and_then(|role| Nvme::controller(dev, bound, bar, quirks_of(dev), cmb, role))
                 .and_then(|ctrl| {
                     // Before sysfs has it: nobody may reset it until it is live. And the timeouts
                     // of the first commands do the right thing in this state.

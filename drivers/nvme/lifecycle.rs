@@ -32,7 +32,8 @@ use kernel::{
 use kernel_ext::{
     nvme::{
         Controller,
-        State, //
+        State,
+        ADMIN_QUEUE_DEPTH, //
     },
     pci::{
         irq::Vectors,
@@ -131,9 +132,8 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let queue = match data.queue_pair(0) {
         Some(queue) => queue,
         None => {
-            let depth = Controller::<Nvme>::admin_queue_depth();
             let stride = cap.doorbell_stride();
-            let queue = Queue::new(pdev, ctrl, &data.bar, lists, 0, depth, stride)?;
+            let queue = Queue::new(pdev, ctrl, &data.bar, lists, 0, ADMIN_QUEUE_DEPTH, stride)?;
             data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
             queue
         }

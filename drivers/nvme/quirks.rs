@@ -2,21 +2,24 @@
 
 //! Controllers that are not as the specification has them: which, and what the transport does
 //! about it. nvme-core obeys the other quirks, and knows more of them by model and firmware.
+//!
+//! Pure decisions on ids, registers and what the caller passes of the module's parameters.
 
 mod boards;
+mod id;
 mod rules;
 mod table;
 
 pub(crate) use self::{
+    id::{
+        id,
+        Id, //
+    },
     rules::are_valid,
     table::ID_TABLE, //
 };
 
-use crate::{
-    controller::Nvme,
-    parameters,
-    spec::registers::CAP, //
-};
+use crate::spec::registers::CAP;
 use kernel::{
     device::Core,
     dma::DmaMask,
@@ -26,8 +29,8 @@ use kernel::{
 use kernel_ext::{
     dmi,
     nvme::{
-        Controller,
-        Quirks, //
+        Quirks,
+        ADMIN_QUEUE_DEPTH, //
     },
     pci::{
         irq::Kinds,
@@ -38,27 +41,17 @@ use kernel_ext::{
 /// Samsung PM1725 and PM1725a, as vendor and device id.
 const PM1725: [(u16, u16); 2] = [(0x144d, 0xa821), (0x144d, 0xa822)];
 
-/// Vendor and device id of a function.
-pub(crate) type Id = (u16, u16);
-
-/// The id of `dev`.
-pub(crate) fn id(dev: &Device) -> Id {
-    (dev.vendor_id().as_raw(), dev.device_id())
-}
-
-/// The quirks of `dev`: those known of its kind, and what its machine, its firmware and the
-/// administrator say.
-pub(crate) fn of(dev: &Device<Core<'_>>) -> Quirks {
+/// The quirks of `dev`: those known of its kind, and what its machine and the administrator's `rules`
+/// say. With `obeys_firmware`, the firmware's wish to have storage in D3 while the system sleeps is one.
+pub(crate) fn of(dev: &Device<Core<'_>>, obeys_firmware: bool, rules: &[u8]) -> Quirks {
     let id = id(dev);
     let mut quirks = table::quirks(id);
     quirks |= boards::quirks(id, dmi::matches);
-    if !parameters::noacpi.value()
-        && !quirks.contains(Quirks::FORCE_NO_SIMPLE_SUSPEND)
-        && dev.wants_storage_d3()
+    if obeys_firmware && !quirks.contains(Quirks::FORCE_NO_SIMPLE_SUSPEND) && dev.wants_storage_d3()
     {
         quirks |= Quirks::SIMPLE_SUSPEND;
     }
-    rules::apply(parameters::quirks.value(), id, quirks)
+    rules::apply(rules, id, quirks)
 }
 
 /// How many bits of address a controller reaches.
@@ -92,7 +85,7 @@ pub(crate) fn io_queue_depth(id: Id, cap: CAP, quirks: Quirks, limit: u32) -> u3
     };
     if quirks.contains(Quirks::SHARED_TAGS) {
         // nvme-core leaves the tags of the admin queue out of the I/O queue.
-        depth.max(u32::from(Controller::<Nvme>::admin_queue_depth()) + 2)
+        depth.max(u32::from(ADMIN_QUEUE_DEPTH) + 2)
     } else {
         depth
     }

@@ -12,6 +12,12 @@ use zerocopy_derive::{
     IntoBytes, //
 };
 
+/// How many entries the admin queue has, as nvme-core has it.
+pub const ADMIN_QUEUE_DEPTH: u16 = bindings::NVME_AQ_DEPTH as u16;
+
+/// The command identifier of Asynchronous Event Requests; they are no block requests.
+pub const ASYNC_EVENT_ID: u16 = bindings::NVME_AQ_BLK_MQ_DEPTH as u16;
+
 /// A submission queue entry: 64 bytes, little-endian (figure 92).
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C, align(8))]

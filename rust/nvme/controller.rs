@@ -449,16 +449,6 @@ impl<T: Transport> Controller<T> {
         unsafe { Atomic::from_ptr((&raw mut (*self.as_raw()).abort_limit).cast::<i32>()) }
     }
 
-    /// The command identifier of Asynchronous Event Requests; they are no block requests.
-    pub const fn async_event_id() -> u16 {
-        bindings::NVME_AQ_BLK_MQ_DEPTH as u16
-    }
-
-    /// How many entries the admin queue has.
-    pub const fn admin_queue_depth() -> u16 {
-        bindings::NVME_AQ_DEPTH as u16
-    }
-
     /// Tells nvme-core of a completed Asynchronous Event Request.
     pub fn complete_async_event(&self, cqe: &super::Completion) {
         let mut result = bindings::nvme_completion_nvme_result::default();

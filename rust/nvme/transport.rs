@@ -52,7 +52,7 @@ pub trait Transport: Sized + Send + Sync + 'static {
     /// Reads the 64-bit register at `offset`.
     fn read64(ctrl: &Controller<Self>, offset: u32) -> Result<u64>;
 
-    /// Submits one Asynchronous Event Request, with [`Controller::async_event_id`].
+    /// Submits one Asynchronous Event Request, with [`ASYNC_EVENT_ID`](super::ASYNC_EVENT_ID).
     fn submit_async_event(ctrl: &Controller<Self>);
 
     /// Resets the controller: it is in state `Resetting`, and is to become `Live` again, or `Dead`.

@@ -41,8 +41,8 @@ use kernel_ext::{
         Batch,
         Completion,
         CompletionBatch,
-        Controller,
-        QueueTags, //
+        QueueTags,
+        ASYNC_EVENT_ID, //
     },
     pci::irq::Handler, //
 };
@@ -164,7 +164,7 @@ impl CompletionQueue {
         batch: &mut Batch<'_, Nvme>,
         rcu: &rcu::Guard,
     ) -> Result {
-        if u16::from_le(cqe.command_id) == Controller::<Nvme>::async_event_id() {
+        if u16::from_le(cqe.command_id) == ASYNC_EVENT_ID {
             self.tags.controller().complete_async_event(cqe);
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //!
 //! The kernel's own driver has these quirks for these devices; `test_quirks.py` compares them.
 
-use super::Id;
+use super::id::Id;
 use kernel::pci::{
     DeviceId,
     IdTable, //
