@@ -1,53 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The controller as nvme-core sees it: registers, requests, events.
+//! What the transport knows of a controller: its state, and what it consists of.
+//!
+//! State and who may have it when. What is done with it is in `control` and `transport`.
 
 use crate::{
-    bar::{
-        self,
-        Bar0, //
-    },
-    cmb::{
-        self,
-        Cmb, //
-    },
-    data::{
-        self,
-        lists::{
-            ListPools,
-            Lists, //
-        },
-        prp,
-        sgl, //
-    },
+    bar::Bar0,
+    data::lists::ListPools,
     faults,
-    hmb::{
-        self,
-        Hmb, //
+    memory::{
+        cmb::Cmb,
+        hmb::{
+            self,
+            Hmb, //
+        }, //
     },
-    io_queues,
-    lifecycle,
     parameters,
-    queue::Queue,
-    quirks,
-    shadow_doorbells::ShadowDoorbells,
-    spec::{
-        admin,
-        registers::CSTS, //
+    queue::{
+        Queue,
+        ShadowDoorbells, //
     },
-    sriov::{
-        self,
-        Role, //
-    },
-    timeout, //
+    sriov::Role, //
 };
 use kernel::{
     device::Bound,
-    io::register::Register,
     new_mutex,
     pci,
     prelude::*,
-    str::BStr,
     sync::{
         aref::ARef,
         atomic::{
@@ -59,32 +38,11 @@ use kernel::{
         Mutex, //
     }, //
 };
-#[cfg(NVME_RS_FAULTS)]
-use kernel_ext::nvme::{
-    Command,
-    Data, //
-};
 use kernel_ext::{
-    block::mq::{
-        Status,
-        TimerAction,
-        MAX_SEGMENTS, //
-    },
-    nvme::{
-        Attribute,
-        Batch,
-        Commands,
-        Controller,
-        InFlight,
-        Limits,
-        Quirks,
-        Request,
-        Started,
-        Transport,
-        ASYNC_EVENT_ID, //
-    },
+    nvme::Controller,
     pci::{
         irq::Vectors,
+        BoundGuard,
         BoundLock,
         DeviceEnabled,
         DeviceExt, //
@@ -161,43 +119,42 @@ pub(crate) struct Nvme {
 }
 
 impl Nvme {
-    /// Makes the controller of `pdev`, as yet without queues.
-    pub(crate) fn controller(
-        pdev: &pci::Device<Bound>,
+    /// The data of a controller that has no queues yet. `cmb` is its memory, if it has some; the rest
+    /// is as the fields say.
+    pub(crate) fn new<'a>(
+        pdev: &'a pci::Device<Bound>,
         bound: Arc<BoundLock<Hardware>>,
         bar: Arc<Bar0>,
-        quirks: Quirks,
         cmb: Option<Cmb>,
+        max_io_queues: u16,
         role: Role,
-    ) -> Result<ARef<Controller<Self>>> {
-        let max_io_queues = io_queues::most(quirks)?;
-        let limits = Limits {
-            max_bytes: prp::MAX_BYTES,
-            max_segments: u32::try_from(MAX_SEGMENTS.min(sgl::MAX_SEGMENTS))?,
-            max_metadata_segments: u16::try_from(sgl::MAX_METADATA_SEGMENTS)?,
-        };
+    ) -> impl PinInit<Self, Error> + 'a {
         let function: &pci::Device = pdev;
-        Controller::new(
-            pdev.as_ref(),
-            max_io_queues.checked_add(1).ok_or(EINVAL)?,
-            limits,
-            quirks,
-            try_pin_init!(Self {
-                pdev: function.into(),
-                bound,
-                bar,
-                cmb,
-                hmb <- Hmb::new(),
-                io_queue_depth: parameters::io_queue_depth.value(),
-                max_io_queues,
-                queues <- new_mutex!(KVec::new(), "Nvme::queues"),
-                role,
-                idle: Atomic::new(Idle::No as u32),
-                ending <- new_mutex!((), "Nvme::ending"),
-                ended: Atomic::new(false),
-                over: Atomic::new(false),
-            }),
-        )
+        try_pin_init!(Self {
+            pdev: function.into(),
+            bound,
+            bar,
+            cmb,
+            hmb <- Hmb::new(),
+            io_queue_depth: parameters::io_queue_depth.value(),
+            max_io_queues,
+            queues <- new_mutex!(KVec::new(), "Nvme::queues"),
+            role,
+            idle: Atomic::new(Idle::No as u32),
+            ending <- new_mutex!((), "Nvme::ending"),
+            ended: Atomic::new(false),
+            over: Atomic::new(false),
+        })
+    }
+
+    /// The hardware of `ctrl`, unless it is being stopped: whoever stops it waits for commands that
+    /// are ours. `EAGAIN` or `ENODEV` then.
+    pub(crate) fn lock_running(ctrl: &Controller<Self>) -> Result<BoundGuard<'_, Hardware>> {
+        let hw = ctrl.data().bound.try_lock()?;
+        if hw.enabled.is_none() || ctrl.state().is_terminal() {
+            return Err(ENODEV);
+        }
+        Ok(hw)
     }
 
     /// Notes that the controller is idle. Whoever takes that note goes on with it.
@@ -252,135 +209,5 @@ impl Nvme {
     pub(crate) fn queue_pairs(&self) -> impl DoubleEndedIterator<Item = Arc<Queue>> + '_ {
         let count = u16::try_from(self.queues.lock().len()).unwrap_or(u16::MAX);
         (0..count).filter_map(|qid| self.queue_pair(qid))
-    }
-}
-
-/// Builds the command of `rq`, maps what it transfers, and starts the request's clock.
-#[inline]
-fn start<'a>(
-    ctrl: &Controller<Nvme>,
-    queue: &Queue,
-    rq: Request<'a, Nvme>,
-) -> Result<Started<'a, Nvme>, Status> {
-    let mut rq = rq.setup()?;
-    data::map(ctrl, queue.qid() == 0, queue.lists(), &mut rq)?;
-    Ok(rq.start())
-}
-
-#[vtable]
-impl Transport for Nvme {
-    const NAME: &'static CStr = c"pcie";
-
-    const ATTRIBUTES: &'static [Attribute<Self>] = &[cmb::BOTH, cmb::LOCATION, cmb::SIZE, hmb::ON];
-
-    type Queue = Queue;
-    type RequestData = Lists;
-
-    fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
-        // This is how nvme-core waits for the controller: it must not wait for one that is off.
-        if offset as usize == CSTS::OFFSET && sriov::has_to_wait(ctrl) {
-            return Err(ENODEV);
-        }
-        bar::read32(&ctrl.data().bar, offset as usize)
-    }
-
-    fn write32(ctrl: &Controller<Self>, offset: u32, value: u32) -> Result {
-        bar::write32(&ctrl.data().bar, offset as usize, value)
-    }
-
-    fn read64(ctrl: &Controller<Self>, offset: u32) -> Result<u64> {
-        bar::read64(&ctrl.data().bar, offset as usize)
-    }
-
-    fn submit_async_event(ctrl: &Controller<Self>) {
-        if let Some(queue) = ctrl.data().queue_pair(0) {
-            queue.submit(admin::async_event(ASYNC_EVENT_ID), true);
-        }
-    }
-
-    fn reset(ctrl: &Controller<Self>) {
-        lifecycle::reset(ctrl);
-    }
-
-    fn reset_subsystem(ctrl: &Controller<Self>) -> Result {
-        lifecycle::reset_subsystem(ctrl)
-    }
-
-    fn print_device_info(ctrl: &Controller<Self>) {
-        let (vendor, device) = quirks::id(&ctrl.data().pdev);
-        let Some((model, firmware)) = ctrl.product() else {
-            return;
-        };
-        dev_err!(
-            ctrl.device(),
-            "device {vendor:04x}:{device:04x}, model {}, firmware {}\n",
-            BStr::from_bytes(model.trim_ascii_end()),
-            BStr::from_bytes(firmware.trim_ascii_end())
-        );
-    }
-
-    fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {
-        ctrl.data().queue_pair(qid)
-    }
-
-    #[inline]
-    fn queue_rq(
-        ctrl: &Controller<Self>,
-        queue: &Queue,
-        rq: Request<'_, Self>,
-        last: bool,
-    ) -> Result<(), Status> {
-        // A queue that is being taken away still drains what the block layer has for it.
-        if !queue.is_enabled() {
-            return Err(Status::IOERR);
-        }
-        if !rq.is_ready() {
-            return rq.fail_not_ready();
-        }
-        queue.submit(start(ctrl, queue, rq)?.into_command(), last);
-        Ok(())
-    }
-
-    #[inline]
-    fn prepare<'a>(
-        ctrl: &'a Controller<Self>,
-        queue: &Queue,
-        rq: Request<'a, Self>,
-    ) -> Option<Started<'a, Self>> {
-        if !queue.is_enabled() || !rq.is_ready() {
-            return None;
-        }
-        start(ctrl, queue, rq).ok()
-    }
-
-    #[inline]
-    fn submit(queue: &Queue, commands: Commands<'_, Self>) {
-        queue.submit_all(commands);
-    }
-
-    #[inline]
-    fn commit_rqs(queue: &Queue) {
-        queue.commit();
-    }
-
-    #[inline]
-    fn poll(queue: &Queue, batch: &mut Batch<'_, Self>) -> bool {
-        queue.try_poll(batch)
-    }
-
-    #[inline]
-    fn release(queue: &Queue, lists: &mut Lists) {
-        lists.free(queue.lists());
-    }
-
-    #[cfg(NVME_RS_FAULTS)]
-    fn inject(queue: &Queue, command: &Command, data: &mut Data<'_>) {
-        if queue.qid() == 0 {
-            faults::data(command, data);
-        }
-    }
-
-    fn timeout(ctrl: &Controller<Self>, queue: &Queue, rq: &InFlight<'_, Self>) -> TimerAction {
-        timeout::timeout(ctrl, queue, rq)
     }
 }

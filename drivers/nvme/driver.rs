@@ -4,19 +4,25 @@
 
 use crate::{
     bar::MIN_SIZE,
-    cmb::Cmb,
+    control::{
+        lifecycle,
+        power, //
+    },
     controller::{
         Hardware,
         Idle,
         Nvme, //
     },
-    lifecycle, parameters, power, quirks,
+    memory::cmb::Cmb,
+    parameters,
+    quirks,
     sriov::{
         self,
         Family,
         Membership,
         Role, //
     },
+    transport, //
 };
 use core::pin::Pin;
 use kernel::{
@@ -122,7 +128,9 @@ impl Driver for NvmeDriver {
             })?;
             let cmb = Cmb::find(dev, &bar);
             let ctrl = role(dev, driver)
-                .and_then(|role| Nvme::controller(dev, bound, bar, quirks_of(dev), cmb, role))
+                .and_then(|role| {
+                    transport::new_controller(dev, bound, bar, quirks_of(dev), cmb, role)
+                })
                 .and_then(|ctrl| {
                     // Before sysfs has it: nobody may reset it until it is live. And the timeouts
                     // of the first commands do the right thing in this state.

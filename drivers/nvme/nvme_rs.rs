@@ -2,44 +2,37 @@
 
 //! NVMe over PCIe: a transport of the kernel's nvme-core, and the owner of SR-IOV on it.
 //!
+//! From the top down; each uses what is below it, and nothing above:
+//!
 //! - `driver`: what the PCI core calls: probe, unbind, shutdown, resets, `sriov_numvfs`.
-//! - `controller`: the controller as nvme-core sees it.
-//! - `lifecycle`: how a controller is started, stopped and reset; `timeout`: what is done for a
-//!   command that does not come back.
-//! - `parameters`: the module's parameters.
-//! - `power`: what becomes of a controller while the system sleeps.
-//! - `queue`: a submission and completion queue pair; `data`: where a command's data
-//!   is, in `prp` or `sgl`; `lists`: memory for more than the command itself can say.
-//! - `shadow_doorbells`: doorbells in memory.
-//! - `cmb`: the controller's memory that the host may use; `hmb`: the host's that the controller
-//!   may use.
-//! - `io_queues`: the I/O queues, created and deleted; `queue_kinds`: what they are for.
-//! - `quirks`: controllers that are not as the specification has them.
+//! - `transport`: the controller as nvme-core sees it.
 //! - `sriov`: virtual functions, from the plan to the last one online.
-//! - `faults`: device faults on demand, in kernels with fault injection.
-//! - `regs`, `spec`: registers and data structures of the NVM Express specifications.
+//! - `control`: how a controller is brought up, kept going and brought down.
+//! - `controller`: what the transport knows of a controller.
+//! - `queue`: submission and completion queue pairs; `memory`: what host and controller lend each
+//!   other.
+//! - `data`: where a command's data is.
+//! - `bar`: the registers, as they are read and written.
+//! - `parameters`: the module's parameters; `quirks`: controllers that are not as the specification
+//!   has them; `faults`: device faults on demand, in kernels with fault injection.
+//! - `spec`: registers, commands and data structures of the NVM Express specifications.
 //!
 //! "Base specification" is the NVM Express Base Specification, revision 2.1.
 
 mod bar;
-mod cmb;
+mod control;
 mod controller;
 mod data;
 mod driver;
 #[cfg_attr(not(NVME_RS_FAULTS), path = "faults/none.rs")]
 mod faults;
-mod hmb;
-mod io_queues;
-mod lifecycle;
+mod memory;
 mod parameters;
-mod power;
 mod queue;
-mod queue_kinds;
 mod quirks;
-mod shadow_doorbells;
 mod spec;
 mod sriov;
-mod timeout;
+mod transport;
 
 use kernel::{
     driver::Registration,

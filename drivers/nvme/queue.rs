@@ -4,8 +4,10 @@
 
 mod completion;
 mod doorbell;
+mod kinds;
 mod memory;
 mod ring;
+mod shadow;
 mod submission;
 
 use self::{
@@ -13,13 +15,16 @@ use self::{
     doorbell::Doorbell,
     submission::SubmissionQueue, //
 };
+pub(crate) use self::{
+    kinds::QueueKinds,
+    shadow::ShadowDoorbells, //
+};
 use crate::{
     bar::Bar0,
     controller::Nvme,
     data::lists::ListPools,
     faults,
     parameters,
-    shadow_doorbells::ShadowDoorbells,
     spec::registers, //
 };
 use kernel::{

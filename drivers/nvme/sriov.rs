@@ -65,9 +65,9 @@ use self::{
     share::Share,
 };
 use crate::{
+    control::lifecycle,
     controller::Nvme,
     driver::NvmeDriver,
-    lifecycle,
     parameters,
     spec::virtualization::Resource, //
 };

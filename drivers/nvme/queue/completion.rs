@@ -5,12 +5,12 @@
 
 use super::{
     doorbell::Doorbell,
-    ring::Head, //
+    ring::Head,
+    shadow::ShadowDoorbells, //
 };
 use crate::{
     controller::Nvme,
     faults,
-    shadow_doorbells::ShadowDoorbells,
     sriov, //
 };
 use kernel::{

@@ -3,12 +3,12 @@
 //! The doorbells of a queue pair, in a register or in memory (NVMe over PCIe Transport
 //! Specification 1.1, section 3.1.2; base specification, annex B.5).
 
+use super::shadow::ShadowDoorbells;
 use crate::{
     bar::{
         Bar0,
         MIN_SIZE, //
     },
-    shadow_doorbells::ShadowDoorbells,
     spec::registers, //
 };
 use kernel::{

@@ -6,12 +6,10 @@
 use super::{
     doorbell::Doorbell,
     memory::Memory,
-    ring::Tail, //
+    ring::Tail,
+    shadow::ShadowDoorbells, //
 };
-use crate::{
-    faults,
-    shadow_doorbells::ShadowDoorbells, //
-};
+use crate::faults;
 use kernel::{
     device::Bound,
     dma::DmaAddress,

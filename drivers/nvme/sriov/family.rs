@@ -19,11 +19,11 @@ use super::{
     view::View, //
 };
 use crate::{
+    control::lifecycle, //
     controller::{
         Idle,
         Nvme, //
     },
-    lifecycle, //
 };
 use kernel::{
     new_condvar, new_mutex, pci,

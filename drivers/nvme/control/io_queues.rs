@@ -2,16 +2,15 @@
 
 //! The I/O queues of a controller: how many, on which interrupts, created and deleted.
 
+use super::shadow_doorbells;
 use crate::{
     bar,
-    controller::{
-        Hardware,
-        Nvme, //
+    controller::Nvme,
+    queue::{
+        Queue,
+        QueueKinds, //
     },
-    queue::Queue,
-    queue_kinds::QueueKinds,
     quirks,
-    shadow_doorbells,
     spec::{
         admin,
         registers::CAP, //
@@ -36,10 +35,7 @@ use kernel_ext::{
         IoQueues,
         Quirks, //
     },
-    pci::{
-        irq::Vectors,
-        BoundGuard, //
-    },
+    pci::irq::Vectors,
     sync::Completion,
 };
 
@@ -120,7 +116,7 @@ fn tell_memory(ctrl: &Controller<Nvme>, count: u16) {
 /// queues they suffice for.
 fn spread_interrupts(ctrl: &Controller<Nvme>, kinds: QueueKinds, want: u16) -> Result<IoQueues> {
     let data = ctrl.data();
-    let mut hw = lock_unless_stopping(ctrl)?;
+    let mut hw = Nvme::lock_running(ctrl)?;
     let admin = data.queue_pair(0).ok_or(ENODEV)?;
     let (pdev, hw) = hw.split();
 
@@ -140,15 +136,6 @@ fn spread_interrupts(ctrl: &Controller<Nvme>, kinds: QueueKinds, want: u16) -> R
     let vectors = hw.vectors.insert(vectors);
     admin.enable(ctrl, vectors, 0)?;
     Ok(kinds.divide(want, vectors.count().saturating_sub(1)))
-}
-
-/// The hardware, unless it is being stopped: whoever stops it waits for commands that are ours.
-pub(crate) fn lock_unless_stopping(ctrl: &Controller<Nvme>) -> Result<BoundGuard<'_, Hardware>> {
-    let hw = ctrl.data().bound.try_lock()?;
-    if hw.enabled.is_none() || ctrl.state().is_terminal() {
-        return Err(ENODEV);
-    }
-    Ok(hw)
 }
 
 /// Creates `queues`. Returns how many there is memory for, and the controller accepted. `ENOMEM`
@@ -178,7 +165,7 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
             );
             break;
         }
-        let hw = lock_unless_stopping(ctrl)?;
+        let hw = Nvme::lock_running(ctrl)?;
         let vectors = hw.vectors.as_ref().ok_or(ENODEV)?;
         match vector {
             Some(vector) => queue.enable(ctrl, vectors, vector.into())?,
@@ -196,7 +183,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     if let Some(queue) = data.queue_pair(qid) {
         return Ok(queue);
     }
-    let mut hw = lock_unless_stopping(ctrl)?;
+    let mut hw = Nvme::lock_running(ctrl)?;
     let (pdev, hw) = hw.split();
     let lists = hw.lists.as_ref().ok_or(ENODEV)?;
     let cap = CAP::from(ctrl.capabilities());
@@ -322,7 +309,7 @@ pub(crate) fn execute(
 /// Fits the block layer's idea of the I/O queues to `queues`. If it has one, they are frozen.
 pub(crate) fn update(ctrl: &Controller<Nvme>, queues: IoQueues) -> Result {
     // CPUs are mapped to queues by the queues' interrupts, which have to stay until that is done.
-    let _hw = lock_unless_stopping(ctrl)?;
+    let _hw = Nvme::lock_running(ctrl)?;
     match ctrl.io_queue_kinds() {
         None => ctrl.alloc_io_tag_set(queues),
         Some(_) => ctrl.update_io_queues(queues),

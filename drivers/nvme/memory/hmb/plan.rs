@@ -14,7 +14,7 @@ const SMALLEST: u64 = 2 * PAGE;
 
 /// What a controller is to have, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// The most that is of use.
     pub(super) preferred: u64,
     /// Less is of no use.
@@ -28,7 +28,7 @@ pub(super) struct Plan {
 impl Plan {
     /// What a controller that `wants` this is to have of at most `limit` bytes. `None` if it wants
     /// nothing, `ENOSPC` if it needs more than that.
-    pub(super) fn new(wants: HostMemory, limit: u64) -> Result<Option<Self>> {
+    pub(crate) fn new(wants: HostMemory, limit: u64) -> Result<Option<Self>> {
         if wants.hmpre == 0 {
             return Ok(None);
         }

@@ -3,13 +3,13 @@
 //! A command that does not come back: its interrupt was missed, it is aborted, or the controller
 //! is reset.
 
+use super::lifecycle::stop;
 use crate::{
     bar::{
         self,
         Bar0, //
     },
     controller::Nvme,
-    lifecycle::stop,
     queue::Queue,
     spec::{
         admin,

@@ -8,7 +8,6 @@
 
 use crate::{
     bar::Bar0,
-    controller::Nvme,
     parameters,
     spec::registers::{
         CAP,
@@ -21,20 +20,13 @@ use crate::{
 };
 use kernel::{
     device::Core,
-    fmt::Write,
     pci::Device,
     prelude::*, //
 };
-use kernel_ext::{
-    nvme::{
-        Attribute,
-        Controller, //
-    },
-    pci::{
-        BusAddress,
-        DeviceEnabled,
-        P2pPool, //
-    },
+use kernel_ext::pci::{
+    BusAddress,
+    DeviceEnabled,
+    P2pPool, //
 };
 
 /// The buffer of a controller that has one.
@@ -112,41 +104,19 @@ impl Cmb {
         Ok(())
     }
 
+    /// Controller Memory Buffer Location, as it was read.
+    pub(crate) fn location(&self) -> CMBLOC {
+        self.location
+    }
+
+    /// Controller Memory Buffer Size, as it was read.
+    pub(crate) fn size(&self) -> CMBSZ {
+        self.size
+    }
+
     /// Where submission queues are to be taken from, if they may be in the buffer.
     pub(crate) fn for_queues(&self) -> Option<&P2pPool> {
         let wanted = self.size.sqs() && parameters::use_cmb_sqes.value();
         self.pool.as_ref().filter(|_| wanted)
     }
 }
-
-/// The buffer of `ctrl`, if it has one.
-fn of(ctrl: &Controller<Nvme>) -> Option<&Cmb> {
-    ctrl.data().cmb.as_ref()
-}
-
-fn is_there(ctrl: &Controller<Nvme>) -> bool {
-    of(ctrl).is_some()
-}
-
-/// Both registers, for people.
-pub(crate) const BOTH: Attribute<Nvme> = Attribute::read_only(c"cmb", is_there, |ctrl, f| {
-    let cmb = of(ctrl).ok_or(ENODEV)?;
-    let (location, size) = (cmb.location.into_raw(), cmb.size.into_raw());
-    write!(f, "cmbloc : {location:#010x}\ncmbsz  : {size:#010x}\n")?;
-    Ok(())
-});
-
-/// Controller Memory Buffer Location.
-pub(crate) const LOCATION: Attribute<Nvme> =
-    Attribute::read_only(c"cmbloc", is_there, |ctrl, f| {
-        let cmb = of(ctrl).ok_or(ENODEV)?;
-        writeln!(f, "{}", cmb.location.into_raw())?;
-        Ok(())
-    });
-
-/// Controller Memory Buffer Size.
-pub(crate) const SIZE: Attribute<Nvme> = Attribute::read_only(c"cmbsz", is_there, |ctrl, f| {
-    let cmb = of(ctrl).ok_or(ENODEV)?;
-    writeln!(f, "{}", cmb.size.into_raw())?;
-    Ok(())
-});

@@ -2,15 +2,10 @@
 
 //! Doorbells in memory, which an emulated controller looks at by itself (base specification,
 //! section 5.2.5 and annex B.5): they spare a virtual machine most of its costly register writes.
+//!
+//! The memory itself; `control::shadow_doorbells` tells the controller of it.
 
-use crate::{
-    controller::Nvme,
-    io_queues,
-    spec::{
-        admin,
-        registers::CAP, //
-    }, //
-};
+use crate::spec::admin;
 use kernel::{
     device,
     dma::Coherent,
@@ -28,13 +23,7 @@ use kernel::{
         Arc, //
     },
 };
-use kernel_ext::nvme::{
-    Command,
-    Controller, //
-};
-
-/// Doorbell Buffer Config is supported, a bit of OACS in Identify Controller (figure 312).
-const OACS_DOORBELL_BUFFERS: u16 = 1 << 8;
+use kernel_ext::nvme::Command;
 
 /// What each of the two buffers holds: a page of the controller, in dwords.
 const DWORDS: usize = 4096 / size_of::<u32>();
@@ -52,7 +41,7 @@ pub(crate) struct ShadowDoorbells {
 
 impl ShadowDoorbells {
     /// Allocates the buffers of a controller whose doorbells are `stride` bytes apart.
-    fn new(dev: &device::Device<device::Bound>, stride: usize) -> Result<Arc<Self>> {
+    pub(crate) fn new(dev: &device::Device<device::Bound>, stride: usize) -> Result<Arc<Self>> {
         let this = Self {
             doorbells: Coherent::zeroed_slice(dev, DWORDS, GFP_KERNEL)?,
             events: Coherent::zeroed_slice(dev, DWORDS, GFP_KERNEL)?,
@@ -62,12 +51,12 @@ impl ShadowDoorbells {
     }
 
     /// Whether there is room for `pairs` queue pairs.
-    fn fits(&self, pairs: usize) -> bool {
+    pub(crate) fn fits(&self, pairs: usize) -> bool {
         2 * pairs * self.stride <= DWORDS
     }
 
     /// Has both say that no queue has come anywhere.
-    fn clear(&self) -> Result {
+    pub(crate) fn clear(&self) -> Result {
         for i in 0..DWORDS {
             io_write!(self.doorbells, [try: i], 0);
             io_write!(self.events, [try: i], 0);
@@ -76,7 +65,7 @@ impl ShadowDoorbells {
     }
 
     /// The command by which the controller learns of the buffers.
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         admin::doorbell_buffers(self.doorbells.dma_address(), self.events.dma_address())
     }
 
@@ -97,50 +86,4 @@ impl ShadowDoorbells {
         let event = io_read!(self.events, [try: index]);
         Ok(u32::from_le(event) as u16)
     }
-}
-
-/// Has the controller look at doorbells in memory, if it can. The I/O queues exist, and nothing
-/// was submitted to them.
-///
-/// Without them, the controller works as well: what fails is only said.
-pub(crate) fn configure(ctrl: &Controller<Nvme>) {
-    if ctrl.oacs() & OACS_DOORBELL_BUFFERS == 0 {
-        return;
-    }
-    if let Err(e) = try_configure(ctrl) {
-        dev_warn!(
-            ctrl.device(),
-            "shadow doorbells cannot be used ({e:?}); every doorbell is a register write\n"
-        );
-    }
-}
-
-fn try_configure(ctrl: &Controller<Nvme>) -> Result {
-    let shadow = buffers(ctrl)?;
-    let queues = ctrl.data().queue_pairs().count();
-    if !shadow.fits(queues) {
-        return Err(E2BIG);
-    }
-    shadow.clear()?;
-    ctrl.admin_command(shadow.command(), None)?
-        .map_err(|_| EIO)?;
-    for queue in ctrl.data().queue_pairs().skip(1) {
-        if queue.is_enabled() {
-            queue.share_doorbells(&shadow);
-        }
-    }
-    Ok(())
-}
-
-/// The buffers of `ctrl`, allocated if there are none yet.
-fn buffers(ctrl: &Controller<Nvme>) -> Result<Arc<ShadowDoorbells>> {
-    let mut hw = io_queues::lock_unless_stopping(ctrl)?;
-    let (pdev, hw) = hw.split();
-    if let Some(shadow) = &hw.shadow_doorbells {
-        return Ok(shadow.clone());
-    }
-    let cap = CAP::from(ctrl.capabilities());
-    let shadow = ShadowDoorbells::new(pdev.as_ref(), cap.doorbell_stride())?;
-    hw.shadow_doorbells = Some(shadow.clone());
-    Ok(shadow)
 }

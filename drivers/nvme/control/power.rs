@@ -6,10 +6,12 @@
 //! Where the platform keeps the device powered, a power state of the controller's is quicker to
 //! leave than a shutdown. The PCI core must then leave the device in D0.
 
+use super::{
+    hmb,
+    lifecycle, //
+};
 use crate::{
     controller::Nvme,
-    hmb,
-    lifecycle,
     spec::admin,
     sriov, //
 };

@@ -7,6 +7,10 @@
 //!
 //! [`BoundLock`]: kernel_ext::pci::BoundLock
 
+use super::{
+    hmb,
+    io_queues, //
+};
 use crate::{
     bar,
     controller::{
@@ -15,8 +19,6 @@ use crate::{
         Nvme, //
     },
     data::lists::ListPools,
-    hmb,
-    io_queues,
     queue::Queue,
     quirks,
     spec::registers::{self, CAP, CSTS},
@@ -412,7 +414,7 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         result => result?,
     }
     {
-        let _hw = io_queues::lock_unless_stopping(ctrl)?;
+        let _hw = Nvme::lock_running(ctrl)?;
         ctrl.unquiesce_admin();
     }
     if ctrl.state() != State::Connecting && !ctrl.change_state(State::Connecting) {
@@ -432,7 +434,7 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     if queues.total() > 0 {
         {
             // Whoever stops the controller now holds them back again, and that must be so.
-            let _hw = io_queues::lock_unless_stopping(ctrl)?;
+            let _hw = Nvme::lock_running(ctrl)?;
             ctrl.unquiesce_io();
         }
         while !ctrl.wait_freeze_for(msecs_to_jiffies(10)) {
@@ -452,7 +454,7 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     }
     {
         // A controller that is stopped does not let I/O in.
-        let mut hw = io_queues::lock_unless_stopping(ctrl)?;
+        let mut hw = Nvme::lock_running(ctrl)?;
         if core::mem::take(&mut hw.frozen) {
             ctrl.unfreeze();
         }

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Host Memory Buffer, given to the controller and taken back (base specification, section
+//! 8.2.3).
+//!
+//! No controller needs it to work: what goes wrong is reported, and that is all. All of this sends
+//! admin commands, so the admin queue has to work, and nobody may hold the `BoundLock`.
+
+use super::io_queues::execute;
+use crate::{
+    controller::Nvme,
+    memory::hmb::{
+        Change,
+        Memory,
+        Plan, //
+    },
+    parameters,
+    spec::hmb::{
+        self,
+        PAGE, //
+    },
+};
+use kernel::prelude::*;
+use kernel_ext::{
+    nvme::{
+        Command,
+        Controller,
+        State, //
+    },
+    pci::DeviceExt, //
+};
+
+/// Gives the controller, which has just been identified, the buffer that it wants, or gives it
+/// back after a reset.
+pub(crate) fn start(ctrl: &Controller<Nvme>) {
+    // The reasons are in the log. If the controller does not answer any more, the next command
+    // fails, too.
+    let _ = enable(ctrl, &mut ctrl.data().hmb.change());
+}
+
+/// Has the controller stop to access the buffer, before it is shut down. It gets the same one back
+/// when it is started. Waits no longer than one admin timeout; nothing happens unless it is live.
+pub(crate) fn stop(ctrl: &Controller<Nvme>) {
+    let data = ctrl.data();
+    let mut change = data.hmb.change();
+    let answers = data.is_present() && !data.pdev.is_channel_offline();
+    if !change.is_on() || ctrl.state() != State::Live || !answers {
+        return;
+    }
+    // One that is shut down or disabled has no buffer anyway, so this need not succeed.
+    if execute(ctrl, hmb::disable(), ctrl.admin_timeout()).is_none() {
+        dev_warn!(
+            ctrl.device(),
+            "the host memory buffer was not given back in time\n"
+        );
+    }
+    change.set_on(false);
+}
+
+/// Gives the controller its buffer (`want`), or takes it back. `EBUSY` unless the controller is
+/// live, and as [`enable`].
+pub(crate) fn switch(ctrl: &Controller<Nvme>, want: bool) -> Result {
+    let mut change = ctrl.data().hmb.change();
+    if ctrl.state() != State::Live {
+        return Err(EBUSY);
+    }
+    if want == change.is_on() {
+        return Ok(());
+    }
+    if want {
+        enable(ctrl, &mut change)
+    } else {
+        disable(ctrl, &mut change)
+    }
+}
+
+/// Gives the controller its buffer.
+///
+/// `ENOSPC` if it needs more than it may have, `ENOMEM` without memory, `EIO` if it refuses.
+fn enable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
+    change.set_on(false);
+    let limit = u64::from(parameters::max_host_mem_size_mb.value()) << 20;
+    let wants = ctrl.host_memory();
+    let plan = Plan::new(wants, limit).inspect_err(|_| {
+        let mib = u64::from(wants.hmmin) * PAGE >> 20;
+        dev_warn!(
+            ctrl.device(),
+            "no host memory buffer: at least {mib} MiB are needed, raise max_host_mem_size_mb\n"
+        );
+    });
+    let Some(plan) = plan? else { return Ok(()) };
+    let command = allocate(ctrl, plan).inspect_err(|e| {
+        dev_warn!(ctrl.device(), "no host memory buffer: {e:?}\n");
+    })?;
+    send(ctrl, command, "taken").inspect_err(|_| release(ctrl))?;
+    change.set_on(true);
+    Ok(())
+}
+
+/// Allocates the buffer, unless it is there. Returns the command that gives it to the controller.
+fn allocate(ctrl: &Controller<Nvme>, plan: Plan) -> Result<Command> {
+    let mut hw = Nvme::lock_running(ctrl)?;
+    let (pdev, hw) = hw.split();
+    if let Some(memory) = hw.hmb.as_ref() {
+        return memory.enable(true);
+    }
+    let memory = hw.hmb.insert(Memory::new(pdev.as_ref(), plan)?);
+    dev_info!(
+        ctrl.device(),
+        "host memory buffer of {} KiB in {} pieces\n",
+        memory.bytes() >> 10,
+        memory.pieces()
+    );
+    memory.enable(false)
+}
+
+/// Frees the buffer, which the controller does not have.
+fn release(ctrl: &Controller<Nvme>) {
+    // Whoever stops the controller keeps it until the device is unbound.
+    if let Ok(mut hw) = Nvme::lock_running(ctrl) {
+        hw.hmb = None;
+    }
+}
+
+/// Takes the buffer back, which the controller has, and frees it.
+fn disable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
+    send(ctrl, hmb::disable(), "given back")?;
+    change.set_on(false);
+    release(ctrl);
+    Ok(())
+}
+
+/// Sends `command`, by which the buffer is `what`. `EIO` if the controller refuses.
+fn send(ctrl: &Controller<Nvme>, command: Command, what: &str) -> Result {
+    match ctrl.admin_command(command, None)? {
+        Ok(_) => Ok(()),
+        Err(status) => {
+            dev_warn!(
+                ctrl.device(),
+                "the host memory buffer was not {what}, status {:#x}\n",
+                status.code()
+            );
+            Err(EIO)
+        }
+    }
+}

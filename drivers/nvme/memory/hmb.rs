@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Host Memory Buffer: memory of the host for a controller that has little of its own (base
+//! specification, section 8.2.3).
+//!
+//! The memory itself; `control::hmb` gives it to the controller, and takes it back.
+
+mod plan;
+
+pub(crate) use self::plan::Plan;
+use crate::spec::hmb::{
+    self,
+    Descriptor,
+    PAGE, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::{
+        attrs::DMA_ATTR_NO_WARN,
+        Coherent,
+        CoherentHandle,
+        DmaAddress, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex,
+        MutexGuard, //
+    }, //
+};
+use kernel_ext::{
+    dma::Noncontiguous,
+    nvme::Command, //
+};
+
+/// Whether a controller has its buffer.
+#[pin_data]
+pub(crate) struct Hmb {
+    /// Held while the buffer is given to the controller, or taken back.
+    #[pin]
+    changing: Mutex<()>,
+    /// Whether the controller has it.
+    on: Atomic<bool>,
+}
+
+impl Hmb {
+    /// No buffer.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            changing <- new_mutex!((), "Hmb::changing"),
+            on: Atomic::new(false),
+        })
+    }
+
+    /// Waits until nobody gives the buffer to the controller, or takes it back. Sleeps.
+    pub(crate) fn change(&self) -> Change<'_> {
+        Change {
+            on: &self.on,
+            _changing: self.changing.lock(),
+        }
+    }
+
+    /// Whether the controller has the buffer; that may change at any time.
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
+    }
+}
+
+/// The right to give the buffer to the controller, and to take it back.
+pub(crate) struct Change<'a> {
+    on: &'a Atomic<bool>,
+    _changing: MutexGuard<'a, ()>,
+}
+
+impl Change<'_> {
+    /// Whether the controller has the buffer.
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
+    }
+
+    /// Notes whether the controller has the buffer.
+    pub(crate) fn set_on(&mut self, on: bool) {
+        self.on.store(on, Relaxed);
+    }
+}
+
+/// The memory, for as long as the controller may access it.
+pub(crate) struct Memory {
+    list: Coherent<[Descriptor]>,
+    bytes: u64,
+    _pieces: Pieces,
+}
+
+/// What the memory consists of. Nobody looks into it but the controller.
+enum Pieces {
+    /// One piece, by courtesy of an IOMMU.
+    One {
+        _memory: Noncontiguous,
+    },
+    Many {
+        _memory: KVec<CoherentHandle>,
+    },
+}
+
+impl Memory {
+    /// Allocates memory as `plan` has it: one piece, or as few as there can be. `ENOMEM` if there
+    /// is too little.
+    pub(crate) fn new(dev: &Device<Bound>, plan: Plan) -> Result<Self> {
+        Self::in_one(dev, plan).or_else(|_| {
+            plan.sizes()
+                .find_map(|size| Self::in_many(dev, plan, size).ok())
+                .ok_or(ENOMEM)
+        })
+    }
+
+    fn in_one(dev: &Device<Bound>, plan: Plan) -> Result<Self> {
+        let memory = Noncontiguous::alloc(dev, usize::try_from(plan.preferred)?)?;
+        let piece = describe(memory.dma_address(), memory.size())?;
+        Ok(Self {
+            list: Coherent::from_slice(dev, &[piece], GFP_KERNEL)?,
+            bytes: plan.preferred,
+            _pieces: Pieces::One { _memory: memory },
+        })
+    }
+
+    /// In pieces of `size` bytes.
+    fn in_many(dev: &Device<Bound>, plan: Plan, size: u64) -> Result<Self> {
+        let mut descriptors = KVVec::new();
+        let mut pieces = KVec::new();
+        let mut bytes = 0;
+        while pieces.len() < plan.most {
+            let len = usize::try_from(plan.next(size, bytes))?;
+            let Ok(piece) =
+                CoherentHandle::alloc_with_attrs(dev, len, GFP_KERNEL, DMA_ATTR_NO_WARN)
+            else {
+                break;
+            };
+            descriptors.push(describe(piece.dma_address(), len)?, GFP_KERNEL)?;
+            pieces.push(piece, GFP_KERNEL)?;
+            bytes += len as u64;
+        }
+        if bytes < plan.minimum.max(PAGE) {
+            return Err(ENOMEM);
+        }
+        Ok(Self {
+            list: Coherent::from_slice(dev, &descriptors, GFP_KERNEL)?,
+            bytes,
+            _pieces: Pieces::Many { _memory: pieces },
+        })
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Of how many pieces it consists.
+    pub(crate) fn pieces(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The command that gives the memory to the controller, which may have had it before.
+    pub(crate) fn enable(&self, returned: bool) -> Result<Command> {
+        let pages = u32::try_from(self.bytes / PAGE)?;
+        let count = u32::try_from(self.list.len())?;
+        Ok(hmb::enable(pages, self.list.dma_address(), count, returned))
+    }
+}
+
+fn describe(address: DmaAddress, len: usize) -> Result<Descriptor> {
+    let pages = u32::try_from(len as u64 / PAGE)?;
+    Ok(hmb::descriptor(address, pages))
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The controller as nvme-core sees it: registers, requests, events.
+//!
+//! Nothing but the driver uses this. The methods for requests run with the block layer's locks held,
+//! and the timeout in its work item; the others may sleep.
+
+mod attributes;
+
+#[cfg(NVME_RS_FAULTS)]
+use crate::faults;
+use crate::{
+    bar::{
+        self,
+        Bar0, //
+    },
+    control::{
+        io_queues,
+        lifecycle,
+        timeout, //
+    },
+    controller::{
+        Hardware,
+        Nvme, //
+    },
+    data::{
+        self,
+        lists::Lists,
+        prp,
+        sgl, //
+    },
+    memory::cmb::Cmb,
+    queue::Queue,
+    quirks,
+    spec::{
+        admin,
+        registers::CSTS, //
+    },
+    sriov::{
+        self,
+        Role, //
+    }, //
+};
+use kernel::{
+    device::Bound,
+    io::register::Register,
+    pci,
+    prelude::*,
+    str::BStr,
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
+};
+#[cfg(NVME_RS_FAULTS)]
+use kernel_ext::nvme::{
+    Command,
+    Data, //
+};
+use kernel_ext::{
+    block::mq::{
+        Status,
+        TimerAction,
+        MAX_SEGMENTS, //
+    },
+    nvme::{
+        Attribute,
+        Batch,
+        Commands,
+        Controller,
+        InFlight,
+        Limits,
+        Quirks,
+        Request,
+        Started,
+        Transport,
+        ASYNC_EVENT_ID, //
+    },
+    pci::BoundLock, //
+};
+
+/// Makes the controller of `pdev`, as yet without queues.
+pub(crate) fn new_controller(
+    pdev: &pci::Device<Bound>,
+    bound: Arc<BoundLock<Hardware>>,
+    bar: Arc<Bar0>,
+    quirks: Quirks,
+    cmb: Option<Cmb>,
+    role: Role,
+) -> Result<ARef<Controller<Nvme>>> {
+    let max_io_queues = io_queues::most(quirks)?;
+    let limits = Limits {
+        max_bytes: prp::MAX_BYTES,
+        max_segments: u32::try_from(MAX_SEGMENTS.min(sgl::MAX_SEGMENTS))?,
+        max_metadata_segments: u16::try_from(sgl::MAX_METADATA_SEGMENTS)?,
+    };
+    Controller::new(
+        pdev.as_ref(),
+        max_io_queues.checked_add(1).ok_or(EINVAL)?,
+        limits,
+        quirks,
+        Nvme::new(pdev, bound, bar, cmb, max_io_queues, role),
+    )
+}
+
+/// Builds the command of `rq`, maps what it transfers, and starts the request's clock.
+#[inline]
+fn start<'a>(
+    ctrl: &Controller<Nvme>,
+    queue: &Queue,
+    rq: Request<'a, Nvme>,
+) -> Result<Started<'a, Nvme>, Status> {
+    let mut rq = rq.setup()?;
+    data::map(ctrl, queue.qid() == 0, queue.lists(), &mut rq)?;
+    Ok(rq.start())
+}
+
+#[vtable]
+impl Transport for Nvme {
+    const NAME: &'static CStr = c"pcie";
+
+    const ATTRIBUTES: &'static [Attribute<Self>] = attributes::ALL;
+
+    type Queue = Queue;
+    type RequestData = Lists;
+
+    fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
+        // This is how nvme-core waits for the controller: it must not wait for one that is off.
+        if offset as usize == CSTS::OFFSET && sriov::has_to_wait(ctrl) {
+            return Err(ENODEV);
+        }
+        bar::read32(&ctrl.data().bar, offset as usize)
+    }
+
+    fn write32(ctrl: &Controller<Self>, offset: u32, value: u32) -> Result {
+        bar::write32(&ctrl.data().bar, offset as usize, value)
+    }
+
+    fn read64(ctrl: &Controller<Self>, offset: u32) -> Result<u64> {
+        bar::read64(&ctrl.data().bar, offset as usize)
+    }
+
+    fn submit_async_event(ctrl: &Controller<Self>) {
+        if let Some(queue) = ctrl.data().queue_pair(0) {
+            queue.submit(admin::async_event(ASYNC_EVENT_ID), true);
+        }
+    }
+
+    fn reset(ctrl: &Controller<Self>) {
+        lifecycle::reset(ctrl);
+    }
+
+    fn reset_subsystem(ctrl: &Controller<Self>) -> Result {
+        lifecycle::reset_subsystem(ctrl)
+    }
+
+    fn print_device_info(ctrl: &Controller<Self>) {
+        let (vendor, device) = quirks::id(&ctrl.data().pdev);
+        let Some((model, firmware)) = ctrl.product() else {
+            return;
+        };
+        dev_err!(
+            ctrl.device(),
+            "device {vendor:04x}:{device:04x}, model {}, firmware {}\n",
+            BStr::from_bytes(model.trim_ascii_end()),
+            BStr::from_bytes(firmware.trim_ascii_end())
+        );
+    }
+
+    fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {
+        ctrl.data().queue_pair(qid)
+    }
+
+    #[inline]
+    fn queue_rq(
+        ctrl: &Controller<Self>,
+        queue: &Queue,
+        rq: Request<'_, Self>,
+        last: bool,
+    ) -> Result<(), Status> {
+        // A queue that is being taken away still drains what the block layer has for it.
+        if !queue.is_enabled() {
+            return Err(Status::IOERR);
+        }
+        if !rq.is_ready() {
+            return rq.fail_not_ready();
+        }
+        queue.submit(start(ctrl, queue, rq)?.into_command(), last);
+        Ok(())
+    }
+
+    #[inline]
+    fn prepare<'a>(
+        ctrl: &'a Controller<Self>,
+        queue: &Queue,
+        rq: Request<'a, Self>,
+    ) -> Option<Started<'a, Self>> {
+        if !queue.is_enabled() || !rq.is_ready() {
+            return None;
+        }
+        start(ctrl, queue, rq).ok()
+    }
+
+    #[inline]
+    fn submit(queue: &Queue, commands: Commands<'_, Self>) {
+        queue.submit_all(commands);
+    }
+
+    #[inline]
+    fn commit_rqs(queue: &Queue) {
+        queue.commit();
+    }
+
+    #[inline]
+    fn poll(queue: &Queue, batch: &mut Batch<'_, Self>) -> bool {
+        queue.try_poll(batch)
+    }
+
+    #[inline]
+    fn release(queue: &Queue, lists: &mut Lists) {
+        lists.free(queue.lists());
+    }
+
+    #[cfg(NVME_RS_FAULTS)]
+    fn inject(queue: &Queue, command: &Command, data: &mut Data<'_>) {
+        if queue.qid() == 0 {
+            faults::data(command, data);
+        }
+    }
+
+    fn timeout(ctrl: &Controller<Self>, queue: &Queue, rq: &InFlight<'_, Self>) -> TimerAction {
+        timeout::timeout(ctrl, queue, rq)
+    }
+}
