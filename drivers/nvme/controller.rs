@@ -20,7 +20,6 @@ use crate::{
         Queue,
         ShadowDoorbells, //
     },
-    sriov::Role, //
 };
 use kernel::{
     device::Bound,
@@ -84,6 +83,76 @@ pub(crate) enum Idle {
     ForCallback = 2,
 }
 
+/// What a controller is to others of its device, and what follows for its own life. `sriov` has the
+/// roles of a physical function and of a VF; by itself, a method does nothing.
+pub(crate) trait Role: Send + Sync {
+    /// The controller has been made, and is to be known to the others.
+    fn join(&self, _ctrl: &Controller<Nvme>) -> Result {
+        Ok(())
+    }
+
+    /// The probe of the controller's function is over.
+    fn is_bound(&self, _ctrl: &Controller<Nvme>) {}
+
+    /// The controller ends: undoes [`Role::join`].
+    fn leave(&self, _ctrl: &Controller<Nvme>) {}
+
+    /// The controller is about to be started: asks whether it can be. `EAGAIN` if it has to wait for
+    /// its PF, `ENODEV` if it will not be online.
+    fn admit(&self, _ctrl: &Controller<Nvme>) -> Result {
+        Ok(())
+    }
+
+    /// The controller has been identified, and nvme-core is about to look for its namespaces. Fails
+    /// if it does not answer. Sends admin commands.
+    fn forget_changes(&self, _ctrl: &Controller<Nvme>) -> Result {
+        Ok(())
+    }
+
+    /// The controller is live. That of a PF waits until its VFs have what they had.
+    fn is_up(&self) {}
+
+    /// The controller is about to be stopped.
+    fn goes_down(&self) {}
+
+    /// The controller is stopped.
+    fn is_down(&self) {}
+
+    /// The controller is given up.
+    fn is_gone(&self) {}
+
+    /// The controller, which is stopped, is started again in a callback of the PCI core; or no more.
+    fn hold(&self, _held: bool) {}
+
+    /// Whether the controller is a PF's that was live, and has not been stopped since.
+    fn is_served(&self) -> bool {
+        false
+    }
+
+    /// Whether the controller is a VF's whose PF has gone down since it was admitted, and may come
+    /// back: nothing that it does now means anything.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
+
+    /// Whether the controller is a VF's that has to wait for its PF. Any context.
+    fn has_to_wait(&self) -> bool {
+        false
+    }
+
+    /// Waits until a VF's controller need not wait for its PF any more, and has been reset for it.
+    /// The caller may hold device locks.
+    fn wait_for_primary(&self, _ctrl: &Controller<Nvme>) {}
+
+    /// A user's admin command with this opcode is complete. Any context.
+    fn command_completed(&self, _opcode: u8) {}
+}
+
+/// The role of a controller without VFs that is none, or whose PF is not this driver's.
+pub(crate) struct Single;
+
+impl Role for Single {}
+
 /// The transport's data of one controller.
 ///
 /// Lock order: `bound`, then `queues`.
@@ -107,7 +176,7 @@ pub(crate) struct Nvme {
     #[pin]
     pub(crate) queues: Mutex<KVec<Arc<Queue>>>,
     /// What the controller is to others of its device.
-    pub(crate) role: Role,
+    pub(crate) role: KBox<dyn Role>,
     /// An [`Idle`].
     idle: Atomic<u32>,
     /// Whether the controller has ended; locked while it does.
@@ -127,7 +196,7 @@ impl Nvme {
         bar: Arc<Bar0>,
         cmb: Option<Cmb>,
         max_io_queues: u16,
-        role: Role,
+        role: KBox<dyn Role>,
     ) -> impl PinInit<Self, Error> + 'a {
         let function: &pci::Device = pdev;
         try_pin_init!(Self {

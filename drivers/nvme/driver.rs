@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the PCI core calls.
+//! What the PCI core calls, with the device lock of the function held.
+//!
+//! It puts the parts together: nothing else names both a controller's control and its VFs.
+
+mod vfs;
 
 use crate::{
     bar::MIN_SIZE,
@@ -11,7 +15,9 @@ use crate::{
     controller::{
         Hardware,
         Idle,
-        Nvme, //
+        Nvme,
+        Role,
+        Single, //
     },
     memory::cmb::Cmb,
     parameters,
@@ -19,8 +25,8 @@ use crate::{
     sriov::{
         self,
         Family,
-        Membership,
-        Role, //
+        Primary,
+        Secondary, //
     },
     transport, //
 };
@@ -70,6 +76,8 @@ pub(crate) struct NvmeDriver;
 #[pin_data]
 pub(crate) struct Function<'bound> {
     _folders: Option<sriov::Folders>,
+    /// `Some` for a physical function with VFs.
+    family: Option<Arc<Family>>,
     /// Given up in another thread: if it is the last, the block layer waits for those who may still
     /// look at tags, and VFs that go are not to do so one after the other.
     ctrl: DropLater<ARef<Controller<Nvme>>>,
@@ -78,8 +86,13 @@ pub(crate) struct Function<'bound> {
 
 impl Function<'_> {
     /// The controller.
-    pub(crate) fn controller(&self) -> &Controller<Nvme> {
+    fn controller(&self) -> &Controller<Nvme> {
         &self.ctrl
+    }
+
+    /// The function and its VFs. `EOPNOTSUPP` if it has none.
+    fn family(&self) -> Result<&Arc<Family>> {
+        self.family.as_ref().ok_or(EOPNOTSUPP)
     }
 }
 
@@ -88,16 +101,31 @@ fn quirks_of(dev: &Device<Core<'_>>) -> Quirks {
     quirks::of(dev, !parameters::noacpi.value(), parameters::quirks.value())
 }
 
-/// What the controller of `dev` is to others of its device.
-fn role(dev: &Device<Core<'_>>, driver: &Registered<NvmeDriver>) -> Result<Role> {
+/// Makes the controller known to others: to those of its device, and in sysfs.
+fn add(ctrl: &Controller<Nvme>) -> Result {
+    // Before sysfs has it: nobody may reset it until it is live. And the timeouts of the first
+    // commands do the right thing in this state.
+    ctrl.change_state(State::Connecting);
+    let role = &ctrl.data().role;
+    role.join(ctrl)?;
+    ctrl.add().inspect_err(|_| role.leave(ctrl))
+}
+
+/// The family of `dev`, if it is a physical function with VFs, and what its controller is to others
+/// of its device.
+fn role(
+    dev: &Device<Core<'_>>,
+    driver: &Registered<NvmeDriver>,
+) -> Result<(Option<Arc<Family>>, KBox<dyn Role>)> {
     if dev.is_physfn() && dev.total_vfs() > 0 {
         let family = Family::new(dev, driver.spawner())?;
         driver.share(dev, family.clone())?;
-        return Ok(Role::Primary(family));
+        let role = KBox::new(Primary::new(family.clone()), GFP_KERNEL)?;
+        return Ok((Some(family), role));
     }
     Ok(match driver.shared_of(dev) {
-        Some((family, vf)) => Role::Secondary(Membership::new(family, vf)),
-        None => Role::Single,
+        Some((family, vf)) => (None, KBox::new(Secondary::new(family, vf), GFP_KERNEL)?),
+        None => (None, KBox::new(Single, GFP_KERNEL)?),
     })
 }
 
@@ -127,22 +155,12 @@ impl Driver for NvmeDriver {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
             let cmb = Cmb::find(dev, &bar);
-            let ctrl = role(dev, driver)
-                .and_then(|role| {
-                    transport::new_controller(dev, bound, bar, quirks_of(dev), cmb, role)
-                })
-                .and_then(|ctrl| {
-                    // Before sysfs has it: nobody may reset it until it is live. And the timeouts
-                    // of the first commands do the right thing in this state.
-                    ctrl.change_state(State::Connecting);
-                    sriov::join(&ctrl)?;
-                    match ctrl.add() {
-                        Ok(()) => Ok(ctrl),
-                        Err(e) => {
-                            sriov::leave(&ctrl);
-                            Err(e)
-                        }
-                    }
+            let (family, ctrl) = role(dev, driver)
+                .and_then(|(family, role)| {
+                    let quirks = quirks_of(dev);
+                    let ctrl = transport::new_controller(dev, bound, bar, quirks, cmb, role)?;
+                    add(&ctrl)?;
+                    Ok((family, ctrl))
                 })
                 .inspect_err(|e| {
                     dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");
@@ -155,17 +173,19 @@ impl Driver for NvmeDriver {
                 return Err(e);
             }
             ctrl.flush_scan();
-            sriov::is_bound(&ctrl);
-            let folders = sriov::Folders::new(&ctrl, dev).unwrap_or_else(|e| {
-                dev_warn!(dev, "no nvme_sriov in sysfs: {e:?}\n");
-                None
-            });
-            if dev.is_physfn() {
+            ctrl.data().role.is_bound(&ctrl);
+            let mut folders = None;
+            if let Some(family) = &family {
+                folders = sriov::Folders::new(family, &ctrl, dev).unwrap_or_else(|e| {
+                    dev_warn!(dev, "no nvme_sriov in sysfs: {e:?}\n");
+                    None
+                });
                 sriov::tell_of_strangers(&ctrl, dev);
-                sriov::enable_later(&ctrl, dev, driver);
+                vfs::enable_later(family, &ctrl, dev, driver);
             }
             Ok(try_pin_init!(Function {
                 _folders: folders,
+                family,
                 ctrl: DropLater::new(ctrl, driver.spawner()),
                 _regions: regions,
             }))
@@ -177,16 +197,19 @@ impl Driver for NvmeDriver {
         data: Pin<&Function<'bound>>,
         driver: &'bound Registered<Self>,
     ) {
-        // Only a PF with VFs needs the lock.
-        if dev.is_physfn() && dev.enabled_vfs() > 0 {
-            let ctrl: &Controller<Nvme> = &data.ctrl;
-            RescanLocked::for_unbind(dev, driver.spawner(), |lock| sriov::disable(ctrl, lock));
+        if let Some(family) = &data.family {
+            // Only a PF with VFs needs the lock.
+            if dev.enabled_vfs() > 0 {
+                RescanLocked::for_unbind(dev, driver.spawner(), |lock| {
+                    sriov::disable(family, &data.ctrl, lock);
+                });
+            }
         }
         lifecycle::end(&data.ctrl);
     }
 
     fn leave(driver: &Registered<Self>, family: &Family) {
-        sriov::disable_before_unload(driver, family);
+        vfs::disable_before_unload(driver, family);
     }
 
     fn shutdown<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
@@ -199,14 +222,15 @@ impl Driver for NvmeDriver {
         num_vfs: u16,
         lock: &RescanLocked,
     ) -> Result<u16> {
-        sriov::configure(&data.ctrl, dev, num_vfs, lock)
+        sriov::configure(data.family()?, &data.ctrl, dev, num_vfs, lock)
     }
 
     fn sriov_vf_total_msix<'bound>(
         _dev: &'bound Device<Core<'_>>,
         data: Pin<&Function<'bound>>,
     ) -> u32 {
-        sriov::total_interrupts(&data.ctrl)
+        data.family()
+            .map_or(0, |family| sriov::total_interrupts(family))
     }
 
     fn sriov_set_vf_msix<'bound>(
@@ -215,7 +239,7 @@ impl Driver for NvmeDriver {
         vf: u16,
         count: u32,
     ) -> Result {
-        sriov::set_interrupts(&data.ctrl, vf, count)
+        sriov::set_interrupts(data.family()?, vf, count)
     }
 
     fn reset_prepare<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) {
@@ -232,7 +256,7 @@ impl Driver for NvmeDriver {
 
     fn freeze<'bound>(_dev: &'bound Device<Core<'_>>, data: Pin<&Function<'bound>>) -> Result {
         lifecycle::stop_for_reset(&data.ctrl, true);
-        sriov::hold(&data.ctrl, true);
+        data.ctrl.data().role.hold(true);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! The physical function owns its virtual functions: they get their resources before they exist,
 //! and are online before any driver sees them.
 //!
-//! - [`family`]: a PF and its VFs, as each sees the others; [`membership`]: what of that a
+//! - [`family`]: a PF and its VFs, as each sees the others; [`role`]: what of that a
 //!   controller needs.
 //! - [`owner`]: the one who tells the controller about its VFs, and [`actual`]: what these have.
 //! - [`functions`]: VFs on the bus.
@@ -23,11 +23,11 @@ mod command;
 mod family;
 mod functions;
 mod inventory;
-mod membership;
 mod namespaces;
 mod owner;
 mod plan;
 mod primary;
+mod role;
 mod secondary;
 mod setting;
 mod share;
@@ -36,23 +36,9 @@ mod view;
 
 pub(crate) use self::{
     family::Family,
-    membership::{
-        admit,
-        forget_changes,
-        goes_down,
-        has_to_wait,
-        hold,
-        is_bound,
-        is_cut_off,
-        is_down,
-        is_gone,
-        is_served,
-        is_up,
-        join,
-        leave,
-        wait_for_primary,
-        Membership,
-        Role, //
+    role::{
+        Primary,
+        Secondary, //
     },
     sysfs::Folders,
 };
@@ -67,18 +53,13 @@ use self::{
 use crate::{
     control::lifecycle,
     controller::Nvme,
-    driver::NvmeDriver,
-    parameters,
     spec::virtualization::Resource, //
 };
 use kernel::{
     device::Core,
     pci,
     prelude::*,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::Arc, //
 };
 use kernel_ext::{
     nvme::Controller,
@@ -88,18 +69,9 @@ use kernel_ext::{
             PhysicalFunction,
             RescanLocked, //
         },
-        DeviceExt,
-        Registered, //
+        DeviceExt, //
     },
 };
-
-/// The family of a PF's controller. `EOPNOTSUPP` for other controllers.
-fn family_of(ctrl: &Controller<Nvme>) -> Result<&Arc<Family>> {
-    match &ctrl.data().role {
-        Role::Primary(family) => Ok(family),
-        _ => Err(EOPNOTSUPP),
-    }
-}
 
 /// Makes `num` the number of enabled VFs, as `sriov_numvfs` wants it. Returns that number. If the
 /// controller is being reset, waits for that.
@@ -107,13 +79,14 @@ fn family_of(ctrl: &Controller<Nvme>) -> Result<&Arc<Family>> {
 /// `EBUSY` if VFs are enabled and `num` is not 0, or the controller waits for error recovery,
 /// `ENODEV` if it is gone, `ENOSPC` if its resources are short, and the PCI core's errors.
 pub(crate) fn configure(
+    family: &Arc<Family>,
     ctrl: &Controller<Nvme>,
     pdev: &pci::Device<Core<'_>>,
     num: u16,
     lock: &RescanLocked,
 ) -> Result<u16> {
     if num == 0 {
-        disable(ctrl, lock);
+        disable(family, ctrl, lock);
         return Ok(0);
     }
     let enabled = pdev.enabled_vfs();
@@ -124,7 +97,6 @@ pub(crate) fn configure(
         );
         return Err(EBUSY);
     }
-    let family = family_of(ctrl)?;
     let result = prepare(family, ctrl, pdev, num).inspect_err(|e| {
         // Whatever else can fail has been told of by now.
         let why = match *e {
@@ -209,12 +181,12 @@ fn announce(
 }
 
 /// Disables all VFs, if any are enabled, by whomever, and takes their resources back.
-pub(crate) fn disable(ctrl: &Controller<Nvme>, lock: &RescanLocked) {
-    let pdev = &ctrl.data().pdev;
+pub(crate) fn disable(family: &Arc<Family>, ctrl: &Controller<Nvme>, lock: &RescanLocked) {
+    let pdev = &family.pf;
     let count = pdev.enabled_vfs();
-    let (true, Ok(family)) = (count > 0, family_of(ctrl)) else {
+    if count == 0 {
         return;
-    };
+    }
     functions::disable(family, pdev, lock);
     let _ = family.post(Job::Release, Patience::Locked);
     dev_info!(ctrl.device(), "disabled {count} VFs\n");
@@ -232,62 +204,8 @@ pub(crate) fn tell_of_strangers(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core
     }
 }
 
-/// Enables the VFs that the module parameter asks for, in another thread: whoever removes the
-/// function waits for its probe with the PCI rescan lock held. That they cannot be enabled does not
-/// stop the PF.
-pub(crate) fn enable_later(
-    ctrl: &Controller<Nvme>,
-    pdev: &pci::Device<Core<'_>>,
-    driver: &Registered<NvmeDriver>,
-) {
-    let want = parameters::sriov_vfs.value();
-    let num = u16::try_from(want)
-        .unwrap_or(u16::MAX)
-        .min(pdev.total_vfs());
-    if num == 0 || pdev.enabled_vfs() > 0 {
-        return;
-    }
-    let Ok(family) = family_of(ctrl) else { return };
-    let (family, held) = (family.clone(), ARef::<Controller<Nvme>>::from(ctrl));
-    let spawned = driver.spawn(move |driver| {
-        let wanted = || !family.is_left();
-        let Some((lock, dev)) = RescanLocked::lock_with(&held.data().pdev, wanted) else {
-            return;
-        };
-        let result = driver.with_bound(&dev, |pdev, function| {
-            // It may have been bound anew.
-            match core::ptr::eq::<Controller<Nvme>>(function.controller(), &*held) {
-                true => configure(&held, pdev, num, &lock).map(drop),
-                false => Ok(()),
-            }
-        });
-        if let Some(Err(e)) = result {
-            dev_warn!(held.device(), "sriov_vfs={want} was not met: {e:?}\n");
-        }
-    });
-    if spawned.is_err() {
-        dev_warn!(
-            ctrl.device(),
-            "sriov_vfs={want} was not met: out of memory\n"
-        );
-    }
-}
-
-/// Disables the VFs of a PF whose driver is about to be unregistered, without any lock held: then
-/// their drivers are not taken away one by one first.
-pub(crate) fn disable_before_unload(driver: &Registered<NvmeDriver>, family: &Family) {
-    family.set_left();
-    let wanted = || family.pf.enabled_vfs() > 0;
-    if let Some((lock, dev)) = RescanLocked::lock_with(&family.pf, wanted) {
-        driver.with_bound(&dev, |_, function| disable(function.controller(), &lock));
-    }
-}
-
 /// How many interrupts can be given to VFs, as `sriov_vf_total_msix` shows it.
-pub(crate) fn total_interrupts(ctrl: &Controller<Nvme>) -> u32 {
-    let Ok(family) = family_of(ctrl) else {
-        return 0;
-    };
+pub(crate) fn total_interrupts(family: &Family) -> u32 {
     let desk = family.desk.lock();
     let pool = desk.view.caps.filter(|c| c.supports(Resource::Interrupt));
     pool.map_or(0, |caps| {
@@ -303,21 +221,20 @@ pub(crate) fn total_interrupts(ctrl: &Controller<Nvme>) -> u32 {
 ///
 /// `EOPNOTSUPP` if the controller has no interrupts to hand out, `EINVAL` if no VF can have as
 /// many, `ENOSPC` if as many are not free.
-pub(crate) fn set_interrupts(ctrl: &Controller<Nvme>, vf: u16, interrupts: u32) -> Result {
+pub(crate) fn set_interrupts(family: &Arc<Family>, vf: u16, interrupts: u32) -> Result {
     let job = Job::Share {
         vf,
         kind: Resource::Interrupt,
         count: u16::try_from(interrupts)?,
         is_unused: true,
     };
-    family_of(ctrl)?.post(job, Patience::Locked).map(drop)
+    family.post(job, Patience::Locked).map(drop)
 }
 
 /// Makes `count` the number of resources of VF `vf`; 0 for an equal share.
 ///
 /// As [`set_interrupts`], and `EBUSY` if the VF has a driver.
-fn set_share(ctrl: &Controller<Nvme>, vf: u16, kind: Resource, count: u16) -> Result {
-    let family = family_of(ctrl)?;
+fn set_share(family: &Arc<Family>, vf: u16, kind: Resource, count: u16) -> Result {
     loop {
         let function = lock_vf(&family.pf, vf).ok();
         if function.as_ref().is_some_and(|vf| vf.has_driver()) {
@@ -344,15 +261,7 @@ fn set_share(ctrl: &Controller<Nvme>, vf: u16, kind: Resource, count: u16) -> Re
 
 /// Makes `nsids` the namespaces of VF `vf`. If it is enabled, it gets them at once, whether it has
 /// a driver or not.
-fn set_namespaces(ctrl: &Controller<Nvme>, vf: u16, nsids: KVec<u32>) -> Result {
+fn set_namespaces(family: &Arc<Family>, vf: u16, nsids: KVec<u32>) -> Result {
     let job = Job::Namespaces { vf, nsids };
-    family_of(ctrl)?.post(job, Patience::Any).map(drop)
-}
-
-/// A user's admin command with `opcode` is complete. If it may have changed what the VFs have, that
-/// is looked at again. Any context.
-pub(crate) fn command_completed(ctrl: &Controller<Nvme>, opcode: u8) {
-    if let (true, Role::Primary(family)) = (command::changes_vfs(opcode), &ctrl.data().role) {
-        family.suspect();
-    }
+    family.post(job, Patience::Any).map(drop)
 }

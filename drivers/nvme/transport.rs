@@ -21,7 +21,8 @@ use crate::{
     },
     controller::{
         Hardware,
-        Nvme, //
+        Nvme,
+        Role, //
     },
     data::{
         self,
@@ -36,10 +37,6 @@ use crate::{
         admin,
         registers::CSTS, //
     },
-    sriov::{
-        self,
-        Role, //
-    }, //
 };
 use kernel::{
     device::Bound,
@@ -86,7 +83,7 @@ pub(crate) fn new_controller(
     bar: Arc<Bar0>,
     quirks: Quirks,
     cmb: Option<Cmb>,
-    role: Role,
+    role: KBox<dyn Role>,
 ) -> Result<ARef<Controller<Nvme>>> {
     let max_io_queues = io_queues::most(quirks)?;
     let limits = Limits {
@@ -126,7 +123,7 @@ impl Transport for Nvme {
 
     fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
         // This is how nvme-core waits for the controller: it must not wait for one that is off.
-        if offset as usize == CSTS::OFFSET && sriov::has_to_wait(ctrl) {
+        if offset as usize == CSTS::OFFSET && ctrl.data().role.has_to_wait() {
             return Err(ENODEV);
         }
         bar::read32(&ctrl.data().bar, offset as usize)

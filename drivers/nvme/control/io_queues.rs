@@ -15,7 +15,6 @@ use crate::{
         admin,
         registers::CAP, //
     },
-    sriov, //
 };
 use kernel::{
     prelude::*,
@@ -242,7 +241,7 @@ impl Waiter {
     fn wait(&self, ctrl: &Controller<Nvme>, limit: Jiffies) -> Option<Jiffies> {
         let step = msecs_to_jiffies(10);
         let mut left = limit;
-        while left > 0 && !sriov::has_to_wait(ctrl) {
+        while left > 0 && !ctrl.data().role.has_to_wait() {
             let this = step.min(left);
             left -= this;
             if let Some(rest) = self.completion.wait_io_timeout(this) {

@@ -22,7 +22,6 @@ use crate::{
     queue::Queue,
     quirks,
     spec::registers::{self, CAP, CSTS},
-    sriov, //
 };
 use kernel::{
     device::Core,
@@ -104,7 +103,7 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
 
     // The controller may run still, from a boot loader or a kernel before this one.
     if ctrl.disable(false).is_err() {
-        if sriov::is_cut_off(ctrl) {
+        if ctrl.data().role.is_cut_off() {
             return Err(EAGAIN);
         }
         dev_warn!(
@@ -163,7 +162,7 @@ fn is_dead(ctrl: &Controller<Nvme>, hw: &Hardware) -> bool {
     if hw.enabled.is_none()
         || !data.is_present()
         || data.pdev.is_channel_offline()
-        || sriov::has_to_wait(ctrl)
+        || ctrl.data().role.has_to_wait()
     {
         return true;
     }
@@ -178,9 +177,9 @@ fn is_dead(ctrl: &Controller<Nvme>, hw: &Hardware) -> bool {
 /// May be called at any time, and more than once.
 pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
     // Before, so that nobody takes what befalls the VFs for their own fault.
-    sriov::goes_down(ctrl);
+    ctrl.data().role.goes_down();
     stop_alone(ctrl, shutdown);
-    sriov::is_down(ctrl);
+    ctrl.data().role.is_down();
 }
 
 fn stop_alone(ctrl: &Controller<Nvme>, shutdown: bool) {
@@ -263,7 +262,7 @@ pub(crate) fn interrupt(ctrl: &Controller<Nvme>) {
 
 /// Whether what failed is to be tried again when the PF, or the channel to the function, is back.
 fn is_to_wait(ctrl: &Controller<Nvme>) -> bool {
-    let is_lost = sriov::is_cut_off(ctrl) || ctrl.data().pdev.is_channel_offline();
+    let is_lost = ctrl.data().role.is_cut_off() || ctrl.data().pdev.is_channel_offline();
     is_lost && !ctrl.state().is_terminal() && !ctrl.data().pdev.is_disconnected()
 }
 
@@ -277,7 +276,7 @@ fn wait(ctrl: &Controller<Nvme>) {
     } else {
         data.set_idle(Idle::ForPrimary);
         // The PF may be back already, and have found nobody waiting.
-        if !sriov::has_to_wait(ctrl) && data.take_idle(Idle::ForPrimary) {
+        if !ctrl.data().role.has_to_wait() && data.take_idle(Idle::ForPrimary) {
             ctrl.queue_reset();
         }
     }
@@ -295,11 +294,11 @@ fn cause(ctrl: &Controller<Nvme>, e: Error) -> Error {
 }
 
 fn try_start(ctrl: &Controller<Nvme>) -> Result {
-    sriov::admit(ctrl)?;
+    ctrl.data().role.admit(ctrl)?;
     enable(ctrl, &mut ctrl.data().bound.lock()?)?;
     ctrl.alloc_admin_tag_set()?;
     ctrl.init_finish(false)?;
-    sriov::forget_changes(ctrl)?;
+    ctrl.data().role.forget_changes(ctrl)?;
     hmb::start(ctrl);
     ctrl.update_attributes();
     let queues = io_queues::create(ctrl)?;
@@ -328,7 +327,7 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
     }
     if data.is_present() {
         // What is still to be written is, before the namespaces go.
-        sriov::wait_for_primary(ctrl);
+        ctrl.data().role.wait_for_primary(ctrl);
     }
     hmb::stop(ctrl);
     ctrl.change_state(State::Deleting);
@@ -352,7 +351,7 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
     }
     drop(queues);
     ctrl.uninit();
-    sriov::leave(ctrl);
+    ctrl.data().role.leave(ctrl);
 }
 
 /// Resets the controller, from state `Resetting` or `Connecting` to `Live`, or to `Dead` where that
@@ -387,7 +386,7 @@ pub(crate) fn give_up(ctrl: &Controller<Nvme>) {
     ctrl.change_state(State::Dead);
     // What multipath holds back until a path is live again fails with the last path.
     ctrl.kick_requeue_lists();
-    sriov::is_gone(ctrl);
+    ctrl.data().role.is_gone();
 }
 
 fn try_reset(ctrl: &Controller<Nvme>) -> Result {
@@ -402,7 +401,7 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         stop(ctrl, false);
     }
     ctrl.sync_queues();
-    sriov::admit(ctrl)?;
+    ctrl.data().role.admit(ctrl)?;
 
     {
         let mut hw = ctrl.data().bound.lock()?;
@@ -421,11 +420,11 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         return Err(EBUSY);
     }
     // From here on, who takes the PF down ends our commands.
-    if sriov::is_cut_off(ctrl) {
+    if ctrl.data().role.is_cut_off() {
         return Err(EAGAIN);
     }
     ctrl.init_finish(was_suspended)?;
-    sriov::forget_changes(ctrl)?;
+    ctrl.data().role.forget_changes(ctrl)?;
     hmb::start(ctrl);
     // New firmware may want another host memory buffer, or none.
     ctrl.update_attributes();
@@ -468,7 +467,7 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
 
 /// Starts what nvme-core does with a live controller.
 fn go_on(ctrl: &Controller<Nvme>) {
-    if sriov::is_cut_off(ctrl) {
+    if ctrl.data().role.is_cut_off() {
         // The PF has gone down, and found the controller not yet live.
         if ctrl.change_state(State::Resetting) {
             ctrl.queue_reset();
@@ -476,7 +475,7 @@ fn go_on(ctrl: &Controller<Nvme>) {
         return;
     }
     ctrl.start();
-    sriov::is_up(ctrl);
+    ctrl.data().role.is_up();
 }
 
 /// Resets the NVM subsystem (section 3.7.1), and with it all its controllers. What that does to
@@ -538,7 +537,7 @@ pub(crate) fn freeze(ctrl: &Controller<Nvme>) -> bool {
     }
     stop(ctrl, false);
     ctrl.data().set_idle(Idle::ForCallback);
-    sriov::hold(ctrl, true);
+    ctrl.data().role.hold(true);
     true
 }
 
@@ -548,7 +547,7 @@ pub(crate) fn restart(ctrl: &Controller<Nvme>) -> Result {
     if !ctrl.data().take_idle(Idle::ForCallback) && !ctrl.change_state(State::Resetting) {
         return Err(EBUSY);
     }
-    sriov::hold(ctrl, false);
+    ctrl.data().role.hold(false);
     ctrl.queue_reset();
     Ok(())
 }

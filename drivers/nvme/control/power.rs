@@ -10,11 +10,7 @@ use super::{
     hmb,
     lifecycle, //
 };
-use crate::{
-    controller::Nvme,
-    spec::admin,
-    sriov, //
-};
+use crate::{controller::Nvme, spec::admin};
 use kernel::{
     device::Core,
     pci,
@@ -37,7 +33,7 @@ pub(crate) fn suspend(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> R
         return Ok(());
     }
     lifecycle::stop_for_reset(ctrl, true);
-    sriov::hold(ctrl, true);
+    ctrl.data().role.hold(true);
     Ok(())
 }
 

@@ -18,7 +18,6 @@ use crate::{
             GONE, //
         }, //
     },
-    sriov, //
 };
 use kernel::{
     prelude::*,
@@ -61,7 +60,7 @@ pub(crate) fn timeout(
         // Error recovery will reset the function.
         return TimerAction::Restart;
     }
-    if !sriov::has_to_wait(ctrl) && failed(ctrl, &data.bar) {
+    if !ctrl.data().role.has_to_wait() && failed(ctrl, &data.bar) {
         return recover(ctrl);
     }
 
@@ -81,7 +80,7 @@ pub(crate) fn timeout(
         return TimerAction::Done;
     }
 
-    if sriov::has_to_wait(ctrl) {
+    if ctrl.data().role.has_to_wait() {
         // The PF is down, and whoever took it down ends this command.
         return TimerAction::Restart;
     }
@@ -101,7 +100,7 @@ pub(crate) fn timeout(
             stop(ctrl, true);
             return TimerAction::Done;
         }
-        State::Resetting if sriov::is_served(ctrl) => {
+        State::Resetting if ctrl.data().role.is_served() => {
             // The reset before this one is not over: it waits until the VFs are provisioned, perhaps
             // for this command.
             rq.set_cancelled();

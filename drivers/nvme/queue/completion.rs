@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{
     controller::Nvme,
-    faults,
-    sriov, //
+    faults, //
 };
 use kernel::{
     device::Bound,
@@ -171,7 +170,7 @@ impl CompletionQueue {
         let opcode = self.tags.user_opcode(cqe, rcu);
         self.tags.complete(cqe, batch, rcu)?;
         if let Some(opcode) = opcode {
-            sriov::command_completed(self.tags.controller(), opcode);
+            self.tags.controller().data().role.command_completed(opcode);
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use super::{
         Standing, //
     },
     inventory::Inventory,
-    membership::is_interrupted,
     namespaces,
     owner::{
         Answer,
@@ -19,6 +18,7 @@ use super::{
     },
     plan::Short,
     primary,
+    role::is_interrupted,
     secondary::Secondary,
     setting::Wanted,
     share::{

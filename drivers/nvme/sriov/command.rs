@@ -3,7 +3,7 @@
 //! What the primary controller is told about its secondary controllers, and how it refuses.
 
 use super::{
-    membership::is_interrupted,
+    role::is_interrupted,
     share::name, //
 };
 use crate::{

@@ -138,7 +138,7 @@ pub(super) struct Desk {
 /// A physical function and its VFs.
 #[pin_data]
 pub(crate) struct Family {
-    pub(super) pf: ARef<pci::Device>,
+    pub(crate) pf: ARef<pci::Device>,
     /// The PF's controller, until it ends: it has a reference to the family in turn.
     #[pin]
     primary: Mutex<Option<ARef<Controller<Nvme>>>>,
@@ -292,12 +292,12 @@ impl Family {
     }
 
     /// The driver is about to be unregistered: no VFs are to be enabled any more.
-    pub(super) fn set_left(&self) {
+    pub(crate) fn set_left(&self) {
         self.left.store(true, Relaxed);
     }
 
     /// Whether the driver leaves the PF, or has left it.
-    pub(super) fn is_left(&self) -> bool {
+    pub(crate) fn is_left(&self) -> bool {
         self.left.load(Relaxed) || self.desk.lock().primary == Primary::Gone
     }
 

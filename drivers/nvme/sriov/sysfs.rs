@@ -9,9 +9,9 @@
 use super::{
     family::{
         Desk,
+        Family,
         Primary, //
     },
-    family_of,
     inventory::Inventory,
     namespaces::copy,
     set_namespaces,
@@ -35,7 +35,7 @@ use kernel::{
         BStr,
         CString, //
     },
-    sync::aref::ARef, //
+    sync::Arc, //
 };
 use kernel_ext::{
     nvme::Controller,
@@ -60,14 +60,18 @@ pub(crate) struct Folders {
 impl Folders {
     /// Makes the folders of `pdev`, or none if its controller has no Virtualization Management,
     /// or it no VFs.
-    pub(crate) fn new(ctrl: &Controller<Nvme>, pdev: &pci::Device<Bound>) -> Result<Option<Self>> {
-        if !pdev.is_physfn() || !Inventory::exists(ctrl) {
+    pub(crate) fn new(
+        family: &Arc<Family>,
+        ctrl: &Controller<Nvme>,
+        pdev: &pci::Device<Bound>,
+    ) -> Result<Option<Self>> {
+        if !Inventory::exists(ctrl) {
             return Ok(None);
         }
         let root = Folder::new(pdev.as_ref(), c"nvme_sriov", Root)?;
         let pool = |name, kind| {
-            let ctrl = ctrl.into();
-            Folder::new(&root, name, PoolView { ctrl, kind })
+            let family = family.clone();
+            Folder::new(&root, name, PoolView { family, kind })
         };
         let pools = [
             pool(c"queues", Resource::Queue)?,
@@ -76,8 +80,8 @@ impl Folders {
         let mut vfs = KVec::new();
         for vf in 0..pdev.total_vfs().min(MOST_VFS) {
             let name = CString::try_from_fmt(fmt!("vf{vf}"))?;
-            let ctrl = ctrl.into();
-            vfs.push(Folder::new(&root, &name, Vf { ctrl, vf })?, GFP_KERNEL)?;
+            let family = family.clone();
+            vfs.push(Folder::new(&root, &name, Vf { family, vf })?, GFP_KERNEL)?;
         }
         Ok(Some(Self {
             _vfs: vfs,
@@ -97,9 +101,9 @@ impl Attributes for Root {
 /// The most folders of VFs: a Secondary Controller List has no more entries.
 const MOST_VFS: u16 = 127;
 
-/// Calls `f` with what is on the desk of the controller's family. `ENODEV` if the controller is gone.
-fn with_desk<R>(ctrl: &Controller<Nvme>, f: impl FnOnce(&Desk) -> Result<R>) -> Result<R> {
-    let desk = family_of(ctrl)?.desk.lock();
+/// Calls `f` with what is on the family's desk. `ENODEV` if the controller is gone.
+fn with_desk<R>(family: &Family, f: impl FnOnce(&Desk) -> Result<R>) -> Result<R> {
+    let desk = family.desk.lock();
     match desk.primary {
         Primary::Gone => Err(ENODEV),
         _ => f(&desk),
@@ -108,7 +112,7 @@ fn with_desk<R>(ctrl: &Controller<Nvme>, f: impl FnOnce(&Desk) -> Result<R>) -> 
 
 /// The flexible resources of one kind.
 struct PoolView {
-    ctrl: ARef<Controller<Nvme>>,
+    family: Arc<Family>,
     kind: Resource,
 }
 
@@ -127,7 +131,7 @@ impl Attributes for PoolView {
             pool.show(out, |caps| caps.secondary_max.get().into())
         }),
         Attribute::read_only(c"assigned", |pool, out| {
-            let assigned = with_desk(&pool.ctrl, |desk| Ok(pool.assigned(desk)))?;
+            let assigned = with_desk(&pool.family, |desk| Ok(pool.assigned(desk)))?;
             Ok(writeln!(out, "{assigned}")?)
         }),
         Attribute::read_only(c"free", |pool, out| {
@@ -161,7 +165,7 @@ impl PoolView {
         out: &mut Output<'_>,
         pick: impl FnOnce(&ResourceCapabilities, u32) -> u32,
     ) -> Result {
-        let value = with_desk(&self.ctrl, |desk| {
+        let value = with_desk(&self.family, |desk| {
             let caps = desk.view.caps.ok_or(ENXIO)?;
             Ok(match caps.supports(self.kind) {
                 true => pick(caps.resource(self.kind), self.assigned(desk)),
@@ -174,7 +178,7 @@ impl PoolView {
 
 /// A VF, which need not be enabled.
 struct Vf {
-    ctrl: ARef<Controller<Nvme>>,
+    family: Arc<Family>,
     vf: u16,
 }
 
@@ -206,7 +210,7 @@ impl Attributes for Vf {
         }),
         Attribute::read_only(c"state", |vf, out| {
             vf.seen(|_| ())?;
-            let state = match with_desk(&vf.ctrl, |desk| Ok(desk.is_online(vf.vf)))? {
+            let state = match with_desk(&vf.family, |desk| Ok(desk.is_online(vf.vf)))? {
                 true => "online",
                 false => "offline",
             };
@@ -228,27 +232,23 @@ fn show_list(out: &mut Output<'_>, nsids: &[u32]) -> Result {
 impl Vf {
     /// What is known of the VF. `ENXIO` if the controller does not know the VF.
     fn seen<R>(&self, pick: impl FnOnce(&Seen) -> R) -> Result<R> {
-        with_desk(&self.ctrl, |desk| {
+        with_desk(&self.family, |desk| {
             desk.view.find(self.vf).map(pick).ok_or(ENXIO)
         })
     }
 
     fn show_wanted(&self, out: &mut Output<'_>, kind: Resource) -> Result {
-        let wanted = family_of(&self.ctrl)?.desk.lock().settings.wanted(self.vf);
+        let wanted = self.family.desk.lock().settings.wanted(self.vf);
         Ok(writeln!(out, "{}", wanted.get(kind))?)
     }
 
     fn set_wanted(&self, input: &str, kind: Resource) -> Result {
         let count = u16::from_str(BStr::from_bytes(input.as_bytes()))?;
-        set_share(&self.ctrl, self.vf, kind, count)
+        set_share(&self.family, self.vf, kind, count)
     }
 
     fn show_namespaces(&self, out: &mut Output<'_>) -> Result {
-        let nsids = family_of(&self.ctrl)?
-            .desk
-            .lock()
-            .settings
-            .namespaces(self.vf)?;
+        let nsids = self.family.desk.lock().settings.namespaces(self.vf)?;
         show_list(out, &nsids)
     }
 
@@ -267,6 +267,6 @@ impl Vf {
                 GFP_KERNEL,
             )?;
         }
-        set_namespaces(&self.ctrl, self.vf, nsids)
+        set_namespaces(&self.family, self.vf, nsids)
     }
 }

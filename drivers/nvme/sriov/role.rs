@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a PF's and a VF's controllers are to each other: a VF's is started only while its PF has it
+//! online.
+
+use super::{
+    command::changes_vfs,
+    family::{
+        Admission,
+        Family, //
+    },
+};
+use crate::{
+    controller::{
+        Nvme,
+        Role, //
+    },
+    spec::{
+        admin::IDENTIFY_SIZE,
+        namespaces::changed_list, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+use kernel_ext::nvme::Controller;
+
+/// The role of a physical function's controller.
+pub(crate) struct Primary(Arc<Family>);
+
+impl Primary {
+    /// That of the controller to which the VFs of `family` are secondary.
+    pub(crate) fn new(family: Arc<Family>) -> Self {
+        Self(family)
+    }
+}
+
+impl Role for Primary {
+    fn join(&self, ctrl: &Controller<Nvme>) -> Result {
+        self.0.set_primary(ctrl);
+        Ok(())
+    }
+
+    /// Ends the family.
+    fn leave(&self, _ctrl: &Controller<Nvme>) {
+        self.0.end();
+    }
+
+    fn admit(&self, _ctrl: &Controller<Nvme>) -> Result {
+        self.0.starts();
+        Ok(())
+    }
+
+    fn is_up(&self) {
+        self.0.is_up();
+    }
+
+    fn goes_down(&self) {
+        self.0.goes_down();
+    }
+
+    fn is_down(&self) {
+        self.0.is_down();
+    }
+
+    fn is_gone(&self) {
+        self.0.is_gone();
+    }
+
+    fn hold(&self, held: bool) {
+        self.0.hold(held);
+    }
+
+    fn is_served(&self) -> bool {
+        self.0.is_served()
+    }
+
+    /// If the command may have changed what the VFs have, that is looked at again.
+    fn command_completed(&self, opcode: u8) {
+        if changes_vfs(opcode) {
+            self.0.suspect();
+        }
+    }
+}
+
+/// The role of a VF's controller.
+pub(crate) struct Secondary {
+    family: Arc<Family>,
+    vf: u16,
+    /// What [`Admission::Served`] said when the controller was last started.
+    served: Atomic<u32>,
+}
+
+impl Secondary {
+    /// That of the controller of VF `vf`.
+    pub(crate) fn new(family: Arc<Family>, vf: u16) -> Self {
+        Self {
+            family,
+            vf,
+            served: Atomic::new(0),
+        }
+    }
+}
+
+impl Role for Secondary {
+    fn join(&self, ctrl: &Controller<Nvme>) -> Result {
+        self.family.join(self.vf, ctrl)
+    }
+
+    fn is_bound(&self, ctrl: &Controller<Nvme>) {
+        self.family.is_bound(ctrl);
+    }
+
+    fn leave(&self, ctrl: &Controller<Nvme>) {
+        self.family.leave(ctrl);
+    }
+
+    fn admit(&self, ctrl: &Controller<Nvme>) -> Result {
+        match self.family.admission(self.vf) {
+            Admission::Served(epoch) => {
+                self.served.store(epoch, Relaxed);
+                Ok(())
+            }
+            Admission::Wait => Err(EAGAIN),
+            Admission::Refused => {
+                dev_err!(
+                    ctrl.device(),
+                    "the VF is offline, and its PF does not bring it online\n"
+                );
+                Err(ENODEV)
+            }
+        }
+    }
+
+    /// Has the controller forget which namespaces its PF has changed before: else it would not tell
+    /// of the next change.
+    fn forget_changes(&self, ctrl: &Controller<Nvme>) -> Result {
+        let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
+        // One that has no such list does not tell of changes.
+        let _ = ctrl.admin_command(changed_list(), Some(&mut list))?;
+        Ok(())
+    }
+
+    /// The device may have attached namespaces to the controller by itself.
+    fn is_up(&self) {
+        self.family.is_live(self.vf);
+    }
+
+    fn is_cut_off(&self) -> bool {
+        match self.family.admission(self.vf) {
+            Admission::Served(epoch) => epoch != self.served.load(Relaxed),
+            Admission::Wait => true,
+            Admission::Refused => false,
+        }
+    }
+
+    fn has_to_wait(&self) -> bool {
+        self.family.admission(self.vf) == Admission::Wait
+    }
+
+    fn wait_for_primary(&self, ctrl: &Controller<Nvme>) {
+        self.family.wait_for_primary(self.vf);
+        ctrl.flush_reset();
+    }
+}
+
+/// Whether a command to the primary controller failed, or will, as it is down.
+pub(super) fn is_interrupted(ctrl: &Controller<Nvme>) -> bool {
+    !ctrl.data().role.is_served()
+}
