@@ -174,7 +174,7 @@ pub(crate) struct Nvme {
     /// The queue pairs by id. Filled in order, and emptied when the device is unbound: they hold
     /// the controller.
     #[pin]
-    pub(crate) queues: Mutex<KVec<Arc<Queue>>>,
+    pub(crate) queues: Mutex<KVec<Arc<Queue<Self>>>>,
     /// What the controller is to others of its device.
     pub(crate) role: KBox<dyn Role>,
     /// An [`Idle`].
@@ -269,13 +269,13 @@ impl Nvme {
     }
 
     /// Queue pair `qid`, if it exists.
-    pub(crate) fn queue_pair(&self, qid: u16) -> Option<Arc<Queue>> {
+    pub(crate) fn queue_pair(&self, qid: u16) -> Option<Arc<Queue<Self>>> {
         self.queues.lock().get(usize::from(qid)).cloned()
     }
 
     /// The queue pairs by id, the admin queue first. Takes the lock for each, not in between, and
     /// no memory: this is how a controller is stopped.
-    pub(crate) fn queue_pairs(&self) -> impl DoubleEndedIterator<Item = Arc<Queue>> + '_ {
+    pub(crate) fn queue_pairs(&self) -> impl DoubleEndedIterator<Item = Arc<Queue<Self>>> + '_ {
         let count = u16::try_from(self.queues.lock().len()).unwrap_or(u16::MAX);
         (0..count).filter_map(|qid| self.queue_pair(qid))
     }

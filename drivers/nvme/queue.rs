@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A queue pair: commands go out through [`submission`], and come back through [`completion`].
+//!
+//! Commands and completions pass without a look at what they are for. Submitting and completing
+//! happens in any context; all else sleeps. The queues know of no controller but by the trait
+//! [`Owner`].
 
 mod completion;
 mod doorbell;
@@ -21,7 +25,6 @@ pub(crate) use self::{
 };
 use crate::{
     bar::Bar0,
-    controller::Nvme,
     data::lists::ListPools,
     faults,
     parameters,
@@ -51,20 +54,41 @@ use kernel_ext::{
         Command,
         Controller,
         QueueTags,
-        Quirks, //
+        Quirks,
+        Transport, //
     },
-    pci::irq::{
-        IrqCell,
-        Vectors, //
+    pci::{
+        irq::{
+            IrqCell,
+            Vectors, //
+        },
+        P2pPool, //
     },
 };
+
+/// A transport that has queues.
+pub(crate) trait Owner: Transport {
+    /// A user's command with this `opcode` is complete in the admin queue of `ctrl`. Any context.
+    fn user_command_completed(ctrl: &Controller<Self>, opcode: u8);
+}
+
+/// Which queue pair it is, and where its doorbells are.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    /// The queues' id; 0 is the admin queue.
+    pub(crate) qid: u16,
+    /// How many entries each of the two has.
+    pub(crate) entries: u16,
+    /// How far doorbells are apart, in bytes.
+    pub(crate) stride: usize,
+}
 
 /// A submission queue and the completion queue of the same id.
 ///
 /// The memory is the queue's for as long as the device is bound; the controller knows of it from
 /// [`Queue::enable`] to the next time that it is disabled.
 #[pin_data]
-pub(crate) struct Queue {
+pub(crate) struct Queue<T: Owner> {
     qid: u16,
     entries: u16,
     sq_address: DmaAddress,
@@ -76,33 +100,32 @@ pub(crate) struct Queue {
     /// Taken with nothing else held but the block layer's own locks.
     #[pin]
     sq: SpinLock<SubmissionQueue>,
-    cq: IrqCell<CompletionQueue>,
+    cq: IrqCell<CompletionQueue<T>>,
 }
 
-impl Queue {
-    /// Allocates queue pair `qid` of `entries` entries each, whose doorbells are `stride` bytes
-    /// apart.
+impl<T: Owner> Queue<T> {
+    /// Allocates a queue pair as `layout` has it. The submission queue is in the memory of `pool`, if
+    /// that has room.
     ///
     /// `ENOMEM` without memory, `EINVAL` if the doorbells are beyond the end of the BAR, `EBUSY`
     /// if the controller has a queue of this id.
     pub(crate) fn new(
         dev: &pci::Device<device::Bound>,
-        ctrl: &Controller<Nvme>,
+        ctrl: &Controller<T>,
         bar: &Arc<Bar0>,
         lists: &Arc<ListPools>,
-        qid: u16,
-        entries: u16,
-        stride: usize,
+        pool: Option<&P2pPool>,
+        layout: Layout,
     ) -> Result<Arc<Self>> {
+        let Layout {
+            qid,
+            entries,
+            stride,
+        } = layout;
         let (tail, head) = registers::doorbells(qid);
         let tags = QueueTags::take(ctrl, qid)?;
         let (sent, received) = faults::queue(qid, entries)?;
         let spread = qid != 0 && ctrl.quirks().contains(Quirks::SQES_128_BYTES);
-        // The admin queue is of a controller that may not know the buffer's address yet.
-        let pool = match &ctrl.data().cmb {
-            Some(cmb) if qid != 0 => cmb.for_queues(),
-            _ => None,
-        };
         let doorbell = Doorbell::new(bar, tail, stride)?;
         let sq = SubmissionQueue::new(
             dev,
@@ -189,7 +212,7 @@ impl Queue {
     /// Takes commands and interrupts from now on; the controller has the queue, or is about to.
     pub(crate) fn enable(
         &self,
-        ctrl: &Controller<Nvme>,
+        ctrl: &Controller<T>,
         vectors: &Arc<Vectors>,
         vector: u32,
     ) -> Result {
@@ -255,7 +278,7 @@ impl Queue {
     /// Completes what the controller has completed, with the requests of `batch`, if the queue has
     /// no interrupt and nobody else is doing so.
     #[inline]
-    pub(crate) fn try_poll(&self, batch: &mut Batch<'_, Nvme>) -> bool {
+    pub(crate) fn try_poll(&self, batch: &mut Batch<'_, T>) -> bool {
         self.cq.poll(|cq| cq.collect(batch)).unwrap_or(false)
     }
 }

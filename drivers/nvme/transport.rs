@@ -31,7 +31,10 @@ use crate::{
         sgl, //
     },
     memory::cmb::Cmb,
-    queue::Queue,
+    queue::{
+        Owner,
+        Queue, //
+    },
     quirks,
     spec::{
         admin,
@@ -104,12 +107,18 @@ pub(crate) fn new_controller(
 #[inline]
 fn start<'a>(
     ctrl: &Controller<Nvme>,
-    queue: &Queue,
+    queue: &Queue<Nvme>,
     rq: Request<'a, Nvme>,
 ) -> Result<Started<'a, Nvme>, Status> {
     let mut rq = rq.setup()?;
     data::map(ctrl, queue.qid() == 0, queue.lists(), &mut rq)?;
     Ok(rq.start())
+}
+
+impl Owner for Nvme {
+    fn user_command_completed(ctrl: &Controller<Self>, opcode: u8) {
+        ctrl.data().role.command_completed(opcode);
+    }
 }
 
 #[vtable]
@@ -118,7 +127,7 @@ impl Transport for Nvme {
 
     const ATTRIBUTES: &'static [Attribute<Self>] = attributes::ALL;
 
-    type Queue = Queue;
+    type Queue = Queue<Self>;
     type RequestData = Lists;
 
     fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
@@ -164,14 +173,14 @@ impl Transport for Nvme {
         );
     }
 
-    fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {
+    fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue<Self>>> {
         ctrl.data().queue_pair(qid)
     }
 
     #[inline]
     fn queue_rq(
         ctrl: &Controller<Self>,
-        queue: &Queue,
+        queue: &Queue<Self>,
         rq: Request<'_, Self>,
         last: bool,
     ) -> Result<(), Status> {
@@ -189,7 +198,7 @@ impl Transport for Nvme {
     #[inline]
     fn prepare<'a>(
         ctrl: &'a Controller<Self>,
-        queue: &Queue,
+        queue: &Queue<Self>,
         rq: Request<'a, Self>,
     ) -> Option<Started<'a, Self>> {
         if !queue.is_enabled() || !rq.is_ready() {
@@ -199,33 +208,37 @@ impl Transport for Nvme {
     }
 
     #[inline]
-    fn submit(queue: &Queue, commands: Commands<'_, Self>) {
+    fn submit(queue: &Queue<Self>, commands: Commands<'_, Self>) {
         queue.submit_all(commands);
     }
 
     #[inline]
-    fn commit_rqs(queue: &Queue) {
+    fn commit_rqs(queue: &Queue<Self>) {
         queue.commit();
     }
 
     #[inline]
-    fn poll(queue: &Queue, batch: &mut Batch<'_, Self>) -> bool {
+    fn poll(queue: &Queue<Self>, batch: &mut Batch<'_, Self>) -> bool {
         queue.try_poll(batch)
     }
 
     #[inline]
-    fn release(queue: &Queue, lists: &mut Lists) {
+    fn release(queue: &Queue<Self>, lists: &mut Lists) {
         lists.free(queue.lists());
     }
 
     #[cfg(NVME_RS_FAULTS)]
-    fn inject(queue: &Queue, command: &Command, data: &mut Data<'_>) {
+    fn inject(queue: &Queue<Self>, command: &Command, data: &mut Data<'_>) {
         if queue.qid() == 0 {
             faults::data(command, data);
         }
     }
 
-    fn timeout(ctrl: &Controller<Self>, queue: &Queue, rq: &InFlight<'_, Self>) -> TimerAction {
+    fn timeout(
+        ctrl: &Controller<Self>,
+        queue: &Queue<Self>,
+        rq: &InFlight<'_, Self>,
+    ) -> TimerAction {
         timeout::timeout(ctrl, queue, rq)
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     bar,
     controller::Nvme,
     queue::{
+        Layout,
         Queue,
         QueueKinds, //
     },
@@ -177,7 +178,7 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
 }
 
 /// Queue pair `qid`, allocated if it does not exist; those before it do.
-fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
+fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue<Nvme>>> {
     let data = ctrl.data();
     if let Some(queue) = data.queue_pair(qid) {
         return Ok(queue);
@@ -186,8 +187,13 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
     let (pdev, hw) = hw.split();
     let lists = hw.lists.as_ref().ok_or(ENODEV)?;
     let cap = CAP::from(ctrl.capabilities());
-    let stride = cap.doorbell_stride();
-    let queue = Queue::new(pdev, ctrl, &data.bar, lists, qid, depth(ctrl, cap)?, stride)?;
+    let layout = Layout {
+        qid,
+        entries: depth(ctrl, cap)?,
+        stride: cap.doorbell_stride(),
+    };
+    let pool = data.cmb.as_ref().and_then(|cmb| cmb.for_queues());
+    let queue = Queue::new(pdev, ctrl, &data.bar, lists, pool, layout)?;
     data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
     Ok(queue)
 }
@@ -196,7 +202,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue>> {
 /// result is its answer.
 fn create_pair(
     ctrl: &Controller<Nvme>,
-    queue: &Queue,
+    queue: &Queue<Nvme>,
     vector: Option<u16>,
 ) -> Result<Result<(), CommandStatus>> {
     let (qid, entries) = (queue.qid(), queue.entries());
@@ -267,7 +273,7 @@ pub(crate) fn delete(ctrl: &Controller<Nvme>) {
     };
     let mut left = ctrl.admin_timeout();
     for command in [admin::delete_sq, admin::delete_cq] {
-        let io = |queue: &Arc<Queue>| queue.qid() != 0 && queue.is_enabled();
+        let io = |queue: &Arc<Queue<Nvme>>| queue.qid() != 0 && queue.is_enabled();
         let mut sent: u32 = 0;
         let mut wait = |sent: &mut u32| {
             *sent = sent.checked_sub(1)?;

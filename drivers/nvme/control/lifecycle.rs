@@ -19,7 +19,10 @@ use crate::{
         Nvme, //
     },
     data::lists::ListPools,
-    queue::Queue,
+    queue::{
+        Layout,
+        Queue, //
+    },
     quirks,
     spec::registers::{self, CAP, CSTS},
 };
@@ -133,8 +136,13 @@ fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result 
     let queue = match data.queue_pair(0) {
         Some(queue) => queue,
         None => {
-            let stride = cap.doorbell_stride();
-            let queue = Queue::new(pdev, ctrl, &data.bar, lists, 0, ADMIN_QUEUE_DEPTH, stride)?;
+            let layout = Layout {
+                qid: 0,
+                entries: ADMIN_QUEUE_DEPTH,
+                stride: cap.doorbell_stride(),
+            };
+            // Not in the controller's memory: it may not know the addresses of that yet.
+            let queue = Queue::new(pdev, ctrl, &data.bar, lists, None, layout)?;
             data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
             queue
         }

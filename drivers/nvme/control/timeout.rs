@@ -45,7 +45,7 @@ const POWER_SAVING_OFF: &str =
 /// A request's time is up: find out why, and help it.
 pub(crate) fn timeout(
     ctrl: &Controller<Nvme>,
-    queue: &Queue,
+    queue: &Queue<Nvme>,
     rq: &InFlight<'_, Nvme>,
 ) -> TimerAction {
     let data = ctrl.data();

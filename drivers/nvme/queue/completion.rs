@@ -6,10 +6,10 @@
 use super::{
     doorbell::Doorbell,
     ring::Head,
-    shadow::ShadowDoorbells, //
+    shadow::ShadowDoorbells,
+    Owner, //
 };
 use crate::{
-    controller::Nvme,
     faults, //
 };
 use kernel::{
@@ -50,22 +50,22 @@ use kernel_ext::{
 const MAX_STRAYS: u32 = 8;
 
 /// The host's side of a completion queue. Its interrupt handler owns it, or whoever polls it.
-pub(super) struct CompletionQueue {
+pub(super) struct CompletionQueue<T: Owner> {
     ring: Coherent<[Completion]>,
     head: Head,
     doorbell: Doorbell,
-    tags: QueueTags<Nvme>,
+    tags: QueueTags<T>,
     /// How many entries were for no command that is under way.
     strays: u32,
     faults: faults::Received,
 }
 
-impl CompletionQueue {
+impl<T: Owner> CompletionQueue<T> {
     pub(super) fn new(
         dev: &Device<Bound>,
         doorbell: Doorbell,
         entries: u16,
-        tags: QueueTags<Nvme>,
+        tags: QueueTags<T>,
         faults: faults::Received,
     ) -> Result<Self> {
         Ok(Self {
@@ -105,7 +105,7 @@ impl CompletionQueue {
 
     /// As [`CompletionQueue::process`], with the requests of `batch` where that is possible.
     #[inline]
-    pub(super) fn collect(&mut self, batch: &mut Batch<'_, Nvme>) -> bool {
+    pub(super) fn collect(&mut self, batch: &mut Batch<'_, T>) -> bool {
         let mut found = false;
 
         let rcu = rcu::read_lock();
@@ -146,7 +146,7 @@ impl CompletionQueue {
     }
 
     #[inline]
-    fn complete(&mut self, cqe: &Completion, batch: &mut Batch<'_, Nvme>, rcu: &rcu::Guard) {
+    fn complete(&mut self, cqe: &Completion, batch: &mut Batch<'_, T>, rcu: &rcu::Guard) {
         let is_done = match self.tags.qid() {
             0 => self.complete_admin(cqe, batch, rcu),
             _ => self.tags.complete(cqe, batch, rcu),
@@ -160,7 +160,7 @@ impl CompletionQueue {
     fn complete_admin(
         &mut self,
         cqe: &Completion,
-        batch: &mut Batch<'_, Nvme>,
+        batch: &mut Batch<'_, T>,
         rcu: &rcu::Guard,
     ) -> Result {
         if u16::from_le(cqe.command_id) == ASYNC_EVENT_ID {
@@ -170,7 +170,7 @@ impl CompletionQueue {
         let opcode = self.tags.user_opcode(cqe, rcu);
         self.tags.complete(cqe, batch, rcu)?;
         if let Some(opcode) = opcode {
-            self.tags.controller().data().role.command_completed(opcode);
+            T::user_command_completed(self.tags.controller(), opcode);
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl CompletionQueue {
     }
 }
 
-impl Handler for CompletionQueue {
+impl<T: Owner> Handler for CompletionQueue<T> {
     #[inline]
     fn handle(&mut self) -> IrqReturn {
         if self.process() {
