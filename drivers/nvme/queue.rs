@@ -10,6 +10,7 @@ mod completion;
 mod doorbell;
 mod kinds;
 mod memory;
+mod owner;
 mod ring;
 mod shadow;
 mod submission;
@@ -21,6 +22,7 @@ use self::{
 };
 pub(crate) use self::{
     kinds::QueueKinds,
+    owner::Owner,
     shadow::ShadowDoorbells, //
 };
 use crate::{
@@ -54,8 +56,7 @@ use kernel_ext::{
         Command,
         Controller,
         QueueTags,
-        Quirks,
-        Transport, //
+        Quirks, //
     },
     pci::{
         irq::{
@@ -65,12 +66,6 @@ use kernel_ext::{
         P2pPool, //
     },
 };
-
-/// A transport that has queues.
-pub(crate) trait Owner: Transport {
-    /// A user's command with this `opcode` is complete in the admin queue of `ctrl`. Any context.
-    fn user_command_completed(ctrl: &Controller<Self>, opcode: u8);
-}
 
 /// Which queue pair it is, and where its doorbells are.
 #[derive(Clone, Copy)]

@@ -3,7 +3,8 @@
 //! The physical function owns its virtual functions: they get their resources before they exist,
 //! and are online before any driver sees them.
 //!
-//! - [`family`]: a PF and its VFs, as each sees the others; [`role`]: what of that a
+//! - [`desk`]: what is wanted, and what others may know; [`family`]: a PF and its VFs, as each sees
+//!   the others; [`role`]: what of that a
 //!   controller needs.
 //! - [`owner`]: the one who tells the controller about its VFs, and [`actual`]: what these have.
 //! - [`functions`]: VFs on the bus.
@@ -11,6 +12,9 @@
 //! - [`inventory`], [`attachments`], [`secondary`], [`primary`], [`command`]: what the controller
 //!   says and is told.
 //! - [`sysfs`], [`view`]: what an administrator sees.
+//!
+//! Only [`family`], [`actual`] and [`functions`] use each other: a family holds what its owner knows
+//! and who listens to the bus, and both tell the family what they see.
 //!
 //! Locks: the device lock of the PF and the PCI rescan lock are held by the callers of
 //! [`configure`] and [`disable`], and while the VFs' drivers are probed. Whoever changes the
@@ -20,6 +24,7 @@
 mod actual;
 mod attachments;
 mod command;
+mod desk;
 mod family;
 mod functions;
 mod inventory;
@@ -34,6 +39,14 @@ mod share;
 mod sysfs;
 mod view;
 
+use self::{
+    desk::{
+        Answer,
+        Job,
+        Patience, //
+    },
+    share::Share,
+};
 pub(crate) use self::{
     family::Family,
     role::{
@@ -41,14 +54,6 @@ pub(crate) use self::{
         Secondary, //
     },
     sysfs::Folders,
-};
-use self::{
-    family::Patience,
-    owner::{
-        Answer,
-        Job, //
-    },
-    share::Share,
 };
 use crate::{
     control::lifecycle,
@@ -65,7 +70,6 @@ use kernel_ext::{
     nvme::Controller,
     pci::{
         sriov::{
-            lock_vf,
             PhysicalFunction,
             RescanLocked, //
         },
@@ -229,39 +233,4 @@ pub(crate) fn set_interrupts(family: &Arc<Family>, vf: u16, interrupts: u32) -> 
         is_unused: true,
     };
     family.post(job, Patience::Locked).map(drop)
-}
-
-/// Makes `count` the number of resources of VF `vf`; 0 for an equal share.
-///
-/// As [`set_interrupts`], and `EBUSY` if the VF has a driver.
-fn set_share(family: &Arc<Family>, vf: u16, kind: Resource, count: u16) -> Result {
-    loop {
-        let function = lock_vf(&family.pf, vf).ok();
-        if function.as_ref().is_some_and(|vf| vf.has_driver()) {
-            return Err(EBUSY);
-        }
-        let is_unused = function.is_some();
-        let job = Job::Share {
-            vf,
-            kind,
-            count,
-            is_unused,
-        };
-        let patience = match is_unused {
-            true => Patience::Locked,
-            false => Patience::Any,
-        };
-        match family.post(job, patience) {
-            // It has been enabled meanwhile.
-            Err(e) if e == EAGAIN && !is_unused => {}
-            answer => return answer.map(drop),
-        }
-    }
-}
-
-/// Makes `nsids` the namespaces of VF `vf`. If it is enabled, it gets them at once, whether it has
-/// a driver or not.
-fn set_namespaces(family: &Arc<Family>, vf: u16, nsids: KVec<u32>) -> Result {
-    let job = Job::Namespaces { vf, nsids };
-    family.post(job, Patience::Any).map(drop)
 }

@@ -5,9 +5,9 @@
 
 use super::{
     doorbell::Doorbell,
+    owner::Owner,
     ring::Head,
-    shadow::ShadowDoorbells,
-    Owner, //
+    shadow::ShadowDoorbells, //
 };
 use crate::{
     faults, //

@@ -6,19 +6,17 @@
 
 use super::{
     attachments::Attachments,
-    family::{
-        Family,
+    command::is_interrupted,
+    desk::{
+        Answer,
+        Job,
         Standing, //
     },
+    family::Family,
     inventory::Inventory,
     namespaces,
-    owner::{
-        Answer,
-        Job, //
-    },
     plan::Short,
     primary,
-    role::is_interrupted,
     secondary::Secondary,
     setting::Wanted,
     share::{

@@ -112,7 +112,7 @@ impl Attachments {
         let result = self
             .attach_all(ctrl, vf, cntlid, &change.attach)
             .and_then(|()| self.detach_all(ctrl, vf, cntlid, &change.detach));
-        if result.is_err() && !super::role::is_interrupted(ctrl) {
+        if result.is_err() && !super::command::is_interrupted(ctrl) {
             let undo = Change::new(self, cntlid, &before)?;
             let _ = self.attach_all(ctrl, vf, cntlid, &undo.attach);
             let _ = self.detach_all(ctrl, vf, cntlid, &undo.detach);

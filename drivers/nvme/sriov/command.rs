@@ -2,10 +2,7 @@
 
 //! What the primary controller is told about its secondary controllers, and how it refuses.
 
-use super::{
-    role::is_interrupted,
-    share::name, //
-};
+use super::share::name;
 use crate::{
     controller::Nvme,
     spec::{
@@ -146,6 +143,11 @@ impl Order {
         self.give(ctrl, data)?
             .map_err(|status| self.refused(ctrl, status))
     }
+}
+
+/// Whether a command to the primary controller failed, or will, as it is down.
+pub(super) fn is_interrupted(ctrl: &Controller<Nvme>) -> bool {
+    !ctrl.data().role.is_served()
 }
 
 /// Whether an admin command with `opcode` may change what the VFs have.

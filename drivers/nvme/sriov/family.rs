@@ -3,7 +3,7 @@
 //! A physical function (PF) and its VFs, as each sees the others.
 //!
 //! Everything that the PF's controller is told about its VFs is told by one owner, the work item of
-//! the [`Family`] (`owner`). Others leave a [`Job`] on its [`Desk`] and wait for the answer. The
+//! the [`Family`] (`owner`). Others leave a [`Job`] on the family's [`Desk`] and wait for the answer. The
 //! controllers of VFs that this driver is bound to are members: when the PF's controller goes down,
 //! their commands are ended, and they wait until their VF has been provisioned again.
 //!
@@ -11,12 +11,17 @@
 
 use super::{
     actual::Actual,
-    owner::{
+    desk::{
+        Admission,
         Answer,
-        Job, //
-    },
-    setting::Settings,
-    view::View, //
+        Desk,
+        Entry,
+        Job,
+        Member,
+        Patience,
+        Primary,
+        Standing, //
+    }, //
 };
 use crate::{
     control::lifecycle, //
@@ -57,84 +62,6 @@ use kernel_ext::{
     workqueue::Spawner, //
 };
 
-/// Whether the primary controller can be told anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Primary {
-    /// It is started, and has as yet not been stopped again.
-    Up,
-    /// It is stopped, and will be started again, or given up.
-    Down,
-    /// It is given up, or its driver leaves it.
-    Gone,
-}
-
-/// Whether a VF has been provisioned; what an earlier epoch says does not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Standing {
-    #[default]
-    Offline,
-    /// Online since this epoch.
-    Online(u32),
-    /// The controller has refused to provision it in this epoch.
-    Refused(u32),
-}
-
-/// Whether a VF's controller can be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    /// The VF is online; `0` counts the times that the PF's controller went down.
-    Served(u32),
-    /// The PF's controller is down, or about to bring the VF online.
-    Wait,
-    /// The VF will not come online.
-    Refused,
-}
-
-/// A VF's controller that this driver drives.
-struct Member {
-    vf: u16,
-    ctrl: ARef<Controller<Nvme>>,
-    /// Whether its probe is over.
-    is_bound: bool,
-}
-
-/// A job, and what became of it.
-pub(super) struct Entry {
-    ticket: u64,
-    /// `None` while the owner has it.
-    job: Option<Job>,
-    answer: Option<Result<Answer>>,
-}
-
-/// What is wanted, and what others are to know of what there is.
-pub(super) struct Desk {
-    pub(super) primary: Primary,
-    /// Whether the primary controller is down until a callback of the PCI core, which takes device
-    /// locks: who holds one must not wait for it.
-    held: bool,
-    /// Counted up whenever the primary controller is stopped, also if it is not up.
-    pub(super) epoch: u32,
-    /// The epoch in which the primary controller was started last. If another one has begun when it
-    /// is live, somebody has stopped it on the way, and starts it again.
-    started: u32,
-    /// The epoch in which the VFs were provisioned last.
-    pub(super) restored: Option<u32>,
-    /// Whether the VFs live on resources of the primary controller's, and go down with it.
-    pub(super) dependent: bool,
-    /// Whether the view may be out of date.
-    pub(super) is_stale: bool,
-    pub(super) settings: Settings,
-    pub(super) view: View,
-    /// By VF, from 0.
-    standings: KVec<Standing>,
-    /// By VF, whether its controller has been live since the VF is there. Then it has what the device
-    /// itself attaches to every controller.
-    live: KVec<bool>,
-    members: KVec<Member>,
-    entries: KVec<Entry>,
-    next_ticket: u64,
-}
-
 /// A physical function and its VFs.
 #[pin_data]
 pub(crate) struct Family {
@@ -164,16 +91,6 @@ pub(crate) struct Family {
 
 impl_has_work! {
     impl HasWork<Self> for Family { self.work }
-}
-
-/// Who waits for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Somebody who holds no device lock.
-    Any,
-    /// Somebody who holds a device lock: gives up, with `EBUSY` and nothing changed, when the
-    /// primary controller is held down until a callback that takes device locks.
-    Locked,
 }
 
 impl Family {
@@ -381,7 +298,7 @@ impl Family {
     }
 
     /// Whether the controller of VF `vf` can be started.
-    pub(crate) fn admission(&self, vf: u16) -> Admission {
+    pub(super) fn admission(&self, vf: u16) -> Admission {
         self.desk.lock().admission(vf)
     }
 
@@ -493,101 +410,6 @@ impl Family {
         let later = desk.members.iter().filter(|member| member.vf >= from);
         let next = later.min_by_key(|member| member.vf)?;
         Some((next.vf, next.ctrl.clone(), next.is_bound))
-    }
-}
-
-impl Member {
-    fn is(&self, ctrl: &Controller<Nvme>) -> bool {
-        core::ptr::eq::<Controller<Nvme>>(&*self.ctrl, ctrl)
-    }
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self {
-            primary: Primary::Down,
-            held: false,
-            epoch: 0,
-            started: 0,
-            restored: None,
-            dependent: false,
-            is_stale: true,
-            settings: Settings::default(),
-            view: View::default(),
-            standings: KVec::new(),
-            live: KVec::new(),
-            members: KVec::new(),
-            entries: KVec::new(),
-            next_ticket: 0,
-        }
-    }
-
-    fn standing(&self, vf: u16) -> Standing {
-        self.standings
-            .get(usize::from(vf))
-            .copied()
-            .unwrap_or_default()
-    }
-
-    fn admission(&self, vf: u16) -> Admission {
-        if !self.dependent {
-            return Admission::Served(0);
-        }
-        match (self.primary, self.standing(vf)) {
-            (Primary::Gone, _) => Admission::Refused,
-            (Primary::Up, Standing::Online(epoch)) if epoch == self.epoch => {
-                Admission::Served(epoch)
-            }
-            (Primary::Up, Standing::Refused(epoch)) if epoch == self.epoch => Admission::Refused,
-            _ => Admission::Wait,
-        }
-    }
-
-    /// Whether VF `vf` is online, as far as is known.
-    pub(super) fn is_online(&self, vf: u16) -> bool {
-        let seen = self.view.secondary(vf).is_some_and(|s| s.is_online());
-        seen && self.primary == Primary::Up && !self.is_awaited()
-    }
-
-    /// Whether the VFs are as yet to be provisioned again.
-    fn is_awaited(&self) -> bool {
-        self.dependent && self.restored != Some(self.epoch)
-    }
-
-    /// Takes the next job that nobody does yet.
-    pub(super) fn take_job(&mut self) -> Option<(u64, Job)> {
-        let waiting = |entry: &&mut Entry| entry.job.is_some();
-        let entry = self.entries.iter_mut().find(waiting)?;
-        entry.job.take().map(|job| (entry.ticket, job))
-    }
-
-    /// Puts a job back: it is done again, before those that came later.
-    pub(super) fn put_back(&mut self, ticket: u64, job: Job) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.ticket == ticket) {
-            entry.job = Some(job);
-        }
-    }
-
-    /// Answers whoever waits for job `ticket`.
-    pub(super) fn answer(&mut self, ticket: u64, answer: Result<Answer>) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.ticket == ticket) {
-            entry.answer = Some(answer);
-        }
-    }
-
-    fn take_answer(&mut self, ticket: u64) -> Option<Result<Answer>> {
-        let index = self.entries.iter().position(|e| e.ticket == ticket)?;
-        self.entries.get(index)?.answer.as_ref()?;
-        self.entries.remove(index).ok()?.answer
-    }
-
-    /// Takes job `ticket` back. `false` if the owner has it.
-    fn withdraw(&mut self, ticket: u64) -> bool {
-        let waiting = |entry: &Entry| entry.ticket == ticket && entry.job.is_some();
-        match self.entries.iter().position(waiting) {
-            Some(index) => self.entries.remove(index).is_ok(),
-            None => false,
-        }
     }
 }
 

@@ -4,11 +4,11 @@
 //! joins the bus or leaves it.
 
 use super::{
-    family::{
-        Family,
+    desk::{
+        Job,
         Patience, //
     },
-    owner::Job, //
+    family::Family, //
 };
 use crate::controller::Nvme;
 use kernel::{

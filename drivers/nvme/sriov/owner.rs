@@ -7,66 +7,20 @@
 //! the controller's going down has interrupted is done again, from its beginning, when it is back.
 
 use super::{
-    family::{
-        Family,
+    desk::{
+        Job,
         Primary,
         Standing, //
     },
-    share::Share, //
+    family::Family, //
 };
-use crate::{
-    controller::Nvme,
-    spec::virtualization::Resource, //
-};
+use crate::controller::Nvme;
 use kernel::{
     prelude::*,
     sync::Arc,
     workqueue::WorkItem, //
 };
 use kernel_ext::nvme::Controller;
-
-/// Something that the owner is to do.
-pub(super) enum Job {
-    /// Share the resources out to the first `vfs` VFs, which are not enabled.
-    Prepare {
-        vfs: u16,
-        /// Whether the PF has given back what it could.
-        gave_back: bool,
-    },
-    /// VF has been enabled: attach its namespaces and bring it online.
-    Online(u16),
-    /// VF has lost its driver, and is about to go: undo [`Job::Online`].
-    Retire(u16),
-    /// The VFs are gone: take back what they have.
-    Release,
-    /// Change how many resources of a kind VF is to have.
-    Share {
-        vf: u16,
-        kind: Resource,
-        count: u16,
-        /// Whether the VF's device lock is held, and it has no driver.
-        is_unused: bool,
-    },
-    /// Look what the controller has.
-    Look,
-    /// Change which namespaces VF is to have.
-    Namespaces { vf: u16, nsids: KVec<u32> },
-}
-
-/// What came of a job that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Done,
-    /// [`Job::Prepare`]: the VFs have the least and the most of these.
-    Prepared {
-        least: Share,
-        most: Share,
-    },
-    /// [`Job::Prepare`]: the VFs have resources of their own.
-    Independent,
-    /// [`Job::Prepare`]: the PF gives resources back, which takes effect with a function reset.
-    WantsFunctionReset,
-}
 
 impl WorkItem for Family {
     type Pointer = Arc<Self>;

@@ -5,10 +5,8 @@
 
 use super::{
     command::changes_vfs,
-    family::{
-        Admission,
-        Family, //
-    },
+    desk::Admission,
+    family::Family, //
 };
 use crate::{
     controller::{
@@ -169,9 +167,4 @@ impl Role for Secondary {
         self.family.wait_for_primary(self.vf);
         ctrl.flush_reset();
     }
-}
-
-/// Whether a command to the primary controller failed, or will, as it is down.
-pub(super) fn is_interrupted(ctrl: &Controller<Nvme>) -> bool {
-    !ctrl.data().role.is_served()
 }

@@ -7,15 +7,15 @@
 //! the write returns, or has failed and changed nothing.
 
 use super::{
-    family::{
+    desk::{
         Desk,
-        Family,
+        Job,
+        Patience,
         Primary, //
     },
+    family::Family,
     inventory::Inventory,
     namespaces::copy,
-    set_namespaces,
-    set_share,
     view::Seen, //
 };
 use crate::{
@@ -39,7 +39,10 @@ use kernel::{
 };
 use kernel_ext::{
     nvme::Controller,
-    pci::DeviceExt,
+    pci::{
+        sriov::lock_vf,
+        DeviceExt, //
+    },
     sysfs::{
         Attribute,
         Attributes,
@@ -269,4 +272,40 @@ impl Vf {
         }
         set_namespaces(&self.family, self.vf, nsids)
     }
+}
+
+/// Makes `count` the number of resources of VF `vf`; 0 for an equal share.
+///
+/// `EOPNOTSUPP` if the controller has none of this kind to hand out, `EINVAL` if no VF can have as many,
+/// `ENOSPC` if as many are not free, `EBUSY` if the VF has a driver.
+fn set_share(family: &Arc<Family>, vf: u16, kind: Resource, count: u16) -> Result {
+    loop {
+        let function = lock_vf(&family.pf, vf).ok();
+        if function.as_ref().is_some_and(|vf| vf.has_driver()) {
+            return Err(EBUSY);
+        }
+        let is_unused = function.is_some();
+        let job = Job::Share {
+            vf,
+            kind,
+            count,
+            is_unused,
+        };
+        let patience = match is_unused {
+            true => Patience::Locked,
+            false => Patience::Any,
+        };
+        match family.post(job, patience) {
+            // It has been enabled meanwhile.
+            Err(e) if e == EAGAIN && !is_unused => {}
+            answer => return answer.map(drop),
+        }
+    }
+}
+
+/// Makes `nsids` the namespaces of VF `vf`. If it is enabled, it gets them at once, whether it has
+/// a driver or not.
+fn set_namespaces(family: &Arc<Family>, vf: u16, nsids: KVec<u32>) -> Result {
+    let job = Job::Namespaces { vf, nsids };
+    family.post(job, Patience::Any).map(drop)
 }
