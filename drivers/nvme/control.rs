@@ -2,7 +2,7 @@
 
 //! How a controller is brought up, kept going and brought down.
 //!
-//! - [`lifecycle`]: start, stop and reset; [`power`]: what becomes of a controller while the system
+//! - [`lifecycle`]: the start of a controller, its resets and its end, by [`enable`] and [`stop`]; [`power`]: what becomes of a controller while the system
 //!   sleeps; [`timeout`]: what is done for a command that does not come back.
 //! - [`io_queues`]: the I/O queues, created and deleted, with [`shadow_doorbells`]; [`hmb`]: the
 //!   Host Memory Buffer, given and taken back.
@@ -10,9 +10,11 @@
 //! All of this sleeps, but for [`timeout`], and is called by the transport, by the VFs' owner and by
 //! what the PCI core calls. It uses the controller's state and everything below.
 
+mod enable;
 pub(crate) mod hmb;
 pub(crate) mod io_queues;
 pub(crate) mod lifecycle;
 pub(crate) mod power;
 mod shadow_doorbells;
+pub(crate) mod stop;
 pub(crate) mod timeout;

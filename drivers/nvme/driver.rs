@@ -111,21 +111,28 @@ fn add(ctrl: &Controller<Nvme>) -> Result {
     ctrl.add().inspect_err(|_| role.leave(ctrl))
 }
 
-/// The family of `dev`, if it is a physical function with VFs, and what its controller is to others
-/// of its device.
+/// The family of `dev`, which is shared with the VFs. `None` if it is no physical function with VFs.
+fn family(dev: &Device<Core<'_>>, driver: &Registered<NvmeDriver>) -> Result<Option<Arc<Family>>> {
+    if !dev.is_physfn() || dev.total_vfs() == 0 {
+        return Ok(None);
+    }
+    let family = Family::new(dev, driver.spawner())?;
+    driver.share(dev, family.clone())?;
+    Ok(Some(family))
+}
+
+/// What the controller of `dev` is to others of its device, which has this `family` of its own.
 fn role(
     dev: &Device<Core<'_>>,
     driver: &Registered<NvmeDriver>,
-) -> Result<(Option<Arc<Family>>, KBox<dyn Role>)> {
-    if dev.is_physfn() && dev.total_vfs() > 0 {
-        let family = Family::new(dev, driver.spawner())?;
-        driver.share(dev, family.clone())?;
-        let role = KBox::new(Primary::new(family.clone()), GFP_KERNEL)?;
-        return Ok((Some(family), role));
+    family: Option<&Arc<Family>>,
+) -> Result<KBox<dyn Role>> {
+    if let Some(family) = family {
+        return Ok(KBox::new(Primary::new(family.clone()), GFP_KERNEL)?);
     }
     Ok(match driver.shared_of(dev) {
-        Some((family, vf)) => (None, KBox::new(Secondary::new(family, vf), GFP_KERNEL)?),
-        None => (None, KBox::new(Single, GFP_KERNEL)?),
+        Some((family, vf)) => KBox::new(Secondary::new(family, vf), GFP_KERNEL)?,
+        None => KBox::new(Single, GFP_KERNEL)?,
     })
 }
 
@@ -155,8 +162,9 @@ impl Driver for NvmeDriver {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
             let cmb = Cmb::find(dev, &bar);
-            let (family, ctrl) = role(dev, driver)
-                .and_then(|(family, role)| {
+            let (family, ctrl) = family(dev, driver)
+                .and_then(|family| {
+                    let role = role(dev, driver, family.as_ref())?;
                     let quirks = quirks_of(dev);
                     let ctrl = transport::new_controller(dev, bound, bar, quirks, cmb, role)?;
                     add(&ctrl)?;

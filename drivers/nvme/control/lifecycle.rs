@@ -8,27 +8,26 @@
 //! [`BoundLock`]: kernel_ext::pci::BoundLock
 
 use super::{
-    hmb,
-    io_queues, //
+    enable::enable,
+    hmb, io_queues,
+    stop::{
+        interrupt,
+        stop, //
+    },
 };
 use crate::{
     bar,
     controller::{
-        Hardware,
         Idle,
         Nvme, //
     },
-    data::lists::ListPools,
-    queue::{
-        Layout,
-        Queue, //
+    spec::registers::{
+        self,
+        CSTS, //
     },
-    quirks,
-    spec::registers::{self, CAP, CSTS},
 };
 use kernel::{
     device::Core,
-    io::Io,
     pci,
     prelude::*,
     time::msecs_to_jiffies, //
@@ -36,212 +35,13 @@ use kernel::{
 use kernel_ext::{
     nvme::{
         Controller,
-        State,
-        ADMIN_QUEUE_DEPTH, //
+        State, //
     },
     pci::{
-        irq::Vectors,
-        BoundGuard,
-        DeviceEnabled,
         DeviceExt,
         FunctionReset, //
     },
 };
-
-/// Enables the function and the controller on it, with just the admin queue and one interrupt.
-///
-/// What fails is undone when `hw`'s fields are dropped, or by [`stop`].
-fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result {
-    let data = ctrl.data();
-    let (pdev, hw) = hw.split();
-
-    let enabled = hw.enabled.insert(DeviceEnabled::new(pdev)?);
-    if CSTS::read(&data.bar).into_raw() == registers::GONE {
-        dev_err!(
-            ctrl.device(),
-            "the registers read as all ones: is the device gone?\n"
-        );
-        return Err(ENODEV);
-    }
-    let kinds = quirks::interrupts(ctrl.quirks());
-    let vectors = hw.vectors.insert(Vectors::alloc(pdev, kinds, 1, 1)?);
-
-    let cap = CAP::read(&data.bar)?;
-    if cap.into_raw() == 0 {
-        let why = match pdev.is_virtfn() {
-            true => "the VF is offline: have its PF bring it online (nvme virt-mgmt -a 9)",
-            false => "CAP reads as zero: is the device cut off?",
-        };
-        dev_err!(ctrl.device(), "{why}\n");
-        return Err(ENODEV);
-    }
-    let io_depth = io_queues::depth(ctrl, cap)?;
-    if io_depth < 2 {
-        dev_err!(
-            ctrl.device(),
-            "CAP.MQES is 0: queues of one entry cannot be used\n"
-        );
-        return Err(EINVAL);
-    }
-    if u32::from(io_depth) > cap.queue_entries() {
-        dev_warn!(
-            ctrl.device(),
-            "I/O queues have {io_depth} entries, more than CAP.MQES allows\n"
-        );
-    }
-    if bar::queue_pairs(&data.bar, cap) == 0 {
-        dev_err!(
-            ctrl.device(),
-            "CAP.DSTRD is {}: the admin queue's doorbells are beyond the end of BAR 0\n",
-            u8::from(cap.dstrd())
-        );
-        return Err(EINVAL);
-    }
-    ctrl.set_capabilities(cap.into_raw(), io_depth);
-    enabled.save_state();
-
-    if bar::tells_subsystem_resets(&data.bar, cap) {
-        CSTS::read(&data.bar).clear_nssro(&data.bar)?;
-    }
-
-    // The controller may run still, from a boot loader or a kernel before this one.
-    if ctrl.disable(false).is_err() {
-        if ctrl.data().role.is_cut_off() {
-            return Err(EAGAIN);
-        }
-        dev_warn!(
-            ctrl.device(),
-            "the controller does not stop; resetting the function\n"
-        );
-        enabled.reset_function().inspect_err(|e| {
-            dev_err!(ctrl.device(), "the function cannot be reset: {e:?}\n");
-        })?;
-        ctrl.disable(false)?;
-    }
-
-    // Before there are queues in it.
-    if let Some(cmb) = &data.cmb {
-        cmb.enable(&data.bar).inspect_err(|_| {
-            dev_err!(
-                ctrl.device(),
-                "the controller memory buffer cannot be enabled again\n"
-            );
-        })?;
-    }
-
-    if hw.lists.is_none() {
-        hw.lists = Some(ListPools::new(pdev.as_ref(), ctrl.quirks())?);
-    }
-    let lists = hw.lists.as_ref().ok_or(ENOMEM)?;
-    let queue = match data.queue_pair(0) {
-        Some(queue) => queue,
-        None => {
-            let layout = Layout {
-                qid: 0,
-                entries: ADMIN_QUEUE_DEPTH,
-                stride: cap.doorbell_stride(),
-            };
-            // Not in the controller's memory: it may not know the addresses of that yet.
-            let queue = Queue::new(pdev, ctrl, &data.bar, lists, None, layout)?;
-            data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
-            queue
-        }
-    };
-    queue.clear()?;
-
-    let size = u32::from(queue.entries().wrapping_sub(1));
-    data.bar.write_reg(
-        registers::AQA::zeroed()
-            .try_with_acqs(size)?
-            .try_with_asqs(size)?,
-    );
-    data.bar.write64_lo_hi(queue.sq_address(), registers::ASQ)?;
-    data.bar.write64_lo_hi(queue.cq_address(), registers::ACQ)?;
-    ctrl.enable()?;
-
-    queue.enable(ctrl, vectors, 0)?;
-    ctrl.set_queue_count(1);
-    Ok(())
-}
-
-/// Whether the controller cannot be talked to any more.
-fn is_dead(ctrl: &Controller<Nvme>, hw: &Hardware) -> bool {
-    let data = ctrl.data();
-    if hw.enabled.is_none()
-        || !data.is_present()
-        || data.pdev.is_channel_offline()
-        || ctrl.data().role.has_to_wait()
-    {
-        return true;
-    }
-    let csts = CSTS::read(&data.bar);
-    csts.cfs() || !csts.rdy()
-}
-
-/// Stops the controller and completes everything that is in flight; if it is a PF's, that of its VFs
-/// as well. With `shutdown` it is told to save its state, and requests that come later fail; else
-/// they wait for the next start.
-///
-/// May be called at any time, and more than once.
-pub(crate) fn stop(ctrl: &Controller<Nvme>, shutdown: bool) {
-    // Before, so that nobody takes what befalls the VFs for their own fault.
-    ctrl.data().role.goes_down();
-    stop_alone(ctrl, shutdown);
-    ctrl.data().role.is_down();
-}
-
-fn stop_alone(ctrl: &Controller<Nvme>, shutdown: bool) {
-    let data = ctrl.data();
-    let Ok(mut hw) = data.bound.lock() else {
-        return;
-    };
-    let state = ctrl.state();
-    let dead = is_dead(ctrl, &hw);
-
-    if matches!(state, State::Live | State::Resetting) {
-        // Not again if a reset is broken off.
-        if hw.enabled.is_some() && !core::mem::replace(&mut hw.frozen, true) {
-            ctrl.start_freeze();
-        }
-        if !dead && shutdown {
-            // Give the controller a chance to complete what has been entered.
-            ctrl.wait_freeze_timeout();
-        }
-    }
-    ctrl.quiesce_io();
-
-    if let (false, Some(admin)) = (dead, data.queue_pair(0)) {
-        io_queues::delete(ctrl);
-        // The interrupt handler may have woken the waiter for the last command, and still be on its
-        // way to the doorbell. Until that is written, the controller counts a completion as
-        // pending, and may do so beyond its reset, which would leave INTx asserted.
-        admin.poll();
-        if ctrl.disable(shutdown).is_err() {
-            dev_warn!(ctrl.device(), "the controller does not stop\n");
-        }
-        admin.poll();
-    }
-    for queue in data.queue_pairs().rev() {
-        if queue.qid() == 0 && queue.is_enabled() {
-            ctrl.quiesce_admin();
-        }
-        queue.disable();
-    }
-    hw.vectors = None;
-    hw.enabled = None;
-
-    // What was completed, but not seen, before the rest is called off.
-    for queue in data.queue_pairs() {
-        queue.poll();
-    }
-    ctrl.cancel_all();
-
-    if shutdown {
-        // The queues will not run again: let what waits in them fail.
-        ctrl.unquiesce_io();
-        ctrl.unquiesce_admin();
-    }
-}
 
 /// Starts a new controller, up to the point where nvme-core looks for namespaces. That of a VF whose
 /// PF is down, or goes down meanwhile, is started later, when the PF is back.
@@ -259,13 +59,6 @@ pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
         }
         result => result.map_err(|e| cause(ctrl, e)),
     }
-}
-
-/// Has a start or a reset that is under way fail soon: what it waits for does not come any more.
-pub(crate) fn interrupt(ctrl: &Controller<Nvme>) {
-    stop(ctrl, false);
-    // What is yet to be sent must not wait for somebody to send it.
-    ctrl.unquiesce_admin();
 }
 
 /// Whether what failed is to be tried again when the PF, or the channel to the function, is back.

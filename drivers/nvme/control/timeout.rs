@@ -3,7 +3,7 @@
 //! A command that does not come back: its interrupt was missed, it is aborted, or the controller
 //! is reset.
 
-use super::lifecycle::stop;
+use super::stop::stop;
 use crate::{
     bar::{
         self,

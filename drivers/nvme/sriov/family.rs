@@ -24,7 +24,10 @@ use super::{
     }, //
 };
 use crate::{
-    control::lifecycle, //
+    control::{
+        lifecycle,
+        stop, //
+    }, //
     controller::{
         Idle,
         Nvme, //
@@ -422,8 +425,8 @@ fn interrupt(ctrl: &Controller<Nvme>) {
     }
     match ctrl.state() {
         // A probe or a reset finds out when its command is ended, or before the next one.
-        State::Connecting => lifecycle::interrupt(ctrl),
-        State::Deleting | State::DeletingNoIo => lifecycle::stop(ctrl, true),
+        State::Connecting => stop::interrupt(ctrl),
+        State::Deleting | State::DeletingNoIo => stop::stop(ctrl, true),
         _ => {}
     }
 }
