@@ -28,11 +28,15 @@ mod work;
 #[cfg(NVME_RS_FAULTS)]
 pub use self::data::Data;
 pub use self::{
-    admin::AdminDone,
+    admin::{
+        AdminDone,
+        AdminError, //
+    },
     attributes::Attribute,
     batch::Commands,
     command::{
         Command,
+        CommandId,
         CommandStatus,
         Completion,
         ADMIN_QUEUE_DEPTH,

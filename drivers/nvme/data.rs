@@ -10,14 +10,14 @@ pub(crate) mod lists;
 pub(crate) mod prp;
 pub(crate) mod sgl;
 
-use self::{
-    lists::{
-        ListPools,
-        Lists, //
-    },
-    prp::PAGE_SIZE, //
+use self::lists::{
+    ListPools,
+    Lists, //
 };
-use crate::parameters;
+use crate::{
+    parameters,
+    spec::PAGE_SIZE, //
+};
 use core::iter;
 use kernel::{
     prelude::*,

@@ -142,7 +142,7 @@ impl Driver for NvmeDriver {
     type State = Hardware;
     type Shared = Family;
 
-    const DMA_MIN_ALIGN_MASK: u32 = crate::data::prp::PAGE_SIZE - 1;
+    const DMA_MIN_ALIGN_MASK: u32 = crate::spec::PAGE_SIZE - 1;
     const ID_TABLE: IdTable<()> = quirks::ID_TABLE;
 
     fn dma_mask(dev: &Device<Core<'_>>) -> DmaMask {

@@ -52,6 +52,7 @@ use kernel::{
 };
 use kernel_ext::nvme::{
     Command,
+    CommandId,
     Completion,
     Data, //
 };
@@ -229,11 +230,8 @@ pub(crate) fn queue(qid: u16, entries: u16) -> Result<(Sent, Received)> {
     Ok((sent, received))
 }
 
-/// The bits of a command identifier that are the tag; above is the generation.
-const TAG: u16 = 0xfff;
-
-fn fate(fates: &Fates, cid: u16) -> Option<&Atomic<u32>> {
-    fates.get(usize::from(cid & TAG))
+fn fate(fates: &Fates, id: CommandId) -> Option<&Atomic<u32>> {
+    fates.get(usize::from(id.tag()))
 }
 
 /// The submission side of a queue.
@@ -245,8 +243,7 @@ pub(crate) struct Sent {
 impl Sent {
     /// `command` goes to the controller.
     pub(crate) fn submit(&self, command: &Command) {
-        let dword0 = rule::dword(command, 0);
-        let Some(fate) = fate(&self.fates, (dword0 >> 16) as u16) else {
+        let Some(fate) = fate(&self.fates, command.id()) else {
             return;
         };
         let found = (1u32..)
@@ -272,7 +269,7 @@ pub(crate) struct Received {
 impl Received {
     /// Whether the new entry `cqe` is not seen this time.
     pub(crate) fn misses(&self, cqe: &Completion) -> bool {
-        let Some(fate) = fate(&self.fates, u16::from_le(cqe.command_id)) else {
+        let Some(fate) = fate(&self.fates, cqe.id()) else {
             return false;
         };
         let missed = action(fate.load(Relaxed)).is_some_and(|(a, _)| a == Action::Missed);
@@ -289,8 +286,8 @@ impl Received {
         if core::mem::replace(&mut self.releases, releases) != releases {
             arrivals.late = core::mem::take(&mut self.late);
         }
-        let cid = u16::from_le(cqe.command_id);
-        let number = fate(&self.fates, cid).map_or(0, |fate| fate.xchg(0, Full));
+        let id = cqe.id();
+        let number = fate(&self.fates, id).map_or(0, |fate| fate.xchg(0, Full));
         let mut extra = None;
         match action(number) {
             _ if is_gone() || FAILED.load(Relaxed) => return arrivals,
@@ -303,16 +300,11 @@ impl Received {
             Some((Action::Twice, _)) => extra = Some(cqe),
             Some((Action::Stray, _)) => {
                 // No queue has as many tags.
-                extra = Some(Completion {
-                    command_id: (cid | TAG).to_le(),
-                    ..cqe
-                });
+                let stray = CommandId::new(CommandId::MAX_TAG, id.generation());
+                extra = Some(cqe.with_id(stray));
             }
             Some((Action::Generation, _)) => {
-                extra = Some(Completion {
-                    command_id: (cid ^ !TAG).to_le(),
-                    ..cqe
-                });
+                extra = Some(cqe.with_id(CommandId::new(id.tag(), !id.generation())));
             }
             Some((Action::Status, status)) => {
                 let phase = u16::from_le(cqe.status) & 1;

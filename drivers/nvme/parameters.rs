@@ -4,10 +4,13 @@
 //! defaults and permissions.
 
 use crate::quirks;
-use kernel_ext::block::mq;
+use kernel_ext::{
+    block::mq,
+    nvme::CommandId, //
+};
 
-/// The smallest and largest depth of an I/O queue. Command identifiers have 12 bits for the tag.
-const IO_QUEUE_DEPTHS: core::ops::RangeInclusive<u32> = 2..=4095;
+/// The smallest and largest depth of an I/O queue: one entry stays empty, and each other is for a tag.
+const IO_QUEUE_DEPTHS: core::ops::RangeInclusive<u32> = 2..=CommandId::MAX_TAG as u32;
 
 kernel_ext::module_param! {
     /// How many VFs to enable on each physical function that is probed.

@@ -22,20 +22,48 @@ pub trait AdminDone: Send + Sync + 'static {
     fn done(&self, status: Result<(), CommandStatus>);
 }
 
+/// Why an admin command failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminError {
+    /// The controller refused it.
+    Refused(CommandStatus),
+    /// The controller has given no answer: the command did not reach it, or was called off.
+    Failed(Error),
+}
+
+impl From<Error> for AdminError {
+    fn from(e: Error) -> Self {
+        Self::Failed(e)
+    }
+}
+
+impl From<AdminError> for Error {
+    /// `EIO` for a refusal, where nothing better is known.
+    fn from(e: AdminError) -> Self {
+        match e {
+            AdminError::Refused(_) => EIO,
+            AdminError::Failed(e) => e,
+        }
+    }
+}
+
 impl<T: Transport> Controller<T> {
-    /// Sends an admin command and waits for it; `buffer` is the data that it transfers.
+    /// Sends an admin command and waits for it; `buffer` is the data that it transfers. Returns dword
+    /// 0 of the completion.
     ///
-    /// The outer result is what hindered the command, the inner one the controller's answer:
-    /// dword 0 of the completion, or why it refused. Sleeps. Works in every state in which the
-    /// admin queue does; does not wait for a reset to be over.
+    /// Sleeps. Works in every state in which the admin queue does; does not wait for a reset to be
+    /// over.
     pub fn admin_command(
         &self,
         mut command: Command,
         buffer: Option<&mut [u8]>,
-    ) -> Result<Result<u32, CommandStatus>> {
+    ) -> Result<u32, AdminError> {
         let queue = self.admin_queue().ok_or(ENODEV)?;
         let (data, len) = match buffer {
-            Some(buffer) => (buffer.as_mut_ptr().cast(), u32::try_from(buffer.len())?),
+            Some(buffer) => {
+                let len = u32::try_from(buffer.len()).map_err(Error::from)?;
+                (buffer.as_mut_ptr().cast(), len)
+            }
             None => (core::ptr::null_mut(), 0),
         };
         let mut result = bindings::nvme_completion_nvme_result::default();
@@ -56,10 +84,10 @@ impl<T: Transport> Controller<T> {
             Ok(0) => {
                 // SAFETY: Every variant of the union is plain data that overlaps `u32_`.
                 let dword0 = unsafe { core::ptr::from_ref(&result).cast::<u32>().read() };
-                Ok(Ok(u32::from_le(dword0)))
+                Ok(u32::from_le(dword0))
             }
-            Ok(status) => Ok(Err(CommandStatus(status))),
-            Err(_) => Err(Error::from_errno(ret)),
+            Ok(status) => Err(AdminError::Refused(CommandStatus(status))),
+            Err(_) => Err(AdminError::Failed(Error::from_errno(ret))),
         }
     }
 
@@ -109,4 +137,15 @@ unsafe extern "C" fn end_io_callback<T: Transport, D: AdminDone>(
         Err(CommandStatus(nvme_status))
     });
     bindings::rq_end_io_ret_RQ_END_IO_NONE
+}
+
+#[kunit_tests(kernel_ext_nvme_admin)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errno_of_an_error() {
+        assert_eq!(Error::from(AdminError::Refused(CommandStatus(0x4120))), EIO);
+        assert_eq!(Error::from(AdminError::from(ENODEV)), ENODEV);
+    }
 }

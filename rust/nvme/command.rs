@@ -16,7 +16,7 @@ use zerocopy_derive::{
 pub const ADMIN_QUEUE_DEPTH: u16 = bindings::NVME_AQ_DEPTH as u16;
 
 /// The command identifier of Asynchronous Event Requests; they are no block requests.
-pub const ASYNC_EVENT_ID: u16 = bindings::NVME_AQ_BLK_MQ_DEPTH as u16;
+pub const ASYNC_EVENT_ID: CommandId = CommandId::new(bindings::NVME_AQ_BLK_MQ_DEPTH as u16, 0);
 
 /// A submission queue entry: 64 bytes, little-endian (figure 92).
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -123,15 +123,63 @@ impl Command {
         self.dword(0) as u8
     }
 
-    /// With `cid` as command identifier (dword 0, bits 31:16), for commands that are no requests.
-    pub const fn with_command_id(self, cid: u16) -> Self {
+    /// The command identifier (dword 0, bits 31:16).
+    pub const fn id(&self) -> CommandId {
+        CommandId((self.dword(0) >> 16) as u16)
+    }
+
+    /// With `id` as command identifier (dword 0, bits 31:16), for commands that are no requests.
+    pub const fn with_command_id(self, id: CommandId) -> Self {
         let dword0 = self.dword(0) & 0xffff;
-        self.with_dword(0, dword0 | (cid as u32) << 16)
+        self.with_dword(0, dword0 | (id.into_raw() as u32) << 16)
     }
 
     /// For C; `&mut`, as C's prototypes are not `const`.
     pub(super) fn as_raw(&mut self) -> *mut bindings::nvme_command {
         core::ptr::from_mut(self).cast()
+    }
+}
+
+/// A command identifier: the tag of the request, 12 bits, and above it a generation of 4 bits. By that a
+/// completion that comes late, or twice, is told from one for the next command with the same tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct CommandId(u16);
+
+impl CommandId {
+    const TAG_BITS: u32 = 12;
+
+    /// The largest tag.
+    pub const MAX_TAG: u16 = (1 << Self::TAG_BITS) - 1;
+
+    /// That of the request with `tag`, in its `generation`; each modulo what there is room for.
+    #[inline]
+    pub const fn new(tag: u16, generation: u8) -> Self {
+        Self((generation as u16) << Self::TAG_BITS | tag & Self::MAX_TAG)
+    }
+
+    /// As it is in a queue entry.
+    #[inline]
+    pub const fn into_raw(self) -> u16 {
+        self.0
+    }
+
+    /// The tag.
+    #[inline]
+    pub const fn tag(self) -> u16 {
+        self.0 & Self::MAX_TAG
+    }
+
+    /// The generation, from 0 to 15.
+    #[inline]
+    pub const fn generation(self) -> u8 {
+        (self.0 >> Self::TAG_BITS) as u8
+    }
+
+    /// Whether a request that nvme-core has sent so often is in this generation.
+    #[inline]
+    pub(super) const fn is_of(self, sent: u8) -> bool {
+        sent & 0xf == self.generation()
     }
 }
 
@@ -145,8 +193,8 @@ pub struct Completion {
     pub sq_head: u16,
     /// The submission queue that the command was in.
     pub sq_id: u16,
-    /// The command that is complete.
-    pub command_id: u16,
+    /// The command that is complete: a [`CommandId`].
+    command_id: u16,
     /// Status in bits 15:1, phase tag in bit 0.
     pub status: u16,
 }
@@ -158,6 +206,29 @@ unsafe impl kernel::transmute::AsBytes for Completion {}
 // SAFETY: Any bit pattern is valid.
 unsafe impl kernel::transmute::FromBytes for Completion {}
 
+impl core::fmt::LowerHex for CommandId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Completion {
+    /// The command that is complete, if the controller is right.
+    #[inline]
+    pub fn id(&self) -> CommandId {
+        CommandId(u16::from_le(self.command_id))
+    }
+
+    /// The entry as it would be for another command.
+    #[must_use]
+    pub fn with_id(self, id: CommandId) -> Self {
+        Self {
+            command_id: id.into_raw().to_le(),
+            ..self
+        }
+    }
+}
+
 /// Why the controller refused a command: status code type and status code (figure 101), without
 /// the phase tag; above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,13 +238,6 @@ impl CommandStatus {
     /// The status code type and status code, without the retry bits.
     pub const fn code(self) -> u16 {
         self.0 & 0x7ff
-    }
-}
-
-impl From<CommandStatus> for Error {
-    /// The errno of a refused command where nothing better is known.
-    fn from(_: CommandStatus) -> Self {
-        EIO
     }
 }
 
@@ -196,10 +260,20 @@ mod tests {
     }
 
     #[test]
+    fn command_identifiers() {
+        let id = CommandId::new(0x0abc, 0x5);
+        assert_eq!(id.into_raw(), 0x5abc);
+        assert_eq!((id.tag(), id.generation()), (0x0abc, 5));
+        // Neither spills over into the other.
+        assert_eq!(CommandId::new(0xf001, 0xf2).into_raw(), 0x2001);
+        assert!(id.is_of(0x5) && id.is_of(0x15) && !id.is_of(0x6));
+    }
+
+    #[test]
     fn fields_are_where_the_specification_has_them() {
         let command = Command::new(0x9c);
         assert!(has_only(&command, 0, &[0x9c]));
-        let command = Command::new(0).with_command_id(0x1234);
+        let command = Command::new(0).with_command_id(CommandId(0x1234));
         assert!(has_only(&command, 2, &[0x34, 0x12]));
         let command = Command::new(0).with_prp1(0x0102_0304_0506_0708);
         assert!(has_only(&command, 24, &[8, 7, 6, 5, 4, 3, 2, 1]));
@@ -244,7 +318,9 @@ mod tests {
     #[test]
     fn setting_one_field_keeps_the_others() {
         let command = Command::new(0x81).with_dword(0, 0xffff_c381);
-        let command = command.with_command_id(0x0042).with_prp1(u64::MAX);
+        let command = command
+            .with_command_id(CommandId(0x0042))
+            .with_prp1(u64::MAX);
         assert_eq!(command.dword(0), 0x0042_c381);
         assert_eq!(command.opcode(), 0x81);
         // What was in the PRP entries goes.
@@ -265,7 +341,7 @@ mod tests {
         assert_eq!(u64::from_le(completion.result), 0x0807_0605_0403_0201);
         assert_eq!(u16::from_le(completion.sq_head), 0x0a09);
         assert_eq!(u16::from_le(completion.sq_id), 0x0c0b);
-        assert_eq!(u16::from_le(completion.command_id), 0x0e0d);
+        assert_eq!(completion.id().into_raw(), 0x0e0d);
         assert_eq!(u16::from_le(completion.status), 0x100f);
     }
 
@@ -275,6 +351,5 @@ mod tests {
         assert_eq!(CommandStatus(0x7fff).code(), 0x7ff);
         assert_eq!(CommandStatus(0x4120).code(), 0x120);
         assert_eq!(CommandStatus(0x7800).code(), 0);
-        assert_eq!(Error::from(CommandStatus(0x4120)), EIO);
     }
 }

@@ -6,6 +6,7 @@
 use super::Data;
 use super::{
     Command,
+    CommandId,
     Controller,
     State,
     Transport, //
@@ -414,7 +415,7 @@ impl<T: Transport> Started<'_, T> {
 /// while this lives; it may be completed at any time, and sent again.
 pub struct InFlight<'a, T: Transport> {
     rq: *mut bindings::request,
-    command_id: u16,
+    command_id: CommandId,
     opcode: u8,
     _t: PhantomData<&'a Controller<T>>,
 }
@@ -438,14 +439,14 @@ impl<T: Transport> InFlight<'_, T> {
         // INVARIANT: By the contract of this function.
         Self {
             rq,
-            command_id: u16::from(genctr & 0xf) << 12 | (tag.unsigned_abs() & 0xfff) as u16,
+            command_id: CommandId::new(tag.unsigned_abs() as u16, genctr),
             opcode,
             _t: PhantomData,
         }
     }
 
     /// The command identifier, as it was when the time was up.
-    pub fn command_id(&self) -> u16 {
+    pub fn command_id(&self) -> CommandId {
         self.command_id
     }
 

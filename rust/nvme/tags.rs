@@ -165,8 +165,8 @@ impl<T: Transport> QueueTags<T> {
             return Err(ENOENT);
         }
 
-        let command_id = u16::from_le(cqe.command_id);
-        let tag = command_id & 0xfff;
+        let id = cqe.id();
+        let tag = id.tag();
         // SAFETY: Tags that are not hidden are valid during the RCU read-side section that `_rcu`
         // stands for. `rqs` has `nr_tags` entries; requests are not freed while the tags are valid.
         let rq = unsafe {
@@ -188,7 +188,7 @@ impl<T: Transport> QueueTags<T> {
         // cancelling first hides the tags.
         let req = unsafe { Pdu::<T>::nvme_request(rq) };
         // SAFETY: As above.
-        if unsafe { (*req).genctr } & 0xf != (command_id >> 12) as u8 {
+        if !id.is_of(unsafe { (*req).genctr }) {
             return Err(ENOENT);
         }
         Ok(rq)

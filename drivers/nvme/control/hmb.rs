@@ -23,6 +23,7 @@ use crate::{
 use kernel::prelude::*;
 use kernel_ext::{
     nvme::{
+        AdminError,
         Command,
         Controller,
         State, //
@@ -132,9 +133,8 @@ fn disable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
 
 /// Sends `command`, by which the buffer is `what`. `EIO` if the controller refuses.
 fn send(ctrl: &Controller<Nvme>, command: Command, what: &str) -> Result {
-    match ctrl.admin_command(command, None)? {
-        Ok(_) => Ok(()),
-        Err(status) => {
+    match ctrl.admin_command(command, None) {
+        Err(AdminError::Refused(status)) => {
             dev_warn!(
                 ctrl.device(),
                 "the host memory buffer was not {what}, status {:#x}\n",
@@ -142,5 +142,6 @@ fn send(ctrl: &Controller<Nvme>, command: Command, what: &str) -> Result {
             );
             Err(EIO)
         }
+        answer => Ok(answer.map(drop)?),
     }
 }

@@ -29,6 +29,7 @@ use kernel_ext::{
     block::mq,
     nvme::{
         AdminDone,
+        AdminError,
         Command,
         CommandStatus,
         Controller,
@@ -157,13 +158,16 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
             None => Some(0),
             Some(first) => Some(u16::try_from(first)?.wrapping_add(qid).wrapping_sub(1)),
         };
-        if let Err(status) = create_pair(ctrl, &queue, vector)? {
-            dev_warn!(
-                ctrl.device(),
-                "I/O queue {qid} was refused, status {:#x}\n",
-                status.code()
-            );
-            break;
+        match create_pair(ctrl, &queue, vector) {
+            Err(AdminError::Refused(status)) => {
+                dev_warn!(
+                    ctrl.device(),
+                    "I/O queue {qid} was refused, status {:#x}\n",
+                    status.code()
+                );
+                break;
+            }
+            created => created?,
         }
         let hw = Nvme::lock_running(ctrl)?;
         let vectors = hw.vectors.as_ref().ok_or(ENODEV)?;
@@ -198,31 +202,24 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue<Nvme>>> {
     Ok(queue)
 }
 
-/// Has the controller create both queues of a pair, with interrupt `vector` or none. The inner
-/// result is its answer.
+/// Has the controller create both queues of a pair, with interrupt `vector` or none.
 fn create_pair(
     ctrl: &Controller<Nvme>,
     queue: &Queue<Nvme>,
     vector: Option<u16>,
-) -> Result<Result<(), CommandStatus>> {
+) -> Result<(), AdminError> {
     let (qid, entries) = (queue.qid(), queue.entries());
     let cq = admin::create_cq(qid, entries, queue.cq_address(), vector);
-    if let Err(status) = ctrl.admin_command(cq, None)? {
-        return Ok(Err(status));
-    }
+    ctrl.admin_command(cq, None)?;
     let priority = match ctrl.quirks().contains(Quirks::MEDIUM_PRIO_SQ) {
         true => admin::Priority::Medium,
         false => admin::Priority::Urgent,
     };
     let sq = admin::create_sq(qid, entries, queue.sq_address(), priority);
-    match ctrl.admin_command(sq, None) {
-        Ok(Ok(_)) => Ok(Ok(())),
-        failed => {
-            // The completion queue is of no use alone.
-            let _ = ctrl.admin_command(admin::delete_cq(qid), None);
-            failed.map(|answer| answer.map(drop))
-        }
-    }
+    ctrl.admin_command(sq, None).map(drop).inspect_err(|_| {
+        // The completion queue is of no use alone.
+        let _ = ctrl.admin_command(admin::delete_cq(qid), None);
+    })
 }
 
 /// Signals that a command is complete, whatever came of it.

@@ -18,6 +18,7 @@ use kernel::{
 };
 use kernel_ext::{
     nvme::{
+        AdminError,
         Controller,
         Quirks,
         State, //
@@ -45,11 +46,11 @@ pub(crate) fn resume(ctrl: &Controller<Nvme>) -> bool {
     };
     let Some(state) = state else { return false };
     match ctrl.admin_command(admin::set_power_state(state), None) {
-        Ok(Ok(_)) => {
+        Ok(_) => {
             hmb::start(ctrl);
             true
         }
-        _ => {
+        Err(_) => {
             dev_warn!(ctrl.device(), "it does not leave its power state\n");
             false
         }
@@ -81,8 +82,9 @@ fn lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<bool> {
 }
 
 fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<bool> {
-    let Ok(state) = ctrl.admin_command(admin::power_state(), None)? else {
-        return Ok(false);
+    let state = match ctrl.admin_command(admin::power_state(), None) {
+        Err(AdminError::Refused(_)) => return Ok(false),
+        answer => answer?,
     };
     let lowest = ctrl.power_states().saturating_sub(1);
     // The host's memory may not be there while the system sleeps.
@@ -90,10 +92,10 @@ fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<boo
     // Before, as access to the device could wake it up.
     dev.keep_power();
     let answer = ctrl.admin_command(admin::set_power_state(lowest), None);
-    if !matches!(answer, Ok(Ok(_))) {
+    if answer.is_err() {
         dev.leave_power();
     }
-    if let Err(status) = answer? {
+    if let Err(AdminError::Refused(status)) = answer {
         dev_warn!(
             ctrl.device(),
             "power state {lowest} was refused, status {:#x}; shutting down\n",
@@ -101,6 +103,7 @@ fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<boo
         );
         return Ok(false);
     }
+    answer?;
     ctrl.data().bound.lock()?.awake = Some(state);
     Ok(true)
 }

@@ -40,8 +40,7 @@ fn try_configure(ctrl: &Controller<Nvme>) -> Result {
         return Err(E2BIG);
     }
     shadow.clear()?;
-    ctrl.admin_command(shadow.command(), None)?
-        .map_err(|_| EIO)?;
+    ctrl.admin_command(shadow.command(), None)?;
     for queue in ctrl.data().queue_pairs().skip(1) {
         if queue.is_enabled() {
             queue.share_doorbells(&shadow);

@@ -30,6 +30,7 @@ use kernel_ext::{
     block::mq::TimerAction,
     nvme::{
         AdminDone,
+        CommandId,
         CommandStatus,
         Controller,
         InFlight,
@@ -202,7 +203,7 @@ impl AdminDone for AbortDone {
 }
 
 /// Sends an Abort for command `cid` of queue `qid`. The caller has taken the right to.
-fn abort(ctrl: &Controller<Nvme>, qid: u16, cid: u16) -> Result {
+fn abort(ctrl: &Controller<Nvme>, qid: u16, cid: CommandId) -> Result {
     let done = Arc::new(AbortDone(ctrl.into()), GFP_ATOMIC)?;
     ctrl.admin_command_nowait(admin::abort(qid, cid), done)
 }

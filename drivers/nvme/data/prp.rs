@@ -9,14 +9,12 @@ use super::lists::{
     LARGE,
     MAX_LISTS, //
 };
+use crate::spec::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel_ext::block::mq::{
     Segment,
     Status, //
 };
-
-/// The memory page size that the controller is told (CC.MPS = 0), in bytes.
-pub(crate) const PAGE_SIZE: u32 = 4096;
 
 /// How many entries a PRP list that fills a page holds. The last one points to the next list, if
 /// there is one.

@@ -163,7 +163,7 @@ impl<T: Owner> CompletionQueue<T> {
         batch: &mut Batch<'_, T>,
         rcu: &rcu::Guard,
     ) -> Result {
-        if u16::from_le(cqe.command_id) == ASYNC_EVENT_ID {
+        if cqe.id() == ASYNC_EVENT_ID {
             self.tags.controller().complete_async_event(cqe);
             return Ok(());
         }
@@ -187,7 +187,7 @@ impl<T: Owner> CompletionQueue<T> {
                 self.tags.controller().device(),
                 "queue {}: completion of command {:#06x}, which is not under way, dropped{}\n",
                 self.tags.qid(),
-                u16::from_le(cqe.command_id),
+                cqe.id(),
                 last
             );
         }

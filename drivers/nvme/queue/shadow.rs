@@ -5,7 +5,10 @@
 //!
 //! The memory itself; `control::shadow_doorbells` tells the controller of it.
 
-use crate::spec::admin;
+use crate::spec::{
+    admin,
+    PAGE_SIZE, //
+};
 use kernel::{
     device,
     dma::Coherent,
@@ -26,7 +29,7 @@ use kernel::{
 use kernel_ext::nvme::Command;
 
 /// What each of the two buffers holds: a page of the controller, in dwords.
-const DWORDS: usize = 4096 / size_of::<u32>();
+const DWORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
 /// The doorbells of all queues of a controller, and for each the value from which on the
 /// controller wants its register to be written too.

@@ -3,7 +3,10 @@
 //! Admin commands that the transport sends (base specification, section 5).
 
 use kernel::prelude::*;
-use kernel_ext::nvme::Command;
+use kernel_ext::nvme::{
+    Command,
+    CommandId, //
+};
 
 /// Delete I/O Submission Queue (section 5.2.4).
 const DELETE_SQ: u8 = 0x00;
@@ -81,8 +84,8 @@ pub(crate) fn delete_cq(qid: u16) -> Command {
 }
 
 /// Aborts command `cid` of submission queue `qid`, if the controller can.
-pub(crate) fn abort(qid: u16, cid: u16) -> Command {
-    Command::new(ABORT).with_dword(10, u32::from(cid) << 16 | u32::from(qid))
+pub(crate) fn abort(qid: u16, cid: CommandId) -> Command {
+    Command::new(ABORT).with_dword(10, u32::from(cid.into_raw()) << 16 | u32::from(qid))
 }
 
 /// Has the controller look at `doorbells`, and keep its event indices in `events`, instead of
@@ -109,7 +112,7 @@ pub(crate) fn set_power_state(state: u32) -> Command {
 }
 
 /// Waits for an event.
-pub(crate) fn async_event(cid: u16) -> Command {
+pub(crate) fn async_event(cid: CommandId) -> Command {
     Command::new(ASYNC_EVENT).with_command_id(cid)
 }
 
@@ -150,14 +153,17 @@ mod tests {
 
     #[test]
     fn other_commands() {
-        assert_eq!(parts(abort(0x0102, 0x0304)), (8, 0, 0x0304_0102, 0));
+        assert_eq!(
+            parts(abort(0x0102, CommandId::new(0x304, 0))),
+            (8, 0, 0x0304_0102, 0)
+        );
         assert_eq!(parts(identify(0x15, 0x0203)), (6, 0, 0x0203_0015, 0));
         let buffers = doorbell_buffers(0x1_2345_6000, 0x2_3456_7000);
         assert_eq!(parts(buffers), (0x7c, 0x1_2345_6000, 0, 0));
         assert_eq!((buffers.dword(8), buffers.dword(9)), (0x3456_7000, 2));
         assert_eq!(parts(power_state()), (0xa, 0, 2, 0));
         assert_eq!(parts(set_power_state(0x44)), (9, 0, 2, 0x44));
-        let event = async_event(0x001f);
+        let event = async_event(CommandId::new(0x1f, 0));
         assert_eq!(parts(event), (0xc, 0, 0, 0));
         assert_eq!(event.dword(0), 0x001f_000c);
     }

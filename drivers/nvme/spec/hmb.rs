@@ -3,6 +3,7 @@
 //! The Host Memory Buffer as the controller is told of it (base specification, section 5.1.25.2.4).
 
 use super::admin::set_features;
+use super::PAGE_SIZE;
 use kernel::{
     dma::DmaAddress,
     prelude::*, //
@@ -18,7 +19,7 @@ const EHM: u32 = 1 << 0;
 const MR: u32 = 1 << 1;
 
 /// What sizes count in: the memory page size that nvme-core sets (CC.MPS).
-pub(crate) const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = PAGE_SIZE as u64;
 
 /// A piece of the buffer: a Host Memory Buffer Descriptor Entry, in two words, little-endian.
 pub(crate) type Descriptor = [u64; 2];

@@ -22,8 +22,8 @@ use kernel::{
     prelude::*, //
 };
 use kernel_ext::nvme::{
+    AdminError,
     Command,
-    CommandStatus,
     Controller, //
 };
 
@@ -109,30 +109,28 @@ impl Order {
         }
     }
 
-    /// Gives the order, and returns the controller's answer. If it does not come to one, one line
+    /// Gives the order. If it does not come to an answer, one line
     /// says so, unless the controller is down: then the order is given again, or whoever wants it is
     /// told.
-    fn give(
-        self,
-        ctrl: &Controller<Nvme>,
-        data: Option<&mut [u8]>,
-    ) -> Result<Result<(), CommandStatus>> {
+    fn give(self, ctrl: &Controller<Nvme>, data: Option<&mut [u8]>) -> Result<(), AdminError> {
         if !ctrl.data().is_present() {
-            return Err(ENODEV);
+            return Err(ENODEV.into());
         }
-        match ctrl.admin_command(self.command(), data) {
-            Ok(answer) => Ok(answer.map(|_| ())),
-            Err(e) => {
-                if !is_interrupted(ctrl) {
-                    dev_err!(ctrl.device(), "{self}: {e:?}\n");
-                }
-                Err(e)
+        let answer = ctrl.admin_command(self.command(), data);
+        if let Err(AdminError::Failed(e)) = answer {
+            if !is_interrupted(ctrl) {
+                dev_err!(ctrl.device(), "{self}: {e:?}\n");
             }
         }
+        answer.map(drop)
     }
 
-    /// Says that the order was refused, and returns the errno.
-    fn refused(self, ctrl: &Controller<Nvme>, status: CommandStatus) -> Error {
+    /// The errno of an order that failed. Says so if it was refused.
+    fn errno(self, ctrl: &Controller<Nvme>, e: AdminError) -> Error {
+        let status = match e {
+            AdminError::Refused(status) => status,
+            AdminError::Failed(e) => return e,
+        };
         let (name, code) = (status::name(status), status.code());
         dev_err!(ctrl.device(), "{self}: {name} ({code:#x})\n");
         status::errno(status)
@@ -140,8 +138,7 @@ impl Order {
 
     /// Gives the order, which the controller must obey.
     fn force(self, ctrl: &Controller<Nvme>, data: Option<&mut [u8]>) -> Result {
-        self.give(ctrl, data)?
-            .map_err(|status| self.refused(ctrl, status))
+        self.give(ctrl, data).map_err(|e| self.errno(ctrl, e))
     }
 }
 
@@ -205,15 +202,19 @@ pub(super) fn offline(ctrl: &Controller<Nvme>, vf: u16, scid: u16) -> Result {
     Order::Offline { vf, scid }.force(ctrl, None)
 }
 
+/// Whether the controller refused with this status code.
+fn is(e: AdminError, code: u16) -> bool {
+    matches!(e, AdminError::Refused(status) if status.code() == code)
+}
+
 /// Attaches namespace `nsid` to the controller `scid` of VF `vf`.
 pub(super) fn attach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> Result {
     let mut list = namespaces::controller_list(scid)?;
     let order = Order::Attach { vf, nsid };
-    match order.give(ctrl, Some(&mut list))? {
-        Ok(()) => Ok(()),
+    match order.give(ctrl, Some(&mut list)) {
         // Somebody was faster.
-        Err(status) if status.code() == status::NAMESPACE_ALREADY_ATTACHED => Ok(()),
-        Err(status) => Err(order.refused(ctrl, status)),
+        Err(e) if is(e, status::NAMESPACE_ALREADY_ATTACHED) => Ok(()),
+        answer => answer.map_err(|e| order.errno(ctrl, e)),
     }
 }
 
@@ -221,10 +222,9 @@ pub(super) fn attach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> 
 pub(super) fn detach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> Result {
     let mut list = namespaces::controller_list(scid)?;
     let order = Order::Detach { vf, nsid };
-    match order.give(ctrl, Some(&mut list))? {
-        Ok(()) => Ok(()),
+    match order.give(ctrl, Some(&mut list)) {
         // Somebody was faster.
-        Err(status) if status.code() == status::NAMESPACE_NOT_ATTACHED => Ok(()),
-        Err(status) => Err(order.refused(ctrl, status)),
+        Err(e) if is(e, status::NAMESPACE_NOT_ATTACHED) => Ok(()),
+        answer => answer.map_err(|e| order.errno(ctrl, e)),
     }
 }

@@ -28,7 +28,10 @@ use kernel::{
         Arc, //
     },
 };
-use kernel_ext::nvme::Controller;
+use kernel_ext::nvme::{
+    AdminError,
+    Controller, //
+};
 
 /// The role of a physical function's controller.
 pub(crate) struct Primary(Arc<Family>);
@@ -141,9 +144,11 @@ impl Role for Secondary {
     /// of the next change.
     fn forget_changes(&self, ctrl: &Controller<Nvme>) -> Result {
         let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
-        // One that has no such list does not tell of changes.
-        let _ = ctrl.admin_command(changed_list(), Some(&mut list))?;
-        Ok(())
+        match ctrl.admin_command(changed_list(), Some(&mut list)) {
+            // One that has no such list does not tell of changes.
+            Err(AdminError::Refused(_)) => Ok(()),
+            answer => Ok(answer.map(drop)?),
+        }
     }
 
     /// The device may have attached namespaces to the controller by itself.
