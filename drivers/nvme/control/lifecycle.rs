@@ -9,11 +9,12 @@
 
 use super::{
     enable::enable,
-    hmb, io_queues,
+    features,
+    io_queues,
     stop::{
         interrupt,
         stop, //
-    },
+    }, //
 };
 use crate::{
     bar,
@@ -99,9 +100,7 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
     enable(ctrl, &mut ctrl.data().bound.lock()?)?;
     ctrl.alloc_admin_tag_set()?;
     ctrl.init_finish(false)?;
-    ctrl.data().role.forget_changes(ctrl)?;
-    hmb::start(ctrl);
-    ctrl.update_attributes();
+    features::after_identify(ctrl)?;
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {
         io_queues::update(ctrl, queues)?;
@@ -130,7 +129,7 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
         // What is still to be written is, before the namespaces go.
         ctrl.data().role.wait_for_primary(ctrl);
     }
-    hmb::stop(ctrl);
+    features::before_rest(ctrl);
     ctrl.change_state(State::Deleting);
     if data.take_any_idle() || !data.is_present() {
         // Nobody starts it any more.
@@ -225,10 +224,7 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         return Err(EAGAIN);
     }
     ctrl.init_finish(was_suspended)?;
-    ctrl.data().role.forget_changes(ctrl)?;
-    hmb::start(ctrl);
-    // New firmware may want another host memory buffer, or none.
-    ctrl.update_attributes();
+    features::after_identify(ctrl)?;
 
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {
@@ -316,7 +312,7 @@ fn take(ctrl: &Controller<Nvme>) -> bool {
 /// [`restart`].
 pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
     if shutdown {
-        hmb::stop(ctrl);
+        features::before_rest(ctrl);
     }
     if take(ctrl) {
         stop(ctrl, shutdown);

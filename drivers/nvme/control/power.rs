@@ -7,7 +7,7 @@
 //! leave than a shutdown. The PCI core must then leave the device in D0.
 
 use super::{
-    hmb,
+    features,
     lifecycle, //
 };
 use crate::{controller::Nvme, spec::admin};
@@ -47,7 +47,7 @@ pub(crate) fn resume(ctrl: &Controller<Nvme>) -> bool {
     let Some(state) = state else { return false };
     match ctrl.admin_command(admin::set_power_state(state), None) {
         Ok(_) => {
-            hmb::start(ctrl);
+            features::after_rest(ctrl);
             true
         }
         Err(_) => {
@@ -88,8 +88,8 @@ fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<boo
     };
     let lowest = ctrl.power_states().saturating_sub(1);
     // The host's memory may not be there while the system sleeps.
-    hmb::stop(ctrl);
-    // Before, as access to the device could wake it up.
+    features::before_rest(ctrl);
+    // Before the power state is set: the accesses to its configuration space would wake the device.
     dev.keep_power();
     let answer = ctrl.admin_command(admin::set_power_state(lowest), None);
     if answer.is_err() {
