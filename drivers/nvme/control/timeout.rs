@@ -49,43 +49,16 @@ pub(crate) fn timeout(
     queue: &Queue<Nvme>,
     rq: &InFlight<'_, Nvme>,
 ) -> TimerAction {
-    let data = ctrl.data();
-    if data.pdev.is_disconnected() {
-        // Nobody else may notice while error recovery waits for us.
-        ctrl.change_state(State::Deleting);
+    if let Some(action) = is_lost_anyway(ctrl) {
+        return action;
     }
-    if ctrl.state().is_terminal() {
-        return recover(ctrl);
-    }
-    if data.pdev.is_channel_offline() {
-        // Error recovery will reset the function.
-        return TimerAction::Restart;
-    }
-    if !ctrl.data().role.has_to_wait() && failed(ctrl, &data.bar) {
-        return recover(ctrl);
-    }
-
-    // Is it complete, and only its interrupt was missed?
-    queue.poll();
-    if !rq.is_in_flight() {
-        let missed = match queue.is_polled() {
-            true => "nobody polled",
-            false => "no interrupt came",
-        };
-        dev_warn!(
-            ctrl.device(),
-            "queue {} command {:#06x}: complete, but {missed}\n",
-            queue.qid(),
-            rq.command_id()
-        );
+    if is_overlooked(ctrl, queue, rq) {
         return TimerAction::Done;
     }
-
     if ctrl.data().role.has_to_wait() {
         // The PF is down, and whoever took it down ends this command.
         return TimerAction::Restart;
     }
-
     match ctrl.state() {
         state @ (State::Connecting | State::Deleting) => {
             if state == State::Connecting {
@@ -99,27 +72,66 @@ pub(crate) fn timeout(
             );
             rq.set_cancelled();
             stop(ctrl, true);
-            return TimerAction::Done;
+            TimerAction::Done
         }
         State::Resetting if ctrl.data().role.is_served() => {
             // The reset before this one is not over: it waits until the VFs are provisioned, perhaps
             // for this command.
             rq.set_cancelled();
             stop(ctrl, false);
-            return TimerAction::Done;
+            TimerAction::Done
         }
         // The reset completes it.
-        State::Resetting => return TimerAction::Restart,
-        _ => {}
+        State::Resetting => TimerAction::Restart,
+        _ => help(ctrl, queue, rq),
     }
+}
 
-    if queue.qid() == 0 || rq.is_aborted() {
+/// What becomes of a command of a controller that has failed, or is gone; `None` if it is neither, as
+/// far as it says.
+fn is_lost_anyway(ctrl: &Controller<Nvme>) -> Option<TimerAction> {
+    let data = ctrl.data();
+    if data.pdev.is_disconnected() {
+        // Nobody else may notice while error recovery waits for us.
+        ctrl.change_state(State::Deleting);
+    }
+    if ctrl.state().is_terminal() {
+        return Some(recover(ctrl));
+    }
+    if data.pdev.is_channel_offline() {
+        // Error recovery will reset the function.
+        return Some(TimerAction::Restart);
+    }
+    (!data.role.has_to_wait() && failed(ctrl, &data.bar)).then(|| recover(ctrl))
+}
+
+/// Whether the command is complete, and only its interrupt was missed; then it is completed now.
+fn is_overlooked(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>, rq: &InFlight<'_, Nvme>) -> bool {
+    queue.poll();
+    if rq.is_in_flight() {
+        return false;
+    }
+    let missed = if queue.is_polled() {
+        "nobody polled"
+    } else {
+        "no interrupt came"
+    };
+    dev_warn!(
+        ctrl.device(),
+        "queue {} command {:#06x}: complete, but {missed}\n",
+        queue.qid(),
+        rq.command_id()
+    );
+    true
+}
+
+/// Aborts the command of a live controller; if that has not helped, or cannot, resets the controller.
+fn help(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>, rq: &InFlight<'_, Nvme>) -> TimerAction {
+    let (qid, id, opcode) = (queue.qid(), rq.command_id(), rq.opcode());
+    if qid == 0 || rq.is_aborted() {
         dev_warn!(
             ctrl.device(),
-            "queue {} command {:#06x} (opcode {:#04x}): no answer; resetting the controller\n",
-            queue.qid(),
-            rq.command_id(),
-            rq.opcode(),
+            "queue {qid} command {id:#06x} (opcode {opcode:#04x}): no answer; resetting the controller\n"
         );
         rq.set_cancelled();
         return recover(ctrl);
@@ -131,12 +143,9 @@ pub(crate) fn timeout(
     rq.set_aborted();
     dev_warn!(
         ctrl.device(),
-        "queue {} command {:#06x} (opcode {:#04x}): no answer; aborting it\n",
-        queue.qid(),
-        rq.command_id(),
-        rq.opcode(),
+        "queue {qid} command {id:#06x} (opcode {opcode:#04x}): no answer; aborting it\n"
     );
-    if abort(ctrl, queue.qid(), rq.command_id()).is_err() {
+    if abort(ctrl, qid, id).is_err() {
         // Nothing was sent: the next time out tries to reset, which needs no tag.
         ctrl.give_abort();
         dev_warn!(ctrl.device(), "no Abort command could be sent\n");
