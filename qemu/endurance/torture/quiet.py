@@ -90,7 +90,8 @@ class Quiet:
         if Trait.LOSES_VF in traits:
             self._machine.lost_functions = True
             for pf in self._pfs:
-                pf.write("remove", 1)
+                # Unless an actor has removed it, too.
+                self._machine.run(f"[ ! -e {pf.sysfs} ] || echo 1 > {pf.sysfs}/remove")
         self._machine.run(_BACK)
         without_driver = {Trait.UNBINDS, Trait.LOSES_COMMANDS} & traits
         if without_driver:
