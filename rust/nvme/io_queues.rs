@@ -7,7 +7,10 @@ use super::{
     Transport, //
 };
 use crate::bindings;
-use kernel::prelude::*;
+use kernel::{
+    cpu::nr_cpu_ids,
+    prelude::*, //
+};
 
 /// How many I/O queues there are for what. Their ids are in the order of the fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,13 +39,16 @@ impl IoQueues {
     }
 
     /// How many maps from CPUs to queues the block layer needs for them.
+    ///
+    /// Two at least: it never fills the map of a set that has one map again while the number of
+    /// queues stays the same. The vectors of a controller that is reset may be spread over the CPUs
+    /// otherwise than before, if CPUs went offline meanwhile; with the old map, a CPU would use a
+    /// queue whose interrupt is that of an offline CPU, and does not come.
     pub(super) fn maps(&self) -> c_uint {
         if self.poll > 0 {
             3
-        } else if self.read > 0 {
-            2
         } else {
-            1
+            2
         }
     }
 
@@ -56,38 +62,96 @@ impl IoQueues {
         ctrl: &Controller<T>,
         set: *mut bindings::blk_mq_tag_set,
     ) {
-        // A set that was made for fewer kinds, or cannot have so many queues, has no more than
-        // this.
         // SAFETY: By the contract of this function.
-        let (maps, mut left) = unsafe { ((*set).nr_maps, (*set).nr_hw_queues) };
-        let kinds = [
-            (bindings::hctx_type_HCTX_TYPE_DEFAULT, self.default.max(1)),
-            (bindings::hctx_type_HCTX_TYPE_READ, self.read),
-            (bindings::hctx_type_HCTX_TYPE_POLL, self.poll),
-        ];
-        let mut offset = 0;
-        for (kind, count) in kinds.into_iter().filter(|&(kind, _)| kind < maps) {
-            let count = u32::from(count).min(left);
+        let (maps, queues) = unsafe { ((*set).nr_maps, (*set).nr_hw_queues) };
+        for (kind, offset, count) in self.kinds(maps, queues) {
             // SAFETY: By the contract of this function, and as `kind` is one that the set has a
             // map of. The queues of all maps together are no more than the set's.
             unsafe {
                 let map = &raw mut (*set).map[kind as usize];
                 (*map).nr_queues = count;
                 (*map).queue_offset = offset;
-                match self.first_vector {
-                    _ if count == 0 => {}
-                    Some(first) if kind != bindings::hctx_type_HCTX_TYPE_POLL => {
-                        bindings::blk_mq_map_hw_queues(
-                            map,
-                            ctrl.dma_device(),
-                            first.wrapping_add(offset),
-                        )
-                    }
-                    _ => bindings::blk_mq_map_queues(map),
+                if count > 0 {
+                    self.fill(map, ctrl, kind);
                 }
             }
-            offset = offset.wrapping_add(count);
-            left = left.wrapping_sub(count);
+        }
+    }
+
+    /// Returns whether the maps of `set` are what [`IoQueues::map`] would make of them now, with as
+    /// many queues of each kind. `false`, too, if there is no memory to find out.
+    ///
+    /// # Safety
+    ///
+    /// `set` is the I/O tag set of `ctrl`, and its maps do not change meanwhile.
+    pub(super) unsafe fn are_mapped<T: Transport>(
+        &self,
+        ctrl: &Controller<T>,
+        set: *mut bindings::blk_mq_tag_set,
+    ) -> bool {
+        // SAFETY: By the contract of this function.
+        let (maps, queues) = unsafe { ((*set).nr_maps, (*set).nr_hw_queues) };
+        let cpus = nr_cpu_ids() as usize;
+        self.kinds(maps, queues).all(|(kind, _, count)| {
+            // SAFETY: By the contract of this function; each map of a set has an entry for each CPU.
+            let (mut map, old) = unsafe {
+                let map = (*set).map[kind as usize];
+                (map, core::slice::from_raw_parts(map.mq_map, cpus))
+            };
+            let mut new = KVec::new();
+            if count == 0 {
+                return true;
+            }
+            if new.extend_from_slice(old, GFP_KERNEL).is_err() {
+                return false;
+            }
+            map.mq_map = new.as_mut_ptr();
+            // SAFETY: `map` is a copy of a map of the set, with as many entries of its own.
+            unsafe { self.fill(&raw mut map, ctrl, kind) };
+            new[..] == *old
+        })
+    }
+
+    /// Returns number, first queue and count of queues of each kind that a set with `maps` maps and
+    /// `queues` queues has: a set that was made for fewer kinds, or cannot have so many queues, has
+    /// no more than that.
+    fn kinds(&self, maps: u32, queues: u32) -> impl Iterator<Item = (u32, u32, u32)> {
+        [
+            (bindings::hctx_type_HCTX_TYPE_DEFAULT, self.default.max(1)),
+            (bindings::hctx_type_HCTX_TYPE_READ, self.read),
+            (bindings::hctx_type_HCTX_TYPE_POLL, self.poll),
+        ]
+        .into_iter()
+        .filter(move |&(kind, _)| kind < maps)
+        .scan(0, move |offset: &mut u32, (kind, count)| {
+            let first = *offset;
+            let count = u32::from(count).min(queues.saturating_sub(first));
+            *offset = first.wrapping_add(count);
+            Some((kind, first, count))
+        })
+    }
+
+    /// Has each CPU use one of the queues of `map`, which are of `kind`: that whose interrupt it has,
+    /// if they have interrupts of their own.
+    ///
+    /// # Safety
+    ///
+    /// `map` is valid, has queues, and an entry for each CPU; no one else accesses it meanwhile.
+    unsafe fn fill<T: Transport>(
+        &self,
+        map: *mut bindings::blk_mq_queue_map,
+        ctrl: &Controller<T>,
+        kind: u32,
+    ) {
+        // SAFETY: By the contract of this function; the device of a controller is valid.
+        unsafe {
+            match self.first_vector {
+                Some(first) if kind != bindings::hctx_type_HCTX_TYPE_POLL => {
+                    let vector = first.wrapping_add((*map).queue_offset);
+                    bindings::blk_mq_map_hw_queues(map, ctrl.dma_device(), vector);
+                }
+                _ => bindings::blk_mq_map_queues(map),
+            }
         }
     }
 }

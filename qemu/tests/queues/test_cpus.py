@@ -34,10 +34,11 @@ def read_on(machine: Machine, cpu: int, device: str) -> None:
                 " iflag=direct")
 
 
-def check_queues(machine: Machine, controller: Controller) -> None:
+def check_queues(machine: Machine, controller: Controller,
+                 cpus: tuple[int, ...] = (0, *_OTHERS)) -> None:
     """Checks that each CPU's I/O has the interrupt of its own queue."""
     device = disk(machine, controller, 1)
-    for cpu in (0, *_OTHERS):
+    for cpu in cpus:
         queue = queue_of(machine, controller, cpu)
         before = interrupts(machine, controller)[queue]
         read_on(machine, cpu, device)
@@ -80,6 +81,18 @@ def test_one_is_left(machine: Machine, pf: PhysicalFunction) -> None:
         set_online(machine, cpu, True)
     assert machine.finish(process, 200) == 0
     check_queues(machine, controller)
+
+
+def test_reset_without_one(machine: Machine, pf: PhysicalFunction) -> None:
+    """A reset while a CPU is offline, which has the kernel spread the interrupts over the
+    CPUs otherwise: each CPU's queue is the one whose interrupt it has."""
+    controller = pf.live()
+    for cpu in _OTHERS:
+        set_online(machine, cpu, False)
+        machine.run(f"nvme reset {pf.device}")
+        check_queues(machine, pf.live(), tuple({0, *_OTHERS} - {cpu}))
+        set_online(machine, cpu, True)
+        check_queues(machine, controller)
 
 
 def test_polled(machine: Machine, unloaded: Driver) -> None:

@@ -130,8 +130,10 @@ impl<T: Transport> Controller<T> {
         }
         let count = c_uint::from(queues.total());
         let before = core::mem::replace(&mut *self.io_queues.lock(), queues);
-        // SAFETY: The tag set is made.
-        if before == queues && unsafe { (*self.io_set.get()).nr_hw_queues } == count {
+        let set = self.io_set.get();
+        // SAFETY: The tag set is made, and changes with `made` locked alone.
+        let as_wanted = || unsafe { (*set).nr_hw_queues == count && queues.are_mapped(self, set) };
+        if before == queues && as_wanted() {
             return Ok(());
         }
         let last = self.tags.len();
@@ -139,8 +141,7 @@ impl<T: Transport> Controller<T> {
         // SAFETY: As above; no tag can be looked up. `made` keeps the set as it is then, with as
         // many tags as queues; the block layer keeps them until the set changes again or goes.
         unsafe {
-            bindings::blk_mq_update_nr_hw_queues(self.io_set.get(), count as c_int);
-            let set = self.io_set.get();
+            bindings::blk_mq_update_nr_hw_queues(set, count as c_int);
             for index in 0..last {
                 let tags = match index < (*set).nr_hw_queues as usize {
                     true => *(*set).tags.add(index),
