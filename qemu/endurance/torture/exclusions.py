@@ -35,6 +35,9 @@ EXCLUSIONS = (
               " the binding of a PF"),
     Exclusion(Trait.LOSES_VF, Trait.TAKES_OFF_BUS, True,
               "the VF's number may be another function's when it is removed"),
+    Exclusion(Trait.TAKES_OFF_BUS, Trait.TAKES_OFF_BUS, True,
+              "remove_store() has no reference to the function while it waits for"
+              " pci_rescan_remove_lock; whoever has the lock may free it"),
     Exclusion(Trait.RECOVERS, Trait.SLEEPS, False,
               "a port that sleeps does not report what QEMU has it report"),
     Exclusion(Trait.SLEEPS, Trait.ASKS, False,
