@@ -10,7 +10,7 @@ from endurance.torture.actors import KINDS, STEPS, Actor, Kind, Place, Step, Tra
 from endurance.torture.exclusions import excluded
 from endurance.torture.leg import COMMON, MOST, Leg, shape_of
 from endurance.torture.results import Job, Operation, Table, Wrong, named, parse
-from endurance.torture.round import FOLDER, SOURCES, Round, choose
+from endurance.torture.round import BLOCKED, FOLDER, SOURCES, Round, choose
 from faults.backend import slow
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
@@ -163,10 +163,11 @@ def test_a_dead_function_is_noticed(pf: PhysicalFunction, leg: Leg,
 
 
 def test_a_blocked_task_is_noticed(machine: Machine, pf: PhysicalFunction, leg: Leg) -> None:
-    """One that reads from a disk that takes its time."""
+    """One that reads from a disk that takes its time: half as long again as is suspect."""
     device = disk(machine, pf.live(), 1)
     with slow(machine, 1, 4096):
-        read = work(machine, leg, f"try dd if={device} of=/dev/null bs=64k count=2 iflag=direct")
+        read = work(machine, leg, f"try dd if={device} of=/dev/null bs={6 * BLOCKED:.0f}k count=2"
+                    " iflag=direct")
         with pytest.raises(Wrong, match=r"blocked: \d+ dd "):
             read.run()
     finish(machine)

@@ -115,6 +115,7 @@ def test_settings_while_the_pf_is_reset(machine: Machine,
     check_log_of_scans(machine)
 
 
+@pytest.mark.essential
 def test_reset_as_vfs_come(machine: Machine, pf: PhysicalFunction) -> None:
     """Probes do not wait in vain for commands that the reset has swallowed."""
     for delay in range(0, 330, 30):
