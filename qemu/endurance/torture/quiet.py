@@ -122,21 +122,26 @@ class Quiet:
     def clean(self) -> None:
         """Disables all VFs, forgets their settings, and checks that nothing is left."""
         before = [pf.num_vfs for pf in self._pfs]
+        self._disable()
+        self.check_nothing_left(before)
+        self.check_log()
+
+    def _disable(self) -> None:
         for pf in self._pfs:
             if failed := pf.set_vfs(0):
                 raise Wrong(f"{pf.address}: disabling ends with errno {failed}")
         for pf in self._pfs:
             self.check_resources(pf)
             self._machine.run(_FORGET.format(sysfs=pf.sysfs))
-        self.check_nothing_left(before)
-        self.check_log()
 
     def use_all_vfs(self) -> None:
         """Has all VFs enabled for a moment, which rids each of what an earlier owner had: the
-        controller of a PF may have been given up before it could be told."""
+        controller of a PF may have been given up before it could be told.
+
+        Without their settings: a namespace that one of them is to have may be private, and
+        still be attached to a VF of a PF that was given up."""
+        self._disable()
         for pf in self._pfs:
-            if failed := pf.set_vfs(0):
-                raise Wrong(f"{pf.address}: disabling ends with errno {failed}")
             if failed := pf.set_vfs(self._machine.shape.vfs):
                 raise Wrong(f"{pf.address}: all VFs: errno {failed}")
         self.check_attached()
