@@ -42,6 +42,11 @@ ifeq ($(FLAVOUR)$(KDIR),debug)
 	+@$(call kbuild,/qemu/modules) modules
 endif
 
+# The same as a part of the kernel's source.
+.PHONY: in-tree
+in-tree: toolchain
+	+@scripts/in-tree
+
 .PHONY: copy
 copy: $(setup)
 	@$(toolchain) exec scripts/copy-sources build/$(FLAVOUR)
@@ -53,7 +58,7 @@ toolchain:
 # Without a toolchain nothing was built, so do not set one up.
 .PHONY: clean
 clean:
-	@rm -f rust-project.json
+	@rm -rf rust-project.json build/in-tree
 ifdef copy
 	@rm -rf build/$(FLAVOUR)
 else
@@ -105,6 +110,7 @@ bench: modules
 .PHONY: help
 help:
 	@echo 'make                 build nvme_rs.ko for the stock kernel'
+	@echo 'make in-tree         build it as drivers/nvme/rs of the kernel'"'"'s source'
 	@echo 'make run             boot a guest, use four VFs; RUN="arguments of qemu/run"'
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
