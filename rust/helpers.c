@@ -18,6 +18,15 @@
 #include "helpers.h"
 #include "trace.h"
 
+/*
+ * See layout.rs. Who builds with nvme-core's headers alone goes without: they are
+ * of the same kernel source.
+ */
+#if __has_include("../../pci/pci.h")
+#include "../../pci/pci.h"
+static_assert(EXT_PCI_DEV_ADDED == PCI_DEV_ADDED);
+#endif
+
 void ext_init_work(struct work_struct *work, work_func_t func)
 {
 	INIT_WORK(work, func);

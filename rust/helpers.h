@@ -10,10 +10,22 @@
 
 #include <linux/blk-integrity.h>
 #include <linux/blk-mq-dma.h>
+#include <linux/device.h>
 #include <linux/dmi.h>
+#include <linux/notifier.h>
 #include <linux/tracepoint-defs.h>
 
 #include "nvme.h"
+
+/*
+ * Numbers that bindgen leaves out: it does not evaluate the macros that the first
+ * ones are, and the last one is private to the PCI core (drivers/pci/pci.h).
+ */
+enum {
+	EXT_DL_FLAG_STATELESS = DL_FLAG_STATELESS,
+	EXT_NOTIFY_OK = NOTIFY_OK,
+	EXT_PCI_DEV_ADDED = 0,
+};
 
 /* linux/workqueue.h */
 void ext_init_work(struct work_struct *work, work_func_t func);

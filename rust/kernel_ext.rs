@@ -23,6 +23,7 @@ mod bindings;
 pub mod block;
 pub mod dma;
 pub mod dmi;
+mod layout;
 pub mod module_param;
 pub mod numa;
 pub mod nvme;

@@ -9,7 +9,10 @@
 
 mod string;
 
-use crate::bindings;
+use crate::{
+    bindings,
+    layout, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -115,17 +118,12 @@ impl<T: ParamType> ModuleParam<T> {
     /// What the kernel has of the parameter: its `name`, and what its file in sysfs permits.
     #[doc(hidden)]
     pub const fn descriptor(&'static self, name: &'static CStr, perm: u16) -> KernelParam {
-        KernelParam::new(bindings::kernel_param {
-            name: kernel::str::as_char_ptr_in_const_context(name),
-            mod_: (&raw const bindings::__this_module).cast_mut(),
-            ops: &Self::OPS,
+        KernelParam::new(layout::kernel_param(
+            name,
+            &Self::OPS,
             perm,
-            level: -1,
-            flags: 0,
-            __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
-                arg: core::ptr::from_ref(self).cast_mut().cast(),
-            },
-        })
+            core::ptr::from_ref(self).cast(),
+        ))
     }
 }
 
@@ -141,7 +139,7 @@ unsafe fn with_value<T: ParamType>(
 ) -> c_int {
     // SAFETY: By the contract of this function.
     let mut copy = unsafe { *param };
-    copy.__bindgen_anon_1.arg = core::ptr::from_mut(value).cast();
+    layout::set_param_arg(&mut copy, core::ptr::from_mut(value).cast());
     f(&copy)
 }
 
@@ -154,7 +152,7 @@ unsafe extern "C" fn set_callback<T: ParamType>(
     param: *const bindings::kernel_param,
 ) -> c_int {
     // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<ModuleParam<T>>() };
+    let this = unsafe { &*layout::param_arg(&*param).cast::<ModuleParam<T>>() };
     let mut value = this.value();
     // SAFETY: By the contract of this function; `SET` writes a `T`.
     let ret = unsafe { with_value(&mut value, param, |param| T::SET(string, param)) };
@@ -177,7 +175,7 @@ unsafe extern "C" fn get_callback<T: ParamType>(
     param: *const bindings::kernel_param,
 ) -> c_int {
     // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<ModuleParam<T>>() };
+    let this = unsafe { &*layout::param_arg(&*param).cast::<ModuleParam<T>>() };
     let mut value = this.value();
     // SAFETY: By the contract of this function; `GET` reads a `T`.
     unsafe { with_value(&mut value, param, |param| T::GET(buffer, param)) }

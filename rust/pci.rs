@@ -5,10 +5,9 @@
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
-use crate::bindings;
-use kernel::{
-    device::DeviceContext,
-    pci::Device, //
+use crate::layout::{
+    pci_dev as as_raw,
+    pci_dev_from_raw as from_raw, //
 };
 
 mod bar;
@@ -61,9 +60,3 @@ pub use self::{
     registered::Registered,
     room::NoRoom, //
 };
-
-/// Returns the C structure behind `dev`.
-fn as_raw<Ctx: DeviceContext>(dev: &Device<Ctx>) -> *mut bindings::pci_dev {
-    // CAST: `Device` is `repr(transparent)` over `Opaque<pci_dev>`.
-    core::ptr::from_ref(dev).cast_mut().cast()
-}

@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    layout, //
+};
 use core::{
     marker::PhantomData,
     mem::offset_of,
@@ -146,8 +149,7 @@ mod private {
 
 impl private::Kobject for Device<Bound> {
     fn kobject(&self) -> *mut bindings::kobject {
-        // CAST: `Device` is transparent over `struct device`.
-        let dev: *mut bindings::device = core::ptr::from_ref(self).cast_mut().cast();
+        let dev = layout::device(self);
         // SAFETY: `dev` is valid.
         unsafe { &raw mut (*dev).kobj }
     }

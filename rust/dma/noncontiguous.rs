@@ -2,7 +2,10 @@
 
 //! DMA memory that is in one piece for the device only: an IOMMU puts its pages together.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    layout::device as as_raw, //
+};
 use core::ptr::NonNull;
 use kernel::{
     device::{
@@ -89,10 +92,4 @@ impl Drop for Noncontiguous {
             )
         };
     }
-}
-
-/// Returns the C structure behind `dev`.
-fn as_raw<Ctx: kernel::device::DeviceContext>(dev: &Device<Ctx>) -> *mut bindings::device {
-    // CAST: `Device` is transparent over `struct device`.
-    core::ptr::from_ref(dev).cast_mut().cast()
 }

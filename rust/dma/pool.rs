@@ -55,8 +55,7 @@ impl Pool {
             return Err(EINVAL);
         }
         let size = words.checked_mul(size_of::<u64>()).ok_or(EINVAL)?;
-        // CAST: `Device` is transparent over `struct device`.
-        let raw = core::ptr::from_ref(dev).cast_mut().cast();
+        let raw = crate::layout::device(dev);
         // SAFETY: `raw` is valid; the name is copied.
         let pool = unsafe {
             bindings::dma_pool_create_node(name.as_char_ptr(), raw, size, align, 0, node)

@@ -3,7 +3,10 @@
 //! Parameters that are strings, given when the module is loaded.
 
 use super::KernelParam;
-use crate::bindings;
+use crate::{
+    bindings,
+    layout, //
+};
 use core::cell::UnsafeCell;
 use kernel::{
     error::to_result,
@@ -55,17 +58,12 @@ impl<const N: usize> StringParam<N> {
     #[doc(hidden)]
     pub const fn descriptor(&'static self, name: &'static CStr, perm: u16) -> KernelParam {
         assert!(perm & 0o222 == 0, "a string parameter is not writable");
-        KernelParam::new(bindings::kernel_param {
-            name: kernel::str::as_char_ptr_in_const_context(name),
-            mod_: (&raw const bindings::__this_module).cast_mut(),
-            ops: &Self::OPS,
+        KernelParam::new(layout::kernel_param(
+            name,
+            &Self::OPS,
             perm,
-            level: -1,
-            flags: 0,
-            __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
-                arg: core::ptr::from_ref(self).cast_mut().cast(),
-            },
-        })
+            core::ptr::from_ref(self).cast(),
+        ))
     }
 }
 
@@ -89,7 +87,7 @@ unsafe fn with_string<const N: usize>(
     };
     // SAFETY: By the contract of this function.
     let mut copy = unsafe { *param };
-    copy.__bindgen_anon_1.str_ = &string;
+    layout::set_param_arg(&mut copy, (&raw const string).cast());
     f(&copy)
 }
 
@@ -103,7 +101,7 @@ unsafe extern "C" fn set_callback<const N: usize>(
     param: *const bindings::kernel_param,
 ) -> c_int {
     // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<StringParam<N>>() };
+    let this = unsafe { &*layout::param_arg(&*param).cast::<StringParam<N>>() };
     let mut value = [0; N];
     // SAFETY: By the contract of this function; the function writes `N` bytes at most, with a NUL.
     let ret = unsafe {
@@ -132,7 +130,7 @@ unsafe extern "C" fn get_callback<const N: usize>(
     param: *const bindings::kernel_param,
 ) -> c_int {
     // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<StringParam<N>>() };
+    let this = unsafe { &*layout::param_arg(&*param).cast::<StringParam<N>>() };
     // SAFETY: By the contract of this function; the value is only read, and has a NUL.
     unsafe {
         with_string(this.value.get(), param, |param| {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     bindings,
+    layout,
     sysfs::{
         self,
         Output, //
@@ -63,13 +64,8 @@ impl<T: Transport> Attribute<T> {
         show: fn(&Controller<T>, &mut Output<'_>) -> Result,
         store: Option<fn(&Controller<T>, &str) -> Result>,
     ) -> Self {
-        let mut raw: bindings::device_attribute = pin_init::zeroed();
-        raw.attr.name = name.to_bytes_with_nul().as_ptr();
-        raw.attr.mode = mode;
-        raw.__bindgen_anon_1.show = Some(show_callback::<T>);
-        raw.__bindgen_anon_2.store = Some(store_callback::<T>);
         Self {
-            raw,
+            raw: layout::device_attribute(name, mode, show_callback::<T>, store_callback::<T>),
             show,
             store,
             is_visible,
@@ -96,15 +92,10 @@ impl<T: Transport> Groups<T> {
     };
 
     /// The transport's own.
-    const OWN: &'static bindings::attribute_group = &bindings::attribute_group {
-        __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 {
-            is_visible: Some(is_visible_callback::<T>),
-        },
-        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
-            attrs: core::ptr::from_ref(Self::ATTRIBUTES).cast_mut().cast(),
-        },
-        ..pin_init::zeroed()
-    };
+    const OWN: &'static bindings::attribute_group = &layout::attribute_group(
+        is_visible_callback::<T>,
+        core::ptr::from_ref(Self::ATTRIBUTES).cast(),
+    );
 
     /// Those and nvme-core's, up to a null pointer.
     pub(super) const LIST: &'static [*const bindings::attribute_group; 4] = &[

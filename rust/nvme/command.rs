@@ -25,8 +25,6 @@ pub struct Command {
     dwords: [u32; 16],
 }
 
-const _: () = assert!(size_of::<Command>() == size_of::<bindings::nvme_command>());
-
 // SAFETY: Sixteen words without padding.
 unsafe impl kernel::transmute::AsBytes for Command {}
 // SAFETY: Any bit pattern is valid.
@@ -198,8 +196,6 @@ pub struct Completion {
     /// Status in bits 15:1, phase tag in bit 0.
     pub status: u16,
 }
-
-const _: () = assert!(size_of::<Completion>() == size_of::<bindings::nvme_completion>());
 
 // SAFETY: The fields add up to the size, so there is no padding.
 unsafe impl kernel::transmute::AsBytes for Completion {}

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     bindings,
-    block::mq::SegmentPool, //
+    block::mq::SegmentPool,
+    layout, //
 };
 use core::{
     cell::UnsafeCell,
@@ -214,8 +215,7 @@ impl<T: Transport> Controller<T> {
         )?;
 
         let ctrl = this.as_raw();
-        // CAST: `Device` is transparent over `struct device`.
-        let dev: *mut bindings::device = core::ptr::from_ref(parent).cast_mut().cast();
+        let dev = layout::device(parent);
         // SAFETY: `ctrl` is zeroed, as nvme-core expects it; the parent is valid and held by
         // `parent`; `ops` lives as long as the controller.
         unsafe {
@@ -278,10 +278,7 @@ impl<T: Transport> Controller<T> {
 
     #[inline]
     pub(super) fn dma_device(&self) -> *mut bindings::device {
-        // CAST: `Device` is transparent over `struct device`.
-        core::ptr::from_ref::<device::Device>(&self.parent)
-            .cast_mut()
-            .cast()
+        layout::device::<device::Normal>(&self.parent)
     }
 
     #[inline]

@@ -144,7 +144,7 @@ pub(super) unsafe extern "C" fn complete_batch_callback<T: Transport>(
         while !rq.is_null() {
             Pdu::<T>::release(rq);
             bindings::nvme_complete_batch_req(rq);
-            rq = (*rq).__bindgen_anon_1.rq_next;
+            rq = *crate::layout::rq_next(rq);
         }
         bindings::blk_mq_end_request_batch(iob);
     }

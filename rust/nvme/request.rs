@@ -240,7 +240,7 @@ impl<'a, T: Transport> Prepared<'a, T> {
         unsafe {
             let special = 1 << bindings::rqf_flags___RQF_SPECIAL_PAYLOAD;
             if (*self.rq).rq_flags & special != 0 {
-                (*self.rq).__bindgen_anon_3.special_vec.bv_len
+                crate::layout::special_vec(self.rq).bv_len
             } else {
                 (*self.rq).__data_len
             }

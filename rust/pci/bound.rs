@@ -2,6 +2,10 @@
 
 //! A lock that gives a bound device to code that no driver callback covers.
 
+use super::{
+    as_raw,
+    from_raw, //
+};
 use core::{
     marker::PhantomData,
     ops::{
@@ -88,10 +92,10 @@ impl<'a, S: Unpin> BoundGuard<'a, S> {
         if guard.is_none() {
             return Err(ENODEV);
         }
-        // SAFETY: `Device` is transparent whatever its context. The lock is created while the
-        // device is being probed and revoked before it is unbound; it is not revoked yet, as the
-        // contents are there, and cannot be while `guard` lives.
-        let dev = unsafe { &*core::ptr::from_ref(dev).cast::<Device<device::Bound>>() };
+        // SAFETY: The lock is created while the device is being probed and revoked before it is
+        // unbound; it is not revoked yet, as the contents are there, and cannot be while `guard`
+        // lives.
+        let dev = unsafe { from_raw(as_raw(dev)) };
         // INVARIANT: Checked and argued above.
         Ok(Self {
             dev,

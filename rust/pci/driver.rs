@@ -8,6 +8,7 @@
 use super::sriov::VirtualFunction as _;
 use super::{
     as_raw,
+    from_raw,
     sriov,
     BoundLock,
     DeviceLocked,
@@ -348,9 +349,9 @@ impl<T: Driver> Adapter<T> {
             Pin<&'a T::Data<'a>>,
         ) -> R,
     ) -> R {
-        // SAFETY: `Device` is transparent over `struct pci_dev`; the caller promises validity,
-        // and callbacks run in the context that `CoreInternal` stands for.
-        let dev = unsafe { &*pdev.cast::<Device<device::CoreInternal<'_>>>() };
+        // SAFETY: The caller promises validity, and callbacks run in the context that
+        // `CoreInternal` stands for.
+        let dev: &Device<device::CoreInternal<'_>> = unsafe { from_raw(pdev) };
         // SAFETY: The private data is a `Private<T>` by `probe_callback`.
         let private = unsafe { dev.as_ref().drvdata_borrow::<Private<'_, T>>() };
         let bound = &private.get_ref().bound;
@@ -364,7 +365,7 @@ impl<T: Driver> Adapter<T> {
         _id: *const bindings::pci_device_id,
     ) -> c_int {
         // SAFETY: The PCI core probes valid devices only, in the context of `CoreInternal`.
-        let dev = unsafe { &*pdev.cast::<Device<device::CoreInternal<'_>>>() };
+        let dev: &Device<device::CoreInternal<'_>> = unsafe { from_raw(pdev) };
 
         from_result(|| {
             let core: &Device<device::Core<'_>> = dev;
@@ -434,11 +435,10 @@ impl<T: Driver> Adapter<T> {
     extern "C" fn sriov_set_vf_msix_callback(vf: *mut bindings::pci_dev, count: c_int) -> c_int {
         from_result(|| {
             let count = u32::try_from(count)?;
-            // SAFETY: `vf` is a VF, as the PCI core calls this for no others, and `Device` is
-            // transparent over `struct pci_dev`.
+            // SAFETY: `vf` is a VF, as the PCI core calls this for no others.
             let (index, pf) = unsafe {
                 let pf = bindings::ext_pci_physfn(vf);
-                let index = (*vf.cast::<Device>()).index_in(&*pf.cast::<Device>());
+                let index = from_raw::<device::Normal>(vf).index_in(from_raw(pf));
                 (index.ok_or(EINVAL)?, pf)
             };
             // SAFETY: The PCI core has checked that the physical function is bound to this

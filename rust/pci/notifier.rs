@@ -86,8 +86,8 @@ unsafe extern "C" fn callback<T: Listen>(
 ) -> c_int {
     const ADDED: c_ulong = bindings::bus_notifier_event_BUS_NOTIFY_ADD_DEVICE as c_ulong;
     const REMOVED: c_ulong = bindings::bus_notifier_event_BUS_NOTIFY_DEL_DEVICE as c_ulong;
-    /// `NOTIFY_OK`: nothing that happens here stops what is happening to the device.
-    const OK: c_int = 1;
+    /// Nothing that happens here stops what is happening to the device.
+    const OK: c_int = bindings::EXT_NOTIFY_OK as c_int;
 
     let event = match action {
         ADDED => BusEvent::Added,

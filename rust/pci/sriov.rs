@@ -7,6 +7,7 @@ mod rescan;
 pub use self::rescan::RescanLocked;
 use super::{
     as_raw,
+    from_raw,
     DeviceExt,
     DeviceLocked, //
 };
@@ -68,9 +69,8 @@ pub(super) fn physfn<Ctx: DeviceContext>(vf: &Device<Ctx>) -> Option<&Device> {
     if !vf.is_virtfn() {
         return None;
     }
-    // SAFETY: `as_raw` is valid, and a VF holds a reference to its physical function, whose
-    // structure `Device` is transparent over.
-    Some(unsafe { &*bindings::ext_pci_physfn(as_raw(vf)).cast::<Device>() })
+    // SAFETY: `as_raw` is valid, and a VF holds a reference to its physical function.
+    Some(unsafe { from_raw(bindings::ext_pci_physfn(as_raw(vf))) })
 }
 
 /// Looks for VF `vf`, from 0, of `pf` on the bus.
@@ -84,9 +84,8 @@ pub fn find_vf(pf: &Device, vf: u16) -> Option<ARef<Device>> {
         if from.is_null() {
             return found;
         }
-        // SAFETY: `Device` is transparent over `struct pci_dev`, and the reference that
-        // `pci_get_device` took lasts until the next call.
-        let dev = unsafe { &*from.cast::<Device>() };
+        // SAFETY: The reference that `pci_get_device` took lasts until the next call.
+        let dev: &Device = unsafe { from_raw(from) };
         if dev.index_in(pf) == Some(vf) {
             found = Some(dev.into());
         }
@@ -136,15 +135,13 @@ impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
     }
 
     fn sleep_before(&self, pf: &Device) -> Result {
-        /// `DL_FLAG_STATELESS`: about power only, not about drivers.
-        const STATELESS: u32 = 1;
-
         // SAFETY: Both devices are valid. The driver core deletes the link with either of them.
         let link = unsafe {
             bindings::device_link_add(
                 &raw mut (*as_raw(self)).dev,
                 &raw mut (*as_raw(pf)).dev,
-                STATELESS,
+                // About power only, not about drivers.
+                bindings::EXT_DL_FLAG_STATELESS,
             )
         };
         if link.is_null() {

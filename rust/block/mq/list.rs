@@ -2,7 +2,10 @@
 
 //! A list of requests (`struct rq_list`), linked through the requests themselves.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    layout::rq_next, //
+};
 use core::ptr::null_mut;
 use kernel::prelude::*;
 
@@ -54,11 +57,11 @@ impl RequestList {
     pub(crate) unsafe fn push(&mut self, rq: *mut bindings::request) {
         // SAFETY: By the contract of this function, and the type invariants.
         unsafe {
-            (*rq).__bindgen_anon_1.rq_next = null_mut();
+            *rq_next(rq) = null_mut();
             if self.0.tail.is_null() {
                 self.0.head = rq;
             } else {
-                (*self.0.tail).__bindgen_anon_1.rq_next = rq;
+                *rq_next(self.0.tail) = rq;
             }
         }
         self.0.tail = rq;
@@ -73,8 +76,8 @@ impl RequestList {
         }
         // SAFETY: By the type invariants.
         unsafe {
-            self.0.head = (*rq).__bindgen_anon_1.rq_next;
-            (*rq).__bindgen_anon_1.rq_next = null_mut();
+            self.0.head = *rq_next(rq);
+            *rq_next(rq) = null_mut();
         }
         if self.0.head.is_null() {
             self.0.tail = null_mut();

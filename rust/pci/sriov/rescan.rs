@@ -142,12 +142,9 @@ impl Drop for RescanLocked {
 
 /// Whether nobody has begun to remove `dev` from the bus.
 fn is_added(dev: &Device<Core<'_>>) -> bool {
-    /// Bit number of `PCI_DEV_ADDED` in `pci_dev::priv_flags` (drivers/pci/pci.h).
-    const PCI_DEV_ADDED: u32 = 0;
-
     // SAFETY: `as_raw` is valid; the flags are changed by atomic bit operations only.
     let flags = unsafe { core::ptr::read_volatile(&raw const (*as_raw(dev)).priv_flags) };
-    flags & 1 << PCI_DEV_ADDED != 0
+    flags & 1 << bindings::EXT_PCI_DEV_ADDED != 0
 }
 
 /// What another thread is to call under the lock.
