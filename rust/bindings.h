@@ -14,3 +14,4 @@
 
 #include "nvme.h"
 #include "helpers.h"
+#include "sizes_generated.h"

@@ -8,11 +8,15 @@
 //! Nothing outside this file names a `__bindgen_anon_N`, or casts a device. For a new kernel, begin
 //! here.
 //!
-//! Numbers that only C can see are compared by `helpers.c`. Types of this crate that begin with a
+//! Numbers that only C can see are compared by `helpers.c`, and those that C's compiler may have
+//! otherwise come from `sizes.c`. Types of this crate that begin with a
 //! structure of C's are `repr(C)`, where they are.
 
 use crate::bindings;
-use core::mem::MaybeUninit;
+use core::mem::{
+    offset_of,
+    MaybeUninit, //
+};
 use kernel::{
     device::{
         self,
@@ -38,6 +42,13 @@ macro_rules! assert_same_layout {
     )*};
 }
 
+/// Asserts that each number is the one that C's compiler has.
+macro_rules! assert_numbers {
+    ($($here:expr => $there:ident),* $(,)?) => {$(
+        const _: () = assert!($here == bindings::$there as usize);
+    )*};
+}
+
 /// Asserts that each field of `$c` has the size of a type, and can be read as one.
 macro_rules! assert_fields {
     ($c:ty { $($field:ident: $t:ty),* $(,)? }) => {$(
@@ -50,7 +61,7 @@ macro_rules! assert_fields {
             // SAFETY: The place of a field of `c`, which is not read.
             let field = unsafe { &raw const (*c.as_ptr()).$field };
             assert!(size_of_pointee(field) == size_of::<$t>());
-            assert!(core::mem::offset_of!($c, $field) % align_of::<$t>() == 0);
+            assert!(offset_of!($c, $field) % align_of::<$t>() == 0);
             assert!(align_of::<$c>() >= align_of::<$t>());
         };
     )*};
@@ -109,6 +120,25 @@ assert_same_layout! {
     crate::nvme::Completion = bindings::nvme_completion,
     crate::nvme::Command = bindings::nvme_command,
     bindings::nvme_completion_nvme_result = u64,
+}
+
+// Structures that bindgen and C's compiler agree about. They see the same headers, but for flags
+// that only the latter knows.
+
+assert_numbers! {
+    size_of::<bindings::blk_dma_iter>() => EXT_SIZE_BLK_DMA_ITER,
+    size_of::<bindings::blk_mq_tag_set>() => EXT_SIZE_BLK_MQ_TAG_SET,
+    size_of::<bindings::device>() => EXT_SIZE_DEVICE,
+    size_of::<bindings::dma_iova_state>() => EXT_SIZE_DMA_IOVA_STATE,
+    size_of::<bindings::nvme_ctrl>() => EXT_SIZE_NVME_CTRL,
+    size_of::<bindings::nvme_request>() => EXT_SIZE_NVME_REQUEST,
+    size_of::<bindings::nvme_subsystem>() => EXT_SIZE_NVME_SUBSYSTEM,
+    size_of::<bindings::pci_dev>() => EXT_SIZE_PCI_DEV,
+    size_of::<bindings::pci_driver>() => EXT_SIZE_PCI_DRIVER,
+    size_of::<bindings::request>() => EXT_SIZE_REQUEST,
+    offset_of!(bindings::nvme_ctrl, sgls) => EXT_OFFSET_NVME_CTRL_SGLS,
+    offset_of!(bindings::pci_dev, priv_flags) => EXT_OFFSET_PCI_DEV_PRIV_FLAGS,
+    offset_of!(bindings::request, state) => EXT_OFFSET_REQUEST_STATE,
 }
 
 // Fields that are read or written while C may do so, each as one word, or by another type.
