@@ -39,17 +39,17 @@ const PC: u32 = 1;
 const IEN: u32 = 1 << 1;
 
 /// The priority of a submission queue (QPRIO of Create I/O Submission Queue). A controller that
-/// arbitrates round robin takes no notice.
+/// arbitrates round robin ignores it.
 #[derive(Clone, Copy)]
 pub(crate) enum Priority {
     Urgent = 0,
     Medium = 2,
 }
 
-/// The size of what Identify returns, in bytes.
+/// The size of the data structures that Identify returns, in bytes.
 pub(crate) const IDENTIFY_SIZE: usize = 4096;
 
-/// Queue id and size, 0's based, as dword 10 of both Create commands has them.
+/// Returns dword 10 of both Create commands: the queue's size, 0's based, and its id.
 fn queue(qid: u16, entries: u16) -> u32 {
     u32::from(entries.wrapping_sub(1)) << 16 | u32::from(qid)
 }
@@ -64,7 +64,7 @@ pub(crate) fn create_cq(qid: u16, entries: u16, address: u64, vector: Option<u16
         .with_dword(11, interrupt | PC)
 }
 
-/// Creates submission queue `qid` of `entries` entries at `address`, which completes to the
+/// Creates submission queue `qid` of `entries` entries at `address`. Its commands complete in the
 /// completion queue of the same id.
 pub(crate) fn create_sq(qid: u16, entries: u16, address: u64, priority: Priority) -> Command {
     Command::new(CREATE_SQ)
@@ -78,7 +78,7 @@ pub(crate) fn delete_sq(qid: u16) -> Command {
     Command::new(DELETE_SQ).with_dword(10, u32::from(qid))
 }
 
-/// Deletes completion queue `qid`, whose submission queue is gone.
+/// Deletes completion queue `qid`. Its submission queue must have been deleted.
 pub(crate) fn delete_cq(qid: u16) -> Command {
     Command::new(DELETE_CQ).with_dword(10, u32::from(qid))
 }
@@ -88,35 +88,35 @@ pub(crate) fn abort(qid: u16, cid: CommandId) -> Command {
     Command::new(ABORT).with_dword(10, u32::from(cid.into_raw()) << 16 | u32::from(qid))
 }
 
-/// Has the controller look at `doorbells`, and keep its event indices in `events`, instead of
-/// registers; each is a page.
+/// Has the controller read its doorbells from the page at `doorbells`, and write its event indices to
+/// the page at `events`.
 pub(crate) fn doorbell_buffers(doorbells: u64, events: u64) -> Command {
     let mut command = Command::new(DOORBELL_BUFFERS);
     command.set_prps(doorbells, events);
     command
 }
 
-/// Sets feature `fid`, by what is to be added to the command.
+/// Sets feature `fid`. The caller adds the feature's own dwords.
 pub(super) fn set_features(fid: u8) -> Command {
     Command::new(SET_FEATURES).with_dword(10, fid.into())
 }
 
-/// Returns the power state and the workload hint in dword 0.
+/// Gets the power state and the workload hint, in dword 0 of the completion.
 pub(crate) fn power_state() -> Command {
     Command::new(GET_FEATURES).with_dword(10, POWER_MANAGEMENT.into())
 }
 
-/// Has the controller enter a power state; `state` is as [`power_state`] returns it.
+/// Has the controller enter a power state; `state` has the format of what [`power_state`] gets.
 pub(crate) fn set_power_state(state: u32) -> Command {
     set_features(POWER_MANAGEMENT).with_dword(11, state)
 }
 
-/// Waits for an event.
+/// Requests an asynchronous event: the command completes when the controller has one to report.
 pub(crate) fn async_event(cid: CommandId) -> Command {
     Command::new(ASYNC_EVENT).with_command_id(cid)
 }
 
-/// Returns data structure `cns`, of or from controller `cntid` where that matters.
+/// Reads data structure `cns`. Some are about controller `cntid`, or begin with it; others ignore it.
 pub(crate) fn identify(cns: u8, cntid: u16) -> Command {
     Command::new(IDENTIFY).with_dword(10, u32::from(cntid) << 16 | u32::from(cns))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Host Memory Buffer as the controller is told of it (base specification, section 5.1.25.2.4).
+//! The commands and data structures by which the controller is given the Host Memory Buffer (base
+//! specification, section 5.1.25.2.4).
 
 use super::admin::set_features;
 use super::PAGE_SIZE;
@@ -15,22 +16,23 @@ const HOST_MEMORY_BUFFER: u8 = 0x0d;
 
 /// Enable Host Memory.
 const EHM: u32 = 1 << 0;
-/// Memory Return: it is the memory of before, with its contents.
+/// Memory Return: the controller gets back memory that it had before, with the same contents.
 const MR: u32 = 1 << 1;
 
-/// What sizes count in: the memory page size that nvme-core sets (CC.MPS).
+/// The unit of all sizes: the memory page size that nvme-core sets (CC.MPS).
 pub(crate) const PAGE: u64 = PAGE_SIZE as u64;
 
-/// A piece of the buffer: a Host Memory Buffer Descriptor Entry, in two words, little-endian.
+/// A Host Memory Buffer Descriptor Entry, which describes one piece of the buffer: two words,
+/// little-endian.
 pub(crate) type Descriptor = [u64; 2];
 
-/// Describes `pages` pages at `address`.
+/// Returns the descriptor of `pages` pages at `address`.
 pub(crate) fn descriptor(address: DmaAddress, pages: u32) -> Descriptor {
     [address.to_le(), u64::from(pages).to_le()]
 }
 
 /// Gives the controller `pages` pages, which the list of `count` descriptors at `list` describes.
-/// With `returned` it had the same before.
+/// `returned` says that it had the same memory before, with the same contents.
 pub(crate) fn enable(pages: u32, list: DmaAddress, count: u32, returned: bool) -> Command {
     set_features(HOST_MEMORY_BUFFER)
         .with_dword(11, EHM | if returned { MR } else { 0 })
@@ -40,7 +42,7 @@ pub(crate) fn enable(pages: u32, list: DmaAddress, count: u32, returned: bool) -
         .with_dword(15, count)
 }
 
-/// Takes the memory back: once this is complete, the controller does not access it.
+/// Takes the memory back: when the command is complete, the controller no longer accesses it.
 pub(crate) fn disable() -> Command {
     set_features(HOST_MEMORY_BUFFER)
 }

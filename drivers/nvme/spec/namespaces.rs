@@ -17,8 +17,8 @@ const GET_LOG_PAGE: u8 = 0x02;
 /// Changed Attached Namespace List (section 5.1.12.1.5).
 const LID_CHANGED_NAMESPACES: u32 = 0x04;
 
-/// Reads the list of namespaces that have changed since it was read last, all 4 KiB of it. The
-/// controller tells of no other change of a namespace in it before that.
+/// Reads the whole list of namespaces that have changed since it was read last, 4 KiB. Until it is
+/// read, the controller sends no event for another change of a namespace in the list.
 pub(crate) fn changed_list() -> Command {
     let dwords = (IDENTIFY_SIZE / 4 - 1) as u32;
     Command::new(GET_LOG_PAGE)
@@ -26,7 +26,7 @@ pub(crate) fn changed_list() -> Command {
         .with_dword(10, dwords << 16 | LID_CHANGED_NAMESPACES)
 }
 
-/// Whether an admin command with `opcode` makes, deletes, attaches or detaches namespaces.
+/// Returns whether an admin command with `opcode` creates, deletes, attaches or detaches namespaces.
 pub(crate) fn is_management(opcode: u8) -> bool {
     matches!(opcode, NAMESPACE_MANAGEMENT | NAMESPACE_ATTACHMENT)
 }
@@ -38,8 +38,7 @@ enum Select {
     Detach = 1,
 }
 
-/// Identify: the namespaces that are allocated, attached or not, with identifiers above NSID (CNS
-/// 10h).
+/// Identify: the allocated namespaces with identifiers above NSID, attached or not (CNS 10h).
 pub(crate) const CNS_ALLOCATED_LIST: u8 = 0x10;
 /// Identify: the controllers that a namespace is attached to, with identifiers from CNTID on (CNS
 /// 12h).
@@ -50,7 +49,7 @@ pub(crate) const NSIDS_IN_LIST: usize = 1024;
 /// How many entries a Controller List has at most (figure 137).
 pub(crate) const CNTLIDS_IN_LIST: usize = 2047;
 
-/// The entries of a Namespace List; an entry of 0 ends it.
+/// Returns the entries of a Namespace List; an entry of 0 ends it.
 pub(crate) fn nsids(data: &[u8]) -> impl Iterator<Item = u32> + '_ {
     data.chunks_exact(4)
         .take(NSIDS_IN_LIST)
@@ -58,8 +57,8 @@ pub(crate) fn nsids(data: &[u8]) -> impl Iterator<Item = u32> + '_ {
         .take_while(|&nsid| nsid != 0)
 }
 
-/// The entries of a Controller List, whose first word counts them; a count beyond that is not
-/// believed.
+/// Returns the entries of a Controller List. Its first word counts them; a count above the maximum is
+/// taken for the maximum.
 pub(crate) fn cntlids(data: &[u8]) -> impl Iterator<Item = u16> + '_ {
     let mut words = data
         .chunks_exact(2)
@@ -74,7 +73,7 @@ pub(crate) const OACS_NAMESPACES: u16 = 1 << 3;
 /// The identifier that stands for all namespaces.
 const BROADCAST: u32 = u32::MAX;
 
-/// Whether a namespace can have this identifier (section 3.2.1.2).
+/// Returns whether a namespace can have this identifier (section 3.2.1.2).
 pub(crate) fn is_valid(nsid: u32) -> bool {
     !matches!(nsid, 0 | BROADCAST)
 }
@@ -95,7 +94,7 @@ pub(crate) fn detach(nsid: u32) -> Command {
     attachment(nsid, Select::Detach)
 }
 
-/// A Controller List (figure 137) with one entry.
+/// Returns a Controller List (figure 137) with one entry.
 pub(crate) fn controller_list(cntlid: u16) -> Result<KVec<u8>> {
     let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
     let [low, high] = cntlid.to_le_bytes();

@@ -24,8 +24,8 @@ pub(crate) const DOORBELLS: usize = 0x1000;
 register! {
     /// Controller Capabilities.
     pub(crate) CAP(u64) @ 0x00 {
-        /// Controller Memory Buffer Supported: the buffer is enabled by CMBMSC. One of before
-        /// revision 1.4 has no such register, and is always enabled.
+        /// Controller Memory Buffer Supported: CMBMSC enables the buffer. Before revision 1.4 there
+        /// was no such register, and the buffer was always enabled.
         57:57 cmbs => bool;
         /// NVM Subsystem Reset Supported.
         36:36 nssrs => bool;
@@ -63,21 +63,21 @@ register! {
 }
 
 impl CAP {
-    /// How many entries a queue can have at most.
+    /// Returns how many entries a queue can have at most.
     pub(crate) fn queue_entries(self) -> u32 {
         u32::from(u16::from(self.mqes())).wrapping_add(1)
     }
 
-    /// How far doorbells are apart, in bytes.
+    /// Returns the distance between doorbells, in bytes.
     pub(crate) fn doorbell_stride(self) -> usize {
         4 << u8::from(self.dstrd())
     }
 }
 
-/// NVM Subsystem Reset.
+/// NVM Subsystem Reset, 32 bits.
 pub(crate) const NSSR: usize = 0x20;
 
-/// What is written to NSSR for a reset: "NVMe".
+/// The value that resets the NVM subsystem when it is written to NSSR: "NVMe".
 pub(crate) const NSSR_RESET: u32 = 0x4e56_4d65;
 
 /// Admin Submission Queue Base Address, 64 bits.
@@ -97,17 +97,17 @@ pub(crate) mod cc {
     pub(crate) const SHN_NORMAL: u32 = 1 << 14;
 }
 
-/// What every register of a device that is gone reads as.
+/// The value of every 32-bit register of a device that has left the bus: all ones.
 pub(crate) const GONE: u32 = u32::MAX;
 
-/// The numbers of queue pair `qid`'s doorbells (NVMe over PCIe Transport Specification, section
-/// 3.1.2): the submission queue's tail, the completion queue's head.
+/// Returns the numbers of queue pair `qid`'s doorbells (NVMe over PCIe Transport Specification,
+/// section 3.1.2): the submission queue's tail, the completion queue's head.
 pub(crate) fn doorbells(qid: u16) -> (usize, usize) {
     let tail = 2 * usize::from(qid);
     (tail, tail + 1)
 }
 
-/// Where doorbell `number` is, if they are `stride` bytes apart.
+/// Returns the offset of doorbell `number`, if doorbells are `stride` bytes apart.
 pub(crate) fn doorbell(number: usize, stride: usize) -> usize {
     DOORBELLS + number * stride
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a controller refuses a command: status code type and status code (base specification,
-//! figures 101 to 103), as far as the commands of `sriov` can fail with them.
+//! Status codes, with their types (base specification, figures 101 to 103): the reasons for which a
+//! controller refuses the commands of `sriov`.
 
 use kernel::prelude::*;
 use kernel_ext::nvme::CommandStatus;
@@ -11,7 +11,8 @@ pub(crate) const NAMESPACE_ALREADY_ATTACHED: u16 = 0x118;
 /// Namespace Not Attached, of Namespace Attachment.
 pub(crate) const NAMESPACE_NOT_ATTACHED: u16 = 0x11a;
 
-/// The names that the specification has, and the errnos that stand for them in the kernel.
+/// Status codes with the names that the specification gives them, and the errnos that `sriov` returns
+/// for them.
 const STATUSES: [(u16, &str, Error); 13] = [
     (0x001, "Invalid Command Opcode", EOPNOTSUPP),
     (0x002, "Invalid Field in Command", EIO),
@@ -32,12 +33,12 @@ fn find(status: CommandStatus) -> Option<&'static (u16, &'static str, Error)> {
     STATUSES.iter().find(|(code, ..)| *code == status.code())
 }
 
-/// The specification's name of `status`.
+/// Returns the specification's name of `status`.
 pub(crate) fn name(status: CommandStatus) -> &'static str {
     find(status).map_or("unexpected status", |(_, name, _)| name)
 }
 
-/// The errno for `status`; `EIO` if there is no better.
+/// Returns the errno for `status`, `EIO` if the table has none.
 pub(crate) fn errno(status: CommandStatus) -> Error {
     find(status).map_or(EIO, |&(_, _, errno)| errno)
 }

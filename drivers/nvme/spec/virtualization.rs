@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Virtualization enhancements (base specification, section 8.2.6): a primary controller's
-//! flexible resources, its secondary controllers, and the command that brings them together.
+//! Virtualization enhancements (base specification, section 8.2.6): a primary controller's flexible
+//! resources, its secondary controllers, and the command that assigns the ones to the others.
 
 use kernel::prelude::*;
 use kernel_ext::nvme::Command;
@@ -21,7 +21,7 @@ use zerocopy_derive::{
 /// Virtualization Management (section 5.2.6).
 const VIRTUALIZATION_MANAGEMENT: u8 = 0x1c;
 
-/// Whether an admin command with `opcode` is Virtualization Management.
+/// Returns whether an admin command with `opcode` is Virtualization Management.
 pub(crate) fn is_management(opcode: u8) -> bool {
     opcode == VIRTUALIZATION_MANAGEMENT
 }
@@ -70,14 +70,14 @@ pub(crate) fn online(scid: u16) -> Command {
     manage(scid, Resource::Queue, Action::Online, 0)
 }
 
-/// Makes `count` the number of flexible resources that secondary controller `scid` has; it must be
-/// offline.
+/// Sets the number of flexible resources of secondary controller `scid`, which must be offline, to
+/// `count`.
 pub(crate) fn assign(scid: u16, resource: Resource, count: u16) -> Command {
     manage(scid, resource, Action::Assign, count)
 }
 
-/// Makes `count` the number of flexible resources that the primary controller `cntlid` has itself,
-/// from its next function reset on.
+/// Sets the number of flexible resources that the primary controller `cntlid` keeps for itself to
+/// `count`, from its next function reset on.
 pub(crate) fn allocate_to_primary(cntlid: u16, resource: Resource, count: u16) -> Command {
     manage(cntlid, resource, Action::AllocateToPrimary, count)
 }
@@ -101,7 +101,7 @@ pub(crate) struct PrimaryCapabilities {
 
 const _: () = assert!(size_of::<PrimaryCapabilities>() == 96);
 
-/// The part of [`PrimaryCapabilities`] that is alike for queues (VQ) and interrupts (VI).
+/// The part of [`PrimaryCapabilities`] that has the same format for queues (VQ) and interrupts (VI).
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct ResourceCapabilities {
@@ -143,17 +143,17 @@ pub(crate) struct SecondaryController {
 const _: () = assert!(size_of::<SecondaryController>() == 32);
 
 impl PrimaryCapabilities {
-    /// Reads the capabilities out of what Identify returned.
+    /// Returns the capabilities in `data`, which Identify returned; `None` if it is too short.
     pub(crate) fn parse(data: &[u8]) -> Option<Self> {
         Self::read_from_prefix(data).ok().map(|(caps, _)| caps)
     }
 
-    /// Whether flexible resources of this kind are supported.
+    /// Returns whether the controller has flexible resources of this kind.
     pub(crate) fn supports(&self, resource: Resource) -> bool {
         self.crt >> (resource as u8) & 1 != 0
     }
 
-    /// The capabilities of this kind of resource.
+    /// Returns the capabilities of this kind of resource.
     pub(crate) fn resource(&self, resource: Resource) -> &ResourceCapabilities {
         match resource {
             Resource::Queue => &self.queues,
@@ -163,12 +163,12 @@ impl PrimaryCapabilities {
 }
 
 impl SecondaryController {
-    /// Whether the controller is online.
+    /// Returns whether the controller is online.
     pub(crate) fn is_online(&self) -> bool {
         self.scs & 1 != 0
     }
 
-    /// How many flexible resources of this kind it has.
+    /// Returns how many flexible resources of this kind are assigned to the controller.
     pub(crate) fn assigned(&self, resource: Resource) -> u16 {
         match resource {
             Resource::Queue => self.nvq.get(),
@@ -177,8 +177,8 @@ impl SecondaryController {
     }
 }
 
-/// The entries of a Secondary Controller List (figure 321): a count, then from byte 32 on the
-/// entries, at most 127. A count beyond that is not believed.
+/// Returns the entries of a Secondary Controller List (figure 321): a count, then from byte 32 on the
+/// entries, at most 127. A count above that is taken for 127.
 pub(crate) fn secondary_controllers(list: &[u8]) -> impl Iterator<Item = SecondaryController> + '_ {
     let count = list.first().copied().unwrap_or(0).min(127);
     list.get(32..)

@@ -33,10 +33,10 @@ register! {
 
     /// Controller Memory Buffer Memory Space Control.
     pub(crate) CMBMSC(u64) @ 0x50 {
-        /// Controller Base Address: what addresses in the buffer begin with in commands, in units
-        /// of 4 KiB.
+        /// Controller Base Address: where the buffer begins among the addresses that commands use,
+        /// in units of 4 KiB.
         63:12 cba;
-        /// Controller Memory Space Enable: such addresses are known.
+        /// Controller Memory Space Enable: commands can use these addresses.
         1:1 cmse => bool;
         /// Capabilities Registers Enabled: CMBLOC and CMBSZ are valid.
         0:0 cre => bool;
@@ -49,47 +49,47 @@ register! {
     }
 }
 
-/// What `CMBMSC::cba` counts in.
+/// The unit of `CMBMSC::cba`, in bytes.
 const CBA_UNIT: u64 = 1 << 12;
 
 impl CMBLOC {
-    /// Which BAR the buffer is in.
+    /// Returns the number of the BAR that the buffer is in.
     pub(crate) fn bar(self) -> u32 {
         self.bir().get()
     }
 
-    /// Where in the BAR the buffer of this size begins.
+    /// Returns the offset in the BAR at which the buffer begins, whose Size register is `size`.
     pub(crate) fn offset(self, size: CMBSZ) -> u64 {
         u64::from(self.ofst().get()) * size.unit()
     }
 }
 
 impl CMBSZ {
-    /// Bytes in a unit of sizes and offsets: 4 KiB, 64 KiB and so on up to 64 GiB; more for values
-    /// that are reserved.
+    /// Returns the unit of sizes and offsets, in bytes: 4 KiB, 64 KiB and so on up to 64 GiB; more
+    /// for reserved values.
     fn unit(self) -> u64 {
         1 << (12 + 4 * self.szu().get().min(7))
     }
 
-    /// Bytes of the buffer.
+    /// Returns the size of the buffer, in bytes.
     pub(crate) fn bytes(self) -> u64 {
         u64::from(self.sz().get()) * self.unit()
     }
 
-    /// Whether commands can have data in the buffer, whichever way it goes.
+    /// Returns whether commands can have data in the buffer, in both directions.
     pub(crate) fn is_for_data(self) -> bool {
         self.rds() && self.wds()
     }
 }
 
 impl CMBMSC {
-    /// Makes CMBLOC and CMBSZ valid.
+    /// Returns the value that makes CMBLOC and CMBSZ valid.
     pub(crate) fn capabilities() -> Self {
         Self::zeroed().with_cre(true)
     }
 
-    /// Enables the buffer, which is at `address` on the bus. `EINVAL` unless that is on a boundary
-    /// of 4 KiB.
+    /// Returns the value that enables the buffer, which is at `address` on the bus. `EINVAL` unless
+    /// that is a multiple of 4 KiB.
     pub(crate) fn enabled_at(address: u64) -> Result<Self> {
         if address % CBA_UNIT != 0 {
             return Err(EINVAL);
