@@ -96,9 +96,9 @@ impl Function<'_> {
     }
 }
 
-/// The quirks of `dev`, as the module's parameters have it.
+/// Returns the quirks of `dev`, with the module's parameters applied.
 fn quirks_of(dev: &Device<Core<'_>>) -> Quirks {
-    quirks::of(dev, !parameters::noacpi.value(), parameters::quirks.value())
+    quirks::of_device(dev, !parameters::noacpi.value(), parameters::quirks.value())
 }
 
 /// Makes the controller known to others: to those of its device, and in sysfs.

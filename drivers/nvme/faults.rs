@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Device faults on demand, to test how the driver comes through them.
+//! Device faults on demand, to test what the driver does about them.
 //!
-//! Only a module built with `NVME_RS_FAULTS` has this (see Kbuild). In any other
-//! `faults/none.rs` takes its place, whose hooks do nothing and leave nothing behind.
+//! Only a module built with `NVME_RS_FAULTS` has this file (see Kbuild). Any other has
+//! `faults/none.rs` instead, whose hooks compile to nothing.
 //!
-//! Faults hold for all functions of the driver. In `/sys/kernel/debug/nvme_rs/`:
+//! The hooks are called by `bar`, by the queues and by the transport, in any context: they take no
+//! lock. They know nothing of the driver but registers and commands.
 //!
-//! - `command` takes one [rule] about commands in each write, or `clear`; it shows what is left of
-//!   each rule.
-//! - `register` takes `NAME clear=MASK set=MASK`, by which `CSTS` or `CAP` reads differently from
-//!   now on, or `clear`.
-//! - `gone` takes 1 for a device that is gone, registers, configuration space and all; 0 ends it.
-//! - `release` has what came `late` arrive with the next completion of its queue, whatever is
-//!   written.
+//! Faults apply to all functions that the driver is bound to. The files in
+//! `/sys/kernel/debug/nvme_rs/`:
+//!
+//! - `command`: each write adds one [rule] about commands; `clear` removes all. A read shows how many
+//!   commands each rule is still to hit.
+//! - `register`: `NAME clear=MASK set=MASK` changes the value that `CSTS` or `CAP` is read as;
+//!   `clear` ends that.
+//! - `gone`: 1 makes the device disappear, with its registers and its configuration space; 0 brings it
+//!   back.
+//! - `release`: any write has the `late` completions of each queue arrive with the queue's next
+//!   completion.
 
 mod register;
 mod rule;
@@ -60,10 +65,10 @@ use kernel_ext::nvme::{
 /// The rules about commands.
 static RULES: [Rule; 16] = [const { Rule::new() }; 16];
 
-/// How Controller Status reads.
+/// Changes to Controller Status as it is read.
 static CSTS_BITS: Bits = Bits::new();
 
-/// How Controller Capabilities reads.
+/// Changes to Controller Capabilities as it is read.
 static CAP_BITS: Bits = Bits::new();
 
 /// Whether the device is gone.
@@ -76,7 +81,7 @@ static FAILED: Atomic<bool> = Atomic::new(false);
 /// How often late completions were released.
 static RELEASES: Atomic<u32> = Atomic::new(0);
 
-/// The files, for as long as the module is loaded.
+/// The files in debugfs, which exist as long as the module is loaded.
 #[pin_data]
 pub(crate) struct Files {
     _dir: Dir,
@@ -91,7 +96,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Makes the files.
+    /// Creates the files.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         let dir = Dir::new(c"nvme_rs");
         let held = dir.clone();
@@ -106,7 +111,7 @@ impl Files {
     }
 }
 
-/// Has `parse` read what a user writes.
+/// Returns what `parse` makes of the text that a user writes; `EINVAL` if it is too long.
 fn parse<T>(reader: &mut UserSliceReader, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     let mut buffer = [0; 128];
     let len = reader.len();
@@ -160,7 +165,7 @@ fn write_release(_: &(), reader: &mut UserSliceReader) -> Result {
     Ok(())
 }
 
-/// What a 32-bit register at `offset` reads as, whose value is `value`.
+/// Returns what the driver is to read from the 32-bit register at `offset`, whose value is `value`.
 pub(crate) fn read32(offset: usize, value: u32) -> u32 {
     if is_gone() {
         return registers::GONE;
@@ -174,7 +179,7 @@ pub(crate) fn read32(offset: usize, value: u32) -> u32 {
         .into_raw()
 }
 
-/// What a 64-bit register at `offset` reads as, whose value is `value`.
+/// Returns what the driver is to read from the 64-bit register at `offset`, whose value is `value`.
 pub(crate) fn read64(offset: usize, value: u64) -> u64 {
     if is_gone() {
         return u64::MAX;
@@ -185,7 +190,7 @@ pub(crate) fn read64(offset: usize, value: u64) -> u64 {
     }
 }
 
-/// A 32-bit register is about to be written. Returns whether that gets lost.
+/// Returns whether the write of `value` to the 32-bit register at `offset` is to be left out.
 pub(crate) fn loses_write(offset: usize, value: u32) -> bool {
     if offset == cc::OFFSET && value & cc::EN == 0 {
         FAILED.store(false, Relaxed);
@@ -193,12 +198,12 @@ pub(crate) fn loses_write(offset: usize, value: u32) -> bool {
     is_gone()
 }
 
-/// Whether the device is gone.
+/// Returns whether the device is gone.
 pub(crate) fn is_gone() -> bool {
     GONE.load(Relaxed)
 }
 
-/// Changes the data that admin command `command` has read.
+/// Changes the data that the controller returned for admin command `command`.
 pub(crate) fn data(command: &Command, data: &mut Data<'_>) {
     for rule in &RULES {
         if let Some(patch) = rule.patch(command) {
@@ -207,11 +212,11 @@ pub(crate) fn data(command: &Command, data: &mut Data<'_>) {
     }
 }
 
-/// What befalls the commands of a queue that are under way: for each tag the number of a rule, from
-/// 1.
+/// The rules that the commands in flight of one queue have met: for each tag the number of a rule,
+/// from 1, or 0 for none.
 type Fates = Arc<KVec<Atomic<u32>>>;
 
-/// Makes both sides of queue `qid` with `entries` entries.
+/// Creates both sides of queue `qid` with `entries` entries.
 pub(crate) fn queue(qid: u16, entries: u16) -> Result<(Sent, Received)> {
     let mut fates = KVec::with_capacity(entries.into(), GFP_KERNEL)?;
     for _ in 0..entries {
@@ -241,7 +246,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// `command` goes to the controller.
+    /// Notes which rule `command` meets, which is about to be sent.
     pub(crate) fn submit(&self, command: &Command) {
         let Some(fate) = fate(&self.fates, command.id()) else {
             return;
@@ -267,7 +272,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Whether the new entry `cqe` is not seen this time.
+    /// Returns whether the queue is to overlook the new entry `cqe` this time.
     pub(crate) fn misses(&self, cqe: &Completion) -> bool {
         let Some(fate) = fate(&self.fates, cqe.id()) else {
             return false;
@@ -279,7 +284,7 @@ impl Received {
         missed
     }
 
-    /// What arrives instead of `cqe`.
+    /// Returns the completions that the queue is to see instead of `cqe`.
     pub(crate) fn arrive(&mut self, mut cqe: Completion) -> Arrivals {
         let mut arrivals = Arrivals::default();
         let releases = RELEASES.load(Relaxed);
@@ -313,13 +318,13 @@ impl Received {
             Some((Action::Result, result)) => cqe.result = result.to_le(),
             _ => {}
         }
-        // The false one first, and the right one after it: the right one must still count.
+        // The false one comes first: the right one after it must still be taken.
         arrivals.now = [extra, Some(cqe)];
         arrivals
     }
 }
 
-/// The action of rule `number`, from 1, and its argument.
+/// Returns the action of rule `number`, from 1, and its argument.
 fn action(number: u32) -> Option<(Action, u64)> {
     let index = usize::try_from(number).ok()?.checked_sub(1)?;
     RULES
@@ -327,7 +332,7 @@ fn action(number: u32) -> Option<(Action, u64)> {
         .map(|rule| (rule.action(), rule.argument()))
 }
 
-/// Completions, in order.
+/// Completions in the order in which the queue is to see them.
 #[derive(Default)]
 pub(crate) struct Arrivals {
     late: KVec<Completion>,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Controllers that are not as the specification has them: which, and what the transport does
-//! about it. nvme-core obeys the other quirks, and knows more of them by model and firmware.
+//! Controllers that deviate from the specification: which ones, and what the transport decides for
+//! them. nvme-core obeys the other quirks, and finds more of them by model and firmware.
 //!
-//! Pure decisions on ids, registers and what the caller passes of the module's parameters.
+//! These functions decide by ids, by registers, and by the module's parameters, which the caller
+//! passes. They change nothing and take no lock.
 
 mod boards;
 mod id;
@@ -41,9 +42,10 @@ use kernel_ext::{
 /// Samsung PM1725 and PM1725a, as vendor and device id.
 const PM1725: [(u16, u16); 2] = [(0x144d, 0xa821), (0x144d, 0xa822)];
 
-/// The quirks of `dev`: those known of its kind, and what its machine and the administrator's `rules`
-/// say. With `obeys_firmware`, the firmware's wish to have storage in D3 while the system sleeps is one.
-pub(crate) fn of(dev: &Device<Core<'_>>, obeys_firmware: bool, rules: &[u8]) -> Quirks {
+/// Returns the quirks of `dev`: by its ids, by the machine that it is in, and by the administrator's
+/// `rules`. If `obeys_firmware`, it also has a quirk where the firmware wants storage in D3 while the
+/// system sleeps.
+pub(crate) fn of_device(dev: &Device<Core<'_>>, obeys_firmware: bool, rules: &[u8]) -> Quirks {
     let id = id(dev);
     let mut quirks = table::quirks(id);
     quirks |= boards::quirks(id, dmi::matches);
@@ -54,7 +56,7 @@ pub(crate) fn of(dev: &Device<Core<'_>>, obeys_firmware: bool, rules: &[u8]) -> 
     rules::apply(rules, id, quirks)
 }
 
-/// How many bits of address a controller reaches.
+/// Returns the DMA mask of a controller.
 pub(crate) fn dma_mask(quirks: Quirks) -> DmaMask {
     if quirks.contains(Quirks::DMA_ADDRESS_BITS_48) {
         DmaMask::new::<48>()
@@ -63,7 +65,7 @@ pub(crate) fn dma_mask(quirks: Quirks) -> DmaMask {
     }
 }
 
-/// The kinds of interrupts that a controller can have.
+/// Returns the kinds of interrupts that a controller can use.
 pub(crate) fn interrupts(quirks: Quirks) -> Kinds {
     if quirks.contains(Quirks::BROKEN_MSI) {
         Kinds::NotMsi
@@ -72,11 +74,11 @@ pub(crate) fn interrupts(quirks: Quirks) -> Kinds {
     }
 }
 
-/// How many entries an I/O queue has of the controller with this `id`, CAP and `quirks`, if `limit`
-/// is the most that the administrator wants.
+/// Returns how many entries an I/O queue has, on a controller with this `id`, CAP and `quirks`. `limit`
+/// is the module parameter `io_queue_depth`.
 pub(crate) fn io_queue_depth(id: Id, cap: CAP, quirks: Quirks, limit: u32) -> u32 {
     let depth = if quirks.contains(Quirks::QDEPTH_ONE) {
-        // All but one entry can be in use.
+        // One command: one entry of a queue always stays empty.
         2
     } else if cap.queue_entries() == 1 && PM1725.contains(&id) {
         64
@@ -84,7 +86,7 @@ pub(crate) fn io_queue_depth(id: Id, cap: CAP, quirks: Quirks, limit: u32) -> u3
         cap.queue_entries().min(limit)
     };
     if quirks.contains(Quirks::SHARED_TAGS) {
-        // nvme-core leaves the tags of the admin queue out of the I/O queue.
+        // nvme-core does not use the tags of the admin queue for the I/O queue.
         depth.max(u32::from(ADMIN_QUEUE_DEPTH) + 2)
     } else {
         depth

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No device faults on demand: the hooks of `faults.rs` for kernels without fault injection.
+//! The hooks of `faults.rs` for modules without device faults on demand: they do nothing, and are
+//! inlined, so that they leave no instruction.
 
 use kernel::prelude::*;
 use kernel_ext::nvme::{

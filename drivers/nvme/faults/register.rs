@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registers that read otherwise than the device says.
+//! Registers whose value is changed when the driver reads them.
 
 use super::rule::number;
 use kernel::{
@@ -11,7 +11,7 @@ use kernel::{
     }, //
 };
 
-/// How a register reads.
+/// The changes to one register.
 pub(super) struct Bits {
     /// Bits that read as 0, unless in `set`.
     clear: Atomic<u64>,
@@ -20,7 +20,7 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    /// Reads as it is.
+    /// Creates no changes.
     pub(super) const fn new() -> Self {
         Self {
             clear: Atomic::new(0),
@@ -28,13 +28,13 @@ impl Bits {
         }
     }
 
-    /// Lets it read as it is.
+    /// Removes all changes.
     pub(super) fn clear(&self) {
         self.clear.store(0, Relaxed);
         self.set.store(0, Relaxed);
     }
 
-    /// Changes how it reads, by `clear=MASK set=MASK`; both may be left out.
+    /// Sets the changes to `clear=MASK set=MASK`; both may be left out.
     pub(super) fn set(&self, masks: &str) -> Result {
         for mask in masks.split_whitespace() {
             match mask.split_once('=').ok_or(EINVAL)? {
@@ -46,7 +46,7 @@ impl Bits {
         Ok(())
     }
 
-    /// What it reads as if it is `value`.
+    /// Returns `value` with the changes.
     pub(super) fn read(&self, value: u64) -> u64 {
         value & !self.clear.load(Relaxed) | self.set.load(Relaxed)
     }

@@ -7,19 +7,20 @@
 //!
 //! Actions on the completion of a command:
 //!
-//! - `lose`: it never comes. `late`: it comes when it is released. `missed`: it comes, but is
-//!   overlooked once.
-//! - `twice`: it comes a second time. `stray`, `generation`: one with an unknown tag, or one with
-//!   a wrong generation, comes before it.
-//! - `status=N`, `result=N`: status field without phase tag, or dwords 0 and 1, read so.
-//! - `data=N at=OFFSET size=BYTES`: the data that an admin command has read, in part.
+//! - `lose`: the completion is dropped. `late`: it is held back until late completions are released.
+//!   `missed`: the queue overlooks it once.
+//! - `twice`: the queue sees it twice. `stray`, `generation`: before it the queue sees a completion
+//!   with an unknown tag, or with a wrong generation.
+//! - `status=N`, `result=N`: the status field without the phase tag, or dwords 0 and 1, are replaced.
+//! - `data=N at=OFFSET size=BYTES`: a part of the data that an admin command returned is replaced.
 //!
 //! Actions when a command is sent: `gone`: the device is gone from now on. `fail`: the controller
 //! has failed, until it is disabled.
 //!
 //! Conditions: `queue=admin` (the default) or `queue=io`; `opcode=N`; `dword10=N`, its low byte
-//! (CNS of Identify, Feature Identifier, action of Virtualization Management); `skip=N` commands
-//! that meet them are spared before; `count=N`, by default 1, are hit.
+//! (CNS of Identify, Feature Identifier, action of Virtualization Management). Of the commands that
+//! meet them, the first `N` of `skip=N` are spared, and the next `N` of `count=N`, by default 1, are
+//! hit.
 
 use core::str::FromStr;
 use kernel::{
@@ -36,7 +37,7 @@ use kernel::{
 use kernel_ext::nvme::Command;
 use zerocopy::IntoBytes;
 
-/// What befalls a command, see above.
+/// The fault that a command meets, see above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Action {
@@ -124,7 +125,7 @@ impl FromStr for Spec {
     }
 }
 
-/// Reads a number.
+/// Parses a number.
 pub(super) fn number(text: &str) -> Result<u64> {
     let read = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
@@ -133,7 +134,7 @@ pub(super) fn number(text: &str) -> Result<u64> {
     read.map_err(|_| EINVAL)
 }
 
-/// Dword `index` of `command`.
+/// Returns dword `index` of `command`.
 pub(super) fn dword(command: &Command, index: usize) -> u32 {
     let mut bytes = [0; 4];
     if let Some(found) = command.as_bytes().chunks_exact(4).nth(index) {
@@ -142,7 +143,7 @@ pub(super) fn dword(command: &Command, index: usize) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-/// A place for a rule. Its fields may be read at any time, by interrupt handlers too.
+/// A place for a rule. Its fields may be read in any context, beside a write.
 pub(super) struct Rule {
     /// The action; 0 if there is no rule here. Written last.
     action: Atomic<u32>,
@@ -157,7 +158,7 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// No rule.
+    /// Creates a place without a rule.
     pub(super) const fn new() -> Self {
         Self {
             action: Atomic::new(0),
@@ -192,7 +193,7 @@ impl Rule {
         self.action.store(spec.action as u32, Release);
     }
 
-    /// The action of a rule that was set.
+    /// Returns the action; `None` if there is no rule here.
     fn known_action(&self) -> Option<Action> {
         let action = self.action.load(Acquire);
         Action::ALL
@@ -200,7 +201,7 @@ impl Rule {
             .find_map(|(_, known)| (known as u32 == action).then_some(known))
     }
 
-    /// The action; of a place without a rule, one that does nothing to completions.
+    /// Returns the action. For a place without a rule it is `Data`, which leaves completions alone.
     pub(super) fn action(&self) -> Action {
         self.known_action().unwrap_or(Action::Data)
     }
@@ -209,7 +210,7 @@ impl Rule {
         self.argument.load(Relaxed)
     }
 
-    /// Writes the rule's action and how many commands it is still to hit.
+    /// Prints the rule's action, and how many commands it is still to hit.
     pub(super) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(action) = self.known_action() else {
             return Ok(());
@@ -217,12 +218,13 @@ impl Rule {
         writeln!(f, "{action:?} left={}", self.left.load(Relaxed).max(0))
     }
 
-    /// Whether the rule is about `command`, which is being sent. Counts it if so.
+    /// Returns whether the rule hits `command`, which is about to be sent. Counts it if so.
     pub(super) fn matches(&self, is_admin: bool, command: &Command) -> bool {
         self.known_action().is_some_and(|a| a != Action::Data) && self.hits(is_admin, command)
     }
 
-    /// What the rule makes of the data of `command`, which is complete. Counts it if so.
+    /// Returns the change that the rule makes to the data of `command`, which is complete. Counts it
+    /// if there is one.
     pub(super) fn patch(&self, command: &Command) -> Option<Patch> {
         if self.known_action() != Some(Action::Data) || !self.hits(true, command) {
             return None;
@@ -247,7 +249,7 @@ impl Rule {
     }
 }
 
-/// Counts down, if `counter` is above zero.
+/// Decrements `counter` if it is above zero. Returns whether it was.
 fn take_one(counter: &Atomic<i32>) -> bool {
     if counter.fetch_sub(1, Full) > 0 {
         return true;

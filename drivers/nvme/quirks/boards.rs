@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that misbehave on some machines only.
+//! Quirks that devices have on some machines only.
 
 use kernel::{
     prelude::*,
@@ -15,34 +15,34 @@ const KINGSTON: u16 = 0x2646;
 const SAMSUNG: u16 = 0x144d;
 const TOSHIBA: u16 = 0x1e0f;
 
-/// What befalls which devices on which machines.
+/// Devices that have quirks on some machines.
 struct Case {
-    /// Vendor and device ids; all devices if there is none.
+    /// Vendor and device ids; empty for all devices.
     devices: &'static [(u16, u16)],
-    /// Who made the machine or its board, if that matters.
+    /// The maker of the machine or of its board; `None` for any.
     maker: Option<(Field, &'static CStr)>,
     /// The names of the machines, or of their boards.
     names: (Field, &'static [&'static CStr]),
     quirks: Quirks,
 }
 
-/// The first case that a device meets is the one that counts.
+/// Only the first case that applies to a device is used.
 const CASES: &[Case] = &[
-    // Lost from the bus in the deepest power state.
+    // These disappear from the bus in the deepest power state.
     Case {
         devices: &[(SAMSUNG, 0xa802)],
         maker: Some((Field::SystemVendor, c"Dell Inc.")),
         names: (Field::ProductName, &[c"XPS 15 9550", c"Precision 5510"]),
         quirks: Quirks::NO_DEEPEST_PS,
     },
-    // Lost from the bus after a sleep, or minutes after boot.
+    // These disappear from the bus after a sleep, or minutes after boot.
     Case {
         devices: &[(SAMSUNG, 0xa804)],
         maker: Some((Field::BoardVendor, c"ASUSTeK COMPUTER INC.")),
         names: (Field::BoardName, &[c"PRIME B350M-A", c"PRIME Z370-A"]),
         quirks: Quirks::NO_APST,
     },
-    // Take less power in a sleep if they are shut down.
+    // These need less power in a sleep if they are shut down.
     Case {
         devices: &[
             (SAMSUNG, 0xa801),
@@ -54,7 +54,7 @@ const CASES: &[Case] = &[
         names: (Field::BoardName, &[c"LNVNB161216"]),
         quirks: Quirks::SIMPLE_SUSPEND,
     },
-    // Take less power in a sleep if they are not put in D3.
+    // These, and those of the next case, need less power in a sleep if they are not put in D3.
     Case {
         devices: &[(KINGSTON, 0x2263), (KINGSTON, 0x500f)],
         maker: None,
@@ -86,7 +86,7 @@ const CASES: &[Case] = &[
         ),
         quirks: Quirks::FORCE_NO_SIMPLE_SUSPEND,
     },
-    // Lost from the bus after hours without use.
+    // On this board, devices disappear from the bus after hours without use.
     Case {
         devices: &[],
         maker: None,
@@ -106,8 +106,8 @@ impl Case {
     }
 }
 
-/// The quirks of the device with vendor and device `id` on the machine for which `matches` tells
-/// whether a field is such.
+/// Returns the quirks of the device with vendor and device `id`. `matches` returns whether a field that
+/// describes the machine has a value.
 pub(super) fn quirks(id: (u16, u16), matches: impl Fn(Field, &CStr) -> bool) -> Quirks {
     CASES
         .iter()

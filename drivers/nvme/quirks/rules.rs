@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parameter `quirks`: `VID:DID:name,^name-VID:DID:name`, ids in hexadecimal, names as
-//! nvme-core has them, `^` for what is not to be.
+//! The parameter `quirks`: `VID:DID:name,^name-VID:DID:name`, with ids in hexadecimal and nvme-core's
+//! names of quirks; `^` disables a quirk.
 
 use kernel::prelude::*;
 use kernel_ext::nvme::Quirks;
 
-/// What is asked for one device.
+/// The quirks to enable and to disable for one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rule {
     /// Vendor and device id.
@@ -16,7 +16,7 @@ struct Rule {
 }
 
 impl Rule {
-    /// Reads one rule; `EINVAL` if it is none. Names end at the first empty one.
+    /// Parses one rule; `EINVAL` if it is none. Names end at the first empty one.
     fn parse(text: &[u8]) -> Result<Self> {
         let mut fields = text.split(|&byte| byte == b':');
         let mut next = || fields.next().ok_or(EINVAL);
@@ -45,20 +45,20 @@ fn number(text: &[u8]) -> Result<u16> {
     u16::from_str_radix(digits, 16).map_err(|_| EINVAL)
 }
 
-/// The rules in `text`, of which there may be none.
+/// Returns the rules in `text`, which may be empty.
 fn rules(text: &[u8]) -> impl Iterator<Item = Result<Rule>> + '_ {
     text.split(|&byte| byte == b'-')
         .filter(move |_| !text.is_empty())
         .map(Rule::parse)
 }
 
-/// Whether `text` has nothing but rules.
+/// Returns whether `text` consists of valid rules.
 pub(crate) fn are_valid(text: &[u8]) -> bool {
     rules(text).all(|rule| rule.is_ok())
 }
 
-/// What `text` makes of the quirks of the device with vendor and device `id`. The first rule for
-/// it counts.
+/// Applies the first rule in `text` for the device with vendor and device `id` to its `quirks`. Returns
+/// the result.
 pub(super) fn apply(text: &[u8], id: (u16, u16), quirks: Quirks) -> Quirks {
     rules(text)
         .flatten()

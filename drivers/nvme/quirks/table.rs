@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devices that the driver is for, and the quirks that the kernel knows of by their ids.
+//! The devices that the driver binds to, and the quirks that they have by their ids.
 //!
-//! The kernel's own driver has these quirks for these devices; `test_quirks.py` compares them.
+//! The in-tree driver lists the same quirks for the same devices; `test_quirks.py` compares them.
 
 use super::id::Id;
 use kernel::pci::{
@@ -18,8 +18,8 @@ use kernel_ext::{
 /// Specification).
 const CLASS_NVME: u32 = 0x01_08_02;
 
-/// Makes the ID table: devices by vendor, and last what has the class code of an NVMe controller.
-/// The quirks are in a table of their own, see `kernel_ext::pci::Driver::ID_TABLE`.
+/// Creates the ID table: devices by vendor, and last every device with the class code of an NVMe
+/// controller. The quirks are in a table of their own, see `kernel_ext::pci::Driver::ID_TABLE`.
 macro_rules! devices {
     ($($vendor:literal { $($device:literal => $($quirk:ident)|+,)* })*) => {
         kernel::pci_device_table!(
@@ -37,10 +37,10 @@ macro_rules! devices {
     };
 }
 
-/// The table, by which the PCI core matches devices, and user space the module with devices.
+/// The table by which the PCI core finds the devices, and user space the module for a device.
 pub(crate) const ID_TABLE: IdTable<()> = &PCI_TABLE;
 
-/// The quirks of the device with this `id`; none if it is not in the table.
+/// Returns the quirks of the device with this `id`; none if it is not in the table.
 pub(super) fn quirks(id: Id) -> Quirks {
     let known = QUIRKS.iter().find(|(of, _)| *of == id);
     known.map_or(Quirks::NONE, |&(_, quirks)| quirks)
@@ -203,7 +203,7 @@ devices! {
     }
     // Apple.
     0x106b {
-        // MacBook8,1 and some MacBook7,1: would be reset, and lose data
+        // MacBook8,1 and some MacBook7,1: else it is reset, and loses data
         0x2001 => SINGLE_VECTOR | QDEPTH_ONE,
         0x2003 => NONE,
         0x2005 => SINGLE_VECTOR | SQES_128_BYTES | SHARED_TAGS | SKIP_CID_GEN | IDENTIFY_CNS,
