@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! BAR 0: how the controller's registers are read and written, made-up faults included.
+//! BAR 0: reads and writes of the controller's registers, with the faults that tests inject.
 //!
-//! Registers can be accessed in any context, but only while the function is enabled; a device that
-//! is gone reads as all ones.
+//! Registers can be accessed in any context, without a lock, but only while the function is enabled.
+//! If the device is gone, all bits read as one.
 
 use crate::{
     faults,
@@ -27,7 +27,7 @@ use kernel::{
 };
 use kernel_ext::pci::BarMapping;
 
-/// The least that BAR 0 must hold: the properties and the admin queue's doorbells.
+/// The smallest BAR 0: the properties and the admin queue's doorbells.
 pub(crate) const MIN_SIZE: usize = DOORBELLS + 8;
 
 /// BAR 0.
@@ -65,16 +65,13 @@ impl CSTS {
         Self::from(faults::read32(Self::OFFSET, value))
     }
 
-    /// Clears NSSRO, if it is set; writing it as one does so.
+    /// Clears NSSRO, if it is set, by writing a one to it.
     pub(crate) fn clear_nssro(self, bar: &Bar0) -> Result {
-        match self.nssro() {
-            true => write32(
-                bar,
-                Self::OFFSET,
-                Self::zeroed().with_nssro(true).into_raw(),
-            ),
-            false => Ok(()),
+        if !self.nssro() {
+            return Ok(());
         }
+        let value = Self::zeroed().with_nssro(true).into_raw();
+        write32(bar, Self::OFFSET, value)
     }
 }
 
@@ -93,7 +90,7 @@ impl CMBSZ {
 }
 
 impl CMBMSC {
-    /// Writes the register: the upper half first, as the lower one has the enable bits.
+    /// Writes the register, the upper half first: the lower half has the enable bits.
     pub(crate) fn write(self, bar: &Bar0) -> Result {
         let value = self.into_raw();
         write32(bar, Self::OFFSET + 4, (value >> 32) as u32)?;
@@ -108,14 +105,14 @@ impl CMBSTS {
     }
 }
 
-/// Whether CSTS.NSSRO is of this controller: it has NVM subsystem resets, and is of version 1.1 or
-/// later.
-pub(crate) fn tells_subsystem_resets(bar: &Bar0, cap: CAP) -> bool {
+/// Returns whether the controller implements CSTS.NSSRO: it supports NVM subsystem resets, and is of
+/// version 1.1 or later.
+pub(crate) fn has_nssro(bar: &Bar0, cap: CAP) -> bool {
     let vs = bar.read(VS);
     cap.nssrs() && (u16::from(vs.mjr()), u8::from(vs.mnr())) >= (1, 1)
 }
 
-/// How many queue pairs have their doorbells in `bar`, the admin queue's included.
+/// Returns how many queue pairs, the admin queue's included, have their doorbells in `bar`.
 pub(crate) fn queue_pairs(bar: &Bar0, cap: CAP) -> usize {
     bar.len().saturating_sub(DOORBELLS) / (2 * cap.doorbell_stride())
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a command's data and metadata are: in PRPs ([`prp`]), or in an SGL ([`sgl`]), with memory
-//! for what the command itself has no room for ([`lists`]) (base specification, section 4.1).
+//! How a command points to its data and metadata: by PRPs ([`prp`]) or by an SGL ([`sgl`]), with
+//! lists in memory for what does not fit in the command itself ([`lists`]) (base specification,
+//! section 4.1).
 //!
-//! It runs for each command, with the block layer's locks held: nothing here sleeps. It knows of
-//! queues no more than the pools that their lists are from.
+//! This runs for each command, in the context in which the block layer calls `queue_rq`: it does not
+//! sleep, and takes no lock of the driver. It does not know queues; the caller passes the pools that
+//! lists are taken from.
 
 pub(crate) mod lists;
 pub(crate) mod prp;
@@ -35,19 +37,19 @@ use kernel_ext::{
     }, //
 };
 
-/// Which of the two a command may have.
+/// Which kind of data pointer a command may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Choice {
-    /// PRPs: the controller has no SGLs, or not for this command.
+    /// PRPs: the controller does not support SGLs, or not for this command.
     Prps,
-    /// An SGL: PRPs cannot say it, or the controller is to check the length.
+    /// An SGL: PRPs cannot describe the data, or the controller is to check the length.
     Sgl,
-    /// What is shorter.
+    /// The one that is cheaper.
     Either,
 }
 
-/// Maps data and metadata of `rq`, a command for the admin queue or not, and has the command say
-/// where they are. Lists are taken from `pools`, and are the request's then.
+/// Maps the data and metadata of `rq`, and writes their pointers into its command. Takes lists from
+/// `pools`; the request owns them. `is_admin` says that the command is for the admin queue.
 #[inline]
 pub(crate) fn map<T: Transport<RequestData = Lists>>(
     ctrl: &Controller<T>,
@@ -60,7 +62,7 @@ pub(crate) fn map<T: Transport<RequestData = Lists>>(
         let choice = choice(ctrl, is_admin, rq);
         in_sgl = match rq.map_single()? {
             Some(segment) => match prp::short(segment) {
-                // Most commands end up here.
+                // The most frequent case.
                 Some((prp1, prp2)) if choice != Choice::Sgl => {
                     rq.command_mut().set_prps(prp1, prp2);
                     false
@@ -76,8 +78,8 @@ pub(crate) fn map<T: Transport<RequestData = Lists>>(
     Ok(())
 }
 
-/// Has the command of `rq` say where `segment`, all of its data, is. Returns whether it does so in
-/// an SGL. Not inlined: most data is short.
+/// Writes the pointer to `segment`, which is all data of `rq`, into its command. Returns whether it is
+/// an SGL. Not inlined: most data needs no list.
 #[inline(never)]
 fn map_long<T: Transport<RequestData = Lists>>(
     pools: &ListPools,
@@ -91,8 +93,7 @@ fn map_long<T: Transport<RequestData = Lists>>(
     Ok(pointer.write(rq))
 }
 
-/// Maps the data of `rq`, and has its command say where it is. Returns whether it does so in an
-/// SGL.
+/// Maps the data of `rq`, and writes the pointer to it into its command. Returns whether it is an SGL.
 #[inline(never)]
 fn map_many<T: Transport<RequestData = Lists>>(
     pools: &ListPools,
@@ -114,7 +115,7 @@ enum Pointer {
 }
 
 impl Pointer {
-    /// Writes it into the command of `rq`. Returns whether it is an SGL.
+    /// Writes the pointer into the command of `rq`. Returns whether it is an SGL.
     fn write<T: Transport>(self, rq: &mut Prepared<'_, T>) -> bool {
         match self {
             Self::Prps((prp1, prp2)) => {
@@ -129,7 +130,8 @@ impl Pointer {
     }
 }
 
-/// Builds the data pointer of `segments`, which are `at_most` so many and `bytes` bytes.
+/// Builds the data pointer for `segments`. There are no more than `at_most` of them, with `bytes` bytes
+/// in all.
 fn build(
     pools: &ListPools,
     lists: &mut Lists,
@@ -145,7 +147,8 @@ fn build(
     }
 }
 
-/// What the command of `rq` may have as data pointer. The admin queue has PRPs (section 4.1.2).
+/// Returns which kind of data pointer the command of `rq` may use. Commands of the admin queue use PRPs
+/// (section 4.1.2).
 #[inline]
 fn choice<T: Transport>(ctrl: &Controller<T>, is_admin: bool, rq: &Prepared<'_, T>) -> Choice {
     if is_admin || !ctrl.has_sgls() {
@@ -157,7 +160,8 @@ fn choice<T: Transport>(ctrl: &Controller<T>, is_admin: bool, rq: &Prepared<'_, 
     }
 }
 
-/// Whether data of `bytes` bytes in `at_most` segments goes into an SGL, if it is not short.
+/// Returns whether an SGL describes data of `bytes` bytes in `at_most` segments, which PRP entries 1
+/// and 2 alone do not describe.
 #[inline]
 fn wants_sgl(choice: Choice, at_most: usize, bytes: u32) -> bool {
     let threshold = parameters::sgl_threshold.value();
@@ -165,7 +169,7 @@ fn wants_sgl(choice: Choice, at_most: usize, bytes: u32) -> bool {
         Choice::Prps => false,
         Choice::Sgl => true,
         Choice::Either if threshold == 0 => false,
-        // One descriptor against a PRP list.
+        // One descriptor in the command is cheaper than a PRP list.
         Choice::Either if at_most == 1 => true,
         Choice::Either => {
             let segments = u32::try_from(at_most).unwrap_or(u32::MAX);
@@ -174,10 +178,11 @@ fn wants_sgl(choice: Choice, at_most: usize, bytes: u32) -> bool {
     }
 }
 
-/// Maps the metadata of `rq`. Its pointer may be that of an SGL if the data pointer is one.
+/// Maps the metadata of `rq`. The metadata pointer may be an SGL only if the data pointer is one
+/// (`may_be_sgl`).
 ///
-/// The length of a plain buffer is not said, but follows from the namespace's format. So it is for
-/// metadata that the kernel has made, and user space has to say how much there is.
+/// A plain metadata pointer has no length: the controller derives it from the namespace's format. So
+/// commands of user space, whose buffer may be shorter, use an SGL, which has one.
 #[inline(never)]
 fn map_metadata<T: Transport<RequestData = Lists>>(
     ctrl: &Controller<T>,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that host and controller lend each other.
+//! Memory that the controller lends the host ([`cmb`]), and memory that the host lends the controller
+//! ([`hmb`]).
 //!
-//! What the memory is, and how it is had; `control` tells the controller of it.
+//! These modules find or allocate the memory; `control` sends the commands about it. All of it sleeps.
 
 pub(crate) mod cmb;
 pub(crate) mod hmb;

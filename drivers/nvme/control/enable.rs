@@ -146,7 +146,7 @@ fn check_limits(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
 /// that its subsystem was reset.
 fn disable_what_runs(ctrl: &Controller<Nvme>, enabled: &mut DeviceEnabled, cap: CAP) -> Result {
     let bar = &ctrl.data().bar;
-    if bar::tells_subsystem_resets(bar, cap) {
+    if bar::has_nssro(bar, cap) {
         CSTS::read(bar).clear_nssro(bar)?;
     }
     if ctrl.disable(false).is_ok() {

@@ -160,8 +160,7 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
         return false;
     }
     let csts = CSTS::read(bar);
-    let subsystem_was_reset =
-        csts.nssro() && bar::tells_subsystem_resets(bar, ctrl.capabilities().into());
+    let subsystem_was_reset = csts.nssro() && bar::has_nssro(bar, ctrl.capabilities().into());
     if csts.cfs() {
         dev_warn!(
             ctrl.device(),

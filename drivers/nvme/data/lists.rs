@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lists that a command points to where its data is in many places: PRP lists and SGL segments.
+//! The lists that a command points to if its data is in many places: PRP lists and SGL segments. They
+//! come from DMA pools.
+//!
+//! Pools are created where it may sleep; lists are taken and given back in any context.
 
 use kernel::{
     device::{
@@ -18,58 +21,59 @@ use kernel_ext::{
     nvme::Quirks, //
 };
 
-/// How many 64-bit words a small list has. 32 PRP entries are 128 KiB of data and more, 16 SGL
-/// descriptors as many segments.
+/// The number of 64-bit words of a small list: 32 PRP entries, which are enough for 128 KiB of data, or
+/// 16 SGL descriptors.
 pub(crate) const SMALL: usize = 32;
 
-/// How many a large list has, which takes a page.
+/// The number of 64-bit words of a large list, which fills a page.
 pub(crate) const LARGE: usize = 512;
 
-/// How many lists a command's data may need.
+/// The largest number of lists that a command's data needs.
 pub(crate) const MAX_LISTS: usize = 5;
 
 /// A list, which the controller reads.
 pub(crate) trait List {
-    /// Where the controller finds it.
+    /// Returns the address at which the controller reads it.
     fn address(&self) -> u64;
-    /// How many words it has.
+    /// Returns the number of its words.
     fn words(&self) -> usize;
-    /// Reads word `index` back.
+    /// Returns word `index`.
     fn read(&self, index: usize) -> u64;
     /// Writes word `index`.
     fn write(&mut self, index: usize, word: u64);
 }
 
-/// A source of lists. There is one beside [`ListPools`], in the unit tests.
+/// A source of lists: [`ListPools`], or memory in the unit tests.
 pub(crate) trait ListSource {
     /// A list of this source.
     type List: List;
-    /// Takes a list of at least `words` words, which may be anything; never sleeps. `EINVAL` for
+    /// Takes a list of at least `words` words, whose contents are undefined; never sleeps. `EINVAL` for
     /// more than [`LARGE`], `ENOMEM` if there is none.
     fn alloc(&self, words: usize) -> Result<Self::List>;
     /// Takes a list back.
     fn free(&self, list: Self::List);
 }
 
-/// The size of the lists for `words` words.
+/// Returns the size of the lists for `words` words; `EINVAL` for more than [`LARGE`].
 pub(crate) fn size_for(words: usize) -> Result<usize> {
     let sizes = [SMALL, LARGE];
     sizes.into_iter().find(|&size| words <= size).ok_or(EINVAL)
 }
 
-/// Where lists come from: for each NUMA node a pool of each size.
+/// The pools that lists come from: for each NUMA node one of each size.
 pub(crate) struct ListPools {
     small: NodePools,
     large: NodePools,
 }
 
 impl ListPools {
-    /// Makes the pools of `dev`, for a controller with `quirks`. Keep them no longer than it is
-    /// bound.
+    /// Creates the pools of `dev`, for a controller with `quirks`. They must be dropped before `dev` is
+    /// unbound.
     pub(crate) fn new(dev: &Device<Bound>, quirks: Quirks) -> Result<Arc<Self>> {
-        let align = match quirks.contains(Quirks::DMAPOOL_ALIGN_512) {
-            true => 512,
-            false => SMALL * size_of::<u64>(),
+        let align = if quirks.contains(Quirks::DMAPOOL_ALIGN_512) {
+            512
+        } else {
+            SMALL * size_of::<u64>()
         };
         let pools = Self {
             small: NodePools::new(dev, c"nvme short list", SMALL, align)?,
@@ -126,9 +130,9 @@ impl List for Block {
 
 /// The lists of one command.
 pub(crate) struct Lists<S: ListSource = ListPools> {
-    /// Those of its data, in order.
+    /// The lists of its data, filled from the first on.
     pub(crate) data: [Option<S::List>; MAX_LISTS],
-    /// That of its metadata.
+    /// The list of its metadata.
     pub(crate) metadata: Option<S::List>,
 }
 
@@ -143,7 +147,7 @@ impl<S: ListSource> Default for Lists<S> {
 }
 
 impl<S: ListSource> Lists<S> {
-    /// Gives the lists back to the source that they are from.
+    /// Gives all lists back to the source that they come from.
     #[inline]
     pub(crate) fn free(&mut self, source: &S) {
         if self.data[0].is_some() || self.metadata.is_some() {
@@ -151,7 +155,7 @@ impl<S: ListSource> Lists<S> {
         }
     }
 
-    /// Not inlined: most commands have none.
+    /// Gives the lists back, of which there is one at least. Not inlined: most commands have none.
     #[inline(never)]
     fn free_all(&mut self, source: &S) {
         for list in &mut self.data {

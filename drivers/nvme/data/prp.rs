@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Physical Region Pages: where a command's data is (base specification, section 4.1.1).
+//! Physical Region Pages (PRPs): a data pointer made of page addresses (base specification, section
+//! 4.1.1).
+//!
+//! It runs for each command; it does not sleep. Lists come from a `ListSource`.
 
 use super::lists::{
     List,
@@ -16,22 +19,22 @@ use kernel_ext::block::mq::{
     Status, //
 };
 
-/// How many entries a PRP list that fills a page holds. The last one points to the next list, if
+/// The number of entries of a PRP list that fills a page. The last entry points to the next list, if
 /// there is one.
 const ENTRIES: usize = LARGE;
 
 const _: () = assert!(ENTRIES * size_of::<u64>() == PAGE_SIZE as usize);
 
-/// The largest transfer, in bytes; the most that the list pages reach, rounded down.
+/// The largest transfer, in bytes: what [`MAX_LISTS`] lists can describe, rounded down.
 pub(crate) const MAX_BYTES: u32 = 8 << 20;
 
 const _: () = assert!(
-    // Unaligned, the data touches one page more; the first page is in PRP entry 1.
+    // Unaligned data touches one page more; but PRP entry 1 describes the first page.
     (MAX_BYTES / PAGE_SIZE) as usize <= (ENTRIES - 1) * (MAX_LISTS - 1) + ENTRIES
 );
 
-/// The PRP entries of a command, 1 and 2, if `segment` is all of its data and they reach it without
-/// a list, which is at most two pages.
+/// Returns PRP entries 1 and 2 of a command, if `segment` is all of its data and touches no more than
+/// two pages: then it needs no list.
 #[inline]
 pub(crate) fn short(segment: Segment) -> Option<(u64, u64)> {
     let offset = segment.addr % u64::from(PAGE_SIZE);
@@ -46,10 +49,11 @@ pub(crate) fn short(segment: Segment) -> Option<(u64, u64)> {
     }
 }
 
-/// Builds the PRP entries of a command, 1 and 2, from the segments of its data, `bytes` in all.
+/// Builds PRP entries 1 and 2 of a command from the segments of its data, with `bytes` bytes in all.
 ///
-/// `RESOURCE` if there is no memory for a list; `IOERR` if the segments leave a gap in a page, or
-/// are more than `bytes` or than the lists reach, which the limits of the request queue exclude.
+/// `RESOURCE` if there is no memory for a list; `IOERR` if there is a gap in a page between the
+/// segments, or if they have more than `bytes` bytes or than the lists can describe. The limits of the
+/// request queue exclude that.
 #[inline]
 pub(crate) fn build<S: ListSource>(
     source: &S,
@@ -71,14 +75,15 @@ struct Builder<'a, S: ListSource> {
     bytes: u32,
     prp1: u64,
     prp2: u64,
-    /// How many pages the data touches so far.
+    /// The number of pages that the data has touched so far.
     pages: u32,
-    /// Whether the data so far ends within a page, so that nothing can follow.
+    /// Whether the last segment ended within a page, so that no other can follow.
     ended: bool,
-    /// The list that is being filled, and how far.
+    /// The number of the list that is being filled.
     list: usize,
+    /// The number of its entries that have been filled.
     filled: usize,
-    /// How many entries it holds.
+    /// The number of its entries.
     room: usize,
 }
 
@@ -140,7 +145,7 @@ impl<'a, S: ListSource> Builder<'a, S> {
         Ok(())
     }
 
-    /// How many entries all the data takes in lists that have no end.
+    /// Returns how many list entries the data needs, without those that point to a next list.
     fn entries(&self) -> usize {
         let before = (self.prp1 % u64::from(PAGE_SIZE)) as usize;
         (self.bytes as usize)
@@ -149,15 +154,15 @@ impl<'a, S: ListSource> Builder<'a, S> {
             .saturating_sub(1)
     }
 
-    /// A list for `entries` entries, as far as they go into one.
+    /// Takes a list for `entries` entries, or the largest one if they do not fit in one list.
     fn list_of(&self, entries: usize) -> Result<S::List, Status> {
         self.source
             .alloc(entries.min(ENTRIES))
             .map_err(|_| Status::RESOURCE)
     }
 
-    /// Adds an entry to the list, which has some already. Not inlined, so that all of a short
-    /// transfer's way is.
+    /// Adds an entry to the list, which is not empty. Not inlined, so that the code for short transfers
+    /// is.
     #[inline(never)]
     fn entry(&mut self, lists: &mut Lists<S>, addr: u64) -> Result<(), Status> {
         let next = self.list.wrapping_add(1);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Scatter Gather Lists: where a command's data, or metadata, is (base specification,
-//! section 4.1.2).
+//! Scatter Gather Lists (SGLs): pointers to data or metadata, made of descriptors with a length (base
+//! specification, section 4.1.2).
+//!
+//! It runs for each command; it does not sleep. Lists come from a `ListSource`.
 
 use super::lists::{
     List,
@@ -15,13 +17,14 @@ use kernel_ext::block::mq::{
     Status, //
 };
 
-/// How many 64-bit words a descriptor has.
+/// The number of 64-bit words of a descriptor.
 const WORDS: usize = 2;
 
-/// The most segments of data that an SGL describes: one list of descriptors.
+/// The largest number of segments of data: their descriptors fill one list.
 pub(crate) const MAX_SEGMENTS: usize = LARGE / WORDS;
 
-/// The most segments of metadata: they share a small list with the descriptor that counts them.
+/// The largest number of segments of metadata: their descriptors, and the one that points to them, fill
+/// a small list.
 pub(crate) const MAX_METADATA_SEGMENTS: usize = SMALL / WORDS - 1;
 
 /// An SGL descriptor.
@@ -29,9 +32,9 @@ pub(crate) const MAX_METADATA_SEGMENTS: usize = SMALL / WORDS - 1;
 pub(crate) struct Descriptor([u64; WORDS]);
 
 impl Descriptor {
-    /// SGL Data Block descriptor: where data is.
+    /// SGL Data Block descriptor: points to data.
     const DATA_BLOCK: u8 = 0x0;
-    /// SGL Last Segment descriptor: where the descriptors are, with no more behind them.
+    /// SGL Last Segment descriptor: points to the last list of descriptors.
     const LAST_SEGMENT: u8 = 0x3;
 
     /// Address in bytes 0 to 7, length in bytes 8 to 11, type in the upper half of byte 15.
@@ -44,7 +47,7 @@ impl Descriptor {
         Self::new(Self::DATA_BLOCK, segment.addr, segment.len)
     }
 
-    /// As a command has it, in two words.
+    /// Returns the two words that go into a command.
     #[inline]
     pub(crate) fn words(self) -> [u64; WORDS] {
         self.0
@@ -58,8 +61,8 @@ impl Descriptor {
     }
 }
 
-/// Builds the descriptor for the data pointer of a command whose data has `at_most` segments. If
-/// that is more than one, it describes a list, which goes into `slot`.
+/// Builds the descriptor for the data pointer of a command whose data has at most `at_most` segments.
+/// If that is more than one, the descriptor points to a list, which goes into `slot`.
 ///
 /// `RESOURCE` if there is no memory for the list; `IOERR` if there are more segments, or none.
 #[inline]
@@ -94,7 +97,7 @@ pub(crate) fn build_metadata<S: ListSource>(
     Ok(list.address())
 }
 
-/// The segment of what has just one; `IOERR` if it has none, or more.
+/// Returns the only one of `segments`; `IOERR` if there is none, or more than one.
 #[inline]
 pub(crate) fn only(segments: &mut impl Iterator<Item = Segment>) -> Result<Segment, Status> {
     match (segments.next(), segments.next()) {
@@ -103,7 +106,7 @@ pub(crate) fn only(segments: &mut impl Iterator<Item = Segment>) -> Result<Segme
     }
 }
 
-/// A list for `count` descriptors.
+/// Takes a list for `count` descriptors.
 fn list_for<S: ListSource>(source: &S, count: usize) -> Result<S::List, Status> {
     let words = count.wrapping_mul(WORDS);
     if words > LARGE {
@@ -112,8 +115,8 @@ fn list_for<S: ListSource>(source: &S, count: usize) -> Result<S::List, Status> 
     source.alloc(words).map_err(|_| Status::RESOURCE)
 }
 
-/// Writes descriptors of `segments` to `list`, beginning with number `first`. Returns the
-/// descriptor of these.
+/// Writes the descriptors of `segments` to `list`, from number `first` on. Returns the descriptor that
+/// points to them.
 fn fill(
     list: &mut impl List,
     first: usize,

@@ -3,8 +3,9 @@
 //! The Controller Memory Buffer: memory of the controller for queues and data (base specification,
 //! section 8.2.1).
 //!
-//! The kernel has it as memory for peer-to-peer DMA. What user space or other drivers do not take
-//! is for submission queues, whose entries the controller then need not fetch from the host.
+//! The buffer is registered with the kernel as memory for peer-to-peer DMA, from which user space and
+//! other drivers may allocate. Submission queues are allocated from it, too: the controller then need
+//! not fetch their entries from the host.
 
 use crate::{
     bar::Bar0,
@@ -33,17 +34,17 @@ use kernel_ext::pci::{
 pub(crate) struct Cmb {
     location: CMBLOC,
     size: CMBSZ,
-    /// What enables it; nothing does before revision 1.4.
+    /// The value that enables the buffer; `None` before revision 1.4, where it is always enabled.
     control: Option<CMBMSC>,
-    /// The memory, unless it cannot be used.
+    /// The memory; `None` if it cannot be used.
     pool: Option<P2pPool>,
 }
 
 impl Cmb {
-    /// Looks for the buffer of function `dev`, and registers its memory. `None` without one, and if
-    /// the device does not answer; whoever starts the controller finds out why.
+    /// Looks for the buffer of function `dev`, and registers its memory. Returns `None` if there is no
+    /// buffer, or if the device does not answer; the start of the controller reports the latter.
     pub(crate) fn find(dev: &Device<Core<'_>>, bar: &Bar0) -> Option<Self> {
-        // Only to read registers; nobody is served yet.
+        // Enabled only here, to access registers: the controller is not started yet.
         let _enabled = DeviceEnabled::new(dev).ok()?;
         let cap = CAP::read(bar).ok()?;
         if cap.into_raw() == u64::MAX {
@@ -71,11 +72,11 @@ impl Cmb {
         Some(cmb)
     }
 
-    /// Registers the memory, and enables it. `ERANGE` if the controller does not like the address.
+    /// Enables the memory, and registers it. `ERANGE` if the controller refuses the address.
     fn register(&mut self, dev: &Device<Core<'_>>, bar: &Bar0, cap: CAP) -> Result {
         let index = self.location.bar();
         let offset = self.location.offset(self.size);
-        // The BAR may be shorter, behind a bridge with little room, say.
+        // The BAR may be shorter than the buffer, behind a bridge with a small window, for example.
         let room = dev.resource_len(index)?.checked_sub(offset).ok_or(EINVAL)?;
         let bytes = usize::try_from(self.size.bytes().min(room))?;
         if cap.cmbs() {
@@ -91,8 +92,8 @@ impl Cmb {
         Ok(())
     }
 
-    /// Has the controller know the buffer's addresses, which it forgets when its function is
-    /// reset. `ERANGE` if it does not like them. The function is enabled.
+    /// Enables the buffer at its address, which the controller forgets when its function is reset.
+    /// `ERANGE` if the controller refuses the address. The function must be enabled.
     pub(crate) fn enable(&self, bar: &Bar0) -> Result {
         let Some(control) = self.control else {
             return Ok(());
@@ -104,17 +105,19 @@ impl Cmb {
         Ok(())
     }
 
-    /// Controller Memory Buffer Location, as it was read.
+    /// Returns the register Controller Memory Buffer Location, as [`Cmb::find`] read it.
     pub(crate) fn location(&self) -> CMBLOC {
         self.location
     }
 
-    /// Controller Memory Buffer Size, as it was read.
+    /// Returns the register Controller Memory Buffer Size, as [`Cmb::find`] read it.
     pub(crate) fn size(&self) -> CMBSZ {
         self.size
     }
 
-    /// Where submission queues are to be taken from, if they may be in the buffer.
+    /// Returns the pool that submission queues are allocated from. `None` if the memory cannot be used,
+    /// if the controller does not support submission queues in it, or if the module parameter forbids
+    /// them.
     pub(crate) fn for_queues(&self) -> Option<&P2pPool> {
         let wanted = self.size.sqs() && parameters::use_cmb_sqes.value();
         self.pool.as_ref().filter(|_| wanted)

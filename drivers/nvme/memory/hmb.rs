@@ -3,7 +3,8 @@
 //! The Host Memory Buffer: memory of the host for a controller that has little of its own (base
 //! specification, section 8.2.3).
 //!
-//! The memory itself; `control::hmb` gives it to the controller, and takes it back.
+//! This module allocates and describes the memory; `control::hmb` gives it to the controller, and takes
+//! it back. All of it sleeps but [`Hmb::is_on`].
 
 mod plan;
 
@@ -40,18 +41,19 @@ use kernel_ext::{
     nvme::Command, //
 };
 
-/// Whether a controller has its buffer.
+/// Whether a controller has its buffer, and the lock to change that.
 #[pin_data]
 pub(crate) struct Hmb {
-    /// Held while the buffer is given to the controller, or taken back.
+    /// Held while the buffer is given to the controller, or taken back; `Documentation/design.rst` has
+    /// the order of locks.
     #[pin]
     changing: Mutex<()>,
-    /// Whether the controller has it.
+    /// Whether the controller has the buffer. Written by a [`Change`] only; read by sysfs at any time.
     on: Atomic<bool>,
 }
 
 impl Hmb {
-    /// No buffer.
+    /// Creates the state of a controller without a buffer.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             changing <- new_mutex!((), "Hmb::changing"),
@@ -59,7 +61,7 @@ impl Hmb {
         })
     }
 
-    /// Waits until nobody gives the buffer to the controller, or takes it back. Sleeps.
+    /// Takes the lock to change whether the controller has the buffer. Sleeps.
     pub(crate) fn change(&self) -> Change<'_> {
         Change {
             on: &self.on,
@@ -67,20 +69,21 @@ impl Hmb {
         }
     }
 
-    /// Whether the controller has the buffer; that may change at any time.
+    /// Returns whether the controller has the buffer, which may change at any time.
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Relaxed)
     }
 }
 
-/// The right to give the buffer to the controller, and to take it back.
+/// The held lock of [`Hmb::change`]: the right to give the buffer to the controller, and to take it
+/// back.
 pub(crate) struct Change<'a> {
     on: &'a Atomic<bool>,
     _changing: MutexGuard<'a, ()>,
 }
 
 impl Change<'_> {
-    /// Whether the controller has the buffer.
+    /// Returns whether the controller has the buffer.
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Relaxed)
     }
@@ -91,16 +94,16 @@ impl Change<'_> {
     }
 }
 
-/// The memory, for as long as the controller may access it.
+/// The memory of the buffer. It must exist as long as the controller may access it.
 pub(crate) struct Memory {
     list: Coherent<[Descriptor]>,
     bytes: u64,
     _pieces: Pieces,
 }
 
-/// What the memory consists of. Nobody looks into it but the controller.
+/// The pieces of the memory. Only the controller accesses their contents.
 enum Pieces {
-    /// One piece, by courtesy of an IOMMU.
+    /// One piece, which an IOMMU makes contiguous for the controller.
     One {
         _memory: Noncontiguous,
     },
@@ -110,8 +113,8 @@ enum Pieces {
 }
 
 impl Memory {
-    /// Allocates memory as `plan` has it: one piece, or as few as there can be. `ENOMEM` if there
-    /// is too little.
+    /// Allocates memory by `plan`: one piece, or else pieces as large as possible. `ENOMEM` if the
+    /// minimum cannot be allocated.
     pub(crate) fn new(dev: &Device<Bound>, plan: Plan) -> Result<Self> {
         Self::in_one(dev, plan).or_else(|_| {
             plan.sizes()
@@ -130,12 +133,12 @@ impl Memory {
         })
     }
 
-    /// In pieces of `size` bytes.
+    /// Allocates the memory in pieces of `size` bytes.
     fn in_many(dev: &Device<Bound>, plan: Plan, size: u64) -> Result<Self> {
         let mut descriptors = KVVec::new();
         let mut pieces = KVec::new();
         let mut bytes = 0;
-        while pieces.len() < plan.most {
+        while pieces.len() < plan.max_pieces {
             let len = usize::try_from(plan.next(size, bytes))?;
             let Ok(piece) =
                 CoherentHandle::alloc_with_attrs(dev, len, GFP_KERNEL, DMA_ATTR_NO_WARN)
@@ -156,17 +159,18 @@ impl Memory {
         })
     }
 
-    /// How many bytes it has.
+    /// Returns its size, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Of how many pieces it consists.
+    /// Returns the number of its pieces.
     pub(crate) fn pieces(&self) -> usize {
         self.list.len()
     }
 
-    /// The command that gives the memory to the controller, which may have had it before.
+    /// Returns the command that gives the memory to the controller. `returned` says that the controller
+    /// had it before.
     pub(crate) fn enable(&self, returned: bool) -> Result<Command> {
         let pages = u32::try_from(self.bytes / PAGE)?;
         let count = u32::try_from(self.list.len())?;

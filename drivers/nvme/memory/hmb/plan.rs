@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much memory a controller wants, and in how large pieces.
+//! How much memory a controller gets as its buffer, and in pieces of which size. Arithmetic only.
 
 use crate::spec::hmb::PAGE;
 use kernel::prelude::*;
 use kernel_ext::nvme::HostMemory;
 
-/// The largest piece that is worth asking the kernel for.
+/// The largest piece to allocate, unless the controller wants larger ones.
 const LARGEST: u64 = 4 << 20;
 
-/// The smallest piece that is worth a descriptor.
+/// The smallest piece, so that there are not too many descriptors.
 const SMALLEST: u64 = 2 * PAGE;
 
-/// What a controller is to have, in bytes.
+/// The buffer that a controller gets; sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// The most that is of use.
+    /// The size to allocate if possible.
     pub(super) preferred: u64,
-    /// Less is of no use.
+    /// The smallest size that the controller can use.
     pub(super) minimum: u64,
     /// The size of the smallest piece.
     smallest: u64,
-    /// How many pieces there can be.
-    pub(super) most: usize,
+    /// The largest number of pieces.
+    pub(super) max_pieces: usize,
 }
 
 impl Plan {
-    /// What a controller that `wants` this is to have of at most `limit` bytes. `None` if it wants
-    /// nothing, `ENOSPC` if it needs more than that.
+    /// Plans the buffer of a controller that `wants` this, with at most `limit` bytes. Returns `None` if
+    /// it wants none, `ENOSPC` if it needs more than `limit`.
     pub(crate) fn new(wants: HostMemory, limit: u64) -> Result<Option<Self>> {
         if wants.hmpre == 0 {
             return Ok(None);
         }
         let bytes = |pages: u32| u64::from(pages) * PAGE;
-        // HMMIN is not above HMPRE, unless the controller is mistaken.
+        // A valid HMMIN is not above HMPRE; one that is counts as HMPRE.
         let minimum = bytes(wants.hmmin.min(wants.hmpre));
         let limit = limit - limit % PAGE;
         if minimum.max(PAGE) > limit {
@@ -43,27 +43,27 @@ impl Plan {
             preferred: bytes(wants.hmpre).min(limit),
             minimum,
             smallest: bytes(wants.hmminds).max(SMALLEST),
-            most: match wants.hmmaxd {
+            max_pieces: match wants.hmmaxd {
                 0 => usize::MAX,
-                most => most.into(),
+                max => max.into(),
             },
         }))
     }
 
-    /// The sizes of pieces to try, one after the other, each smaller than the one before.
+    /// Returns the sizes of pieces to try one after the other, in descending order.
     pub(super) fn sizes(self) -> impl Iterator<Item = u64> {
         let smaller = |size: &u64| {
             let below = size.saturating_sub(1).checked_ilog2()?;
             Some(1u64 << below)
         };
-        // A buffer may be smaller than the smallest piece of others.
+        // The whole buffer may be smaller than the smallest piece.
         let smallest = self.smallest.min(self.preferred);
         core::iter::successors(Some(self.preferred.min(LARGEST.max(smallest))), smaller)
             .take_while(move |&size| size >= smallest)
     }
 
-    /// How long the next piece is, of pieces of `size` bytes of which there are `have` bytes; 0 if
-    /// there is to be no other.
+    /// Returns the size of the next piece, if pieces of `size` bytes are allocated and `have` bytes have
+    /// been; 0 if there is to be no other.
     pub(super) fn next(self, size: u64, have: u64) -> u64 {
         let left = self.preferred.saturating_sub(have);
         if have > 0 && left < self.smallest {
