@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A queue pair: commands go out through [`submission`], and come back through [`completion`].
+//! Queue pairs: commands go out by a submission queue ([`submission`]), and their completions come back
+//! by a completion queue ([`completion`]).
 //!
-//! Commands and completions pass without a look at what they are for. Submitting and completing
-//! happens in any context; all else sleeps. The queues know of no controller but by the trait
-//! [`Owner`].
+//! Queues carry commands and completions, whatever these are for. Submission runs in the context in
+//! which the block layer calls `queue_rq`, and takes the spinlock of the submission queue only.
+//! Completion runs in the interrupt handler, or polls. Everything else sleeps. Queues use what is below
+//! them, and know the transport only by the trait [`Owner`].
 
 mod completion;
 mod doorbell;
@@ -67,43 +69,43 @@ use kernel_ext::{
     },
 };
 
-/// Which queue pair it is, and where its doorbells are.
+/// The id, size and doorbells of a queue pair.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     /// The queues' id; 0 is the admin queue.
     pub(crate) qid: u16,
-    /// How many entries each of the two has.
+    /// The number of entries of each of the two queues.
     pub(crate) entries: u16,
-    /// How far doorbells are apart, in bytes.
+    /// The distance between doorbells, in bytes.
     pub(crate) stride: usize,
 }
 
 /// A submission queue and the completion queue of the same id.
 ///
-/// The memory is the queue's for as long as the device is bound; the controller knows of it from
-/// [`Queue::enable`] to the next time that it is disabled.
+/// The queue owns its memory as long as the device is bound. The controller may access it from
+/// [`Queue::enable`] on until the controller is disabled.
 #[pin_data]
 pub(crate) struct Queue<T: Owner> {
     qid: u16,
     entries: u16,
     sq_address: DmaAddress,
     cq_address: DmaAddress,
-    /// Whether commands may be submitted. Set while the controller has the queue.
+    /// Whether commands may be submitted. Set while the queue exists in the controller.
     enabled: Atomic<bool>,
-    /// Where the lists of the queue's commands come from.
+    /// The pools from which the lists of the queue's commands come.
     lists: Arc<ListPools>,
-    /// Taken with nothing else held but the block layer's own locks.
+    /// No other lock is taken while it is held.
     #[pin]
     sq: SpinLock<SubmissionQueue>,
     cq: IrqCell<CompletionQueue<T>>,
 }
 
 impl<T: Owner> Queue<T> {
-    /// Allocates a queue pair as `layout` has it. The submission queue is in the memory of `pool`, if
-    /// that has room.
+    /// Allocates a queue pair by `layout`. The submission queue is in the memory of `pool`, if that has
+    /// room.
     ///
     /// `ENOMEM` without memory, `EINVAL` if the doorbells are beyond the end of the BAR, `EBUSY`
-    /// if the controller has a queue of this id.
+    /// if there is a queue of this id already.
     pub(crate) fn new(
         dev: &pci::Device<device::Bound>,
         ctrl: &Controller<T>,
@@ -149,62 +151,63 @@ impl<T: Owner> Queue<T> {
         )
     }
 
-    /// The queue's id; 0 is the admin queue.
+    /// Returns the queues' id; 0 is the admin queue.
     pub(crate) fn qid(&self) -> u16 {
         self.qid
     }
 
-    /// How many entries each of the two queues has.
+    /// Returns the number of entries of each of the two queues.
     pub(crate) fn entries(&self) -> u16 {
         self.entries
     }
 
-    /// Where the device finds the submission queue.
+    /// Returns the address of the submission queue for the device.
     pub(crate) fn sq_address(&self) -> DmaAddress {
         self.sq_address
     }
 
-    /// Where the device finds the completion queue.
+    /// Returns the address of the completion queue for the device.
     pub(crate) fn cq_address(&self) -> DmaAddress {
         self.cq_address
     }
 
-    /// The pools of the queue's lists.
+    /// Returns the pools of the queue's lists.
     #[inline]
     pub(crate) fn lists(&self) -> &Arc<ListPools> {
         &self.lists
     }
 
-    /// Whether completions are polled for. Sleeps.
+    /// Returns whether the completion queue is polled. Sleeps.
     pub(crate) fn is_polled(&self) -> bool {
         self.cq.is_polled()
     }
 
-    /// Whether the submission queue is in the controller's memory.
+    /// Returns whether the submission queue is in the controller's memory.
     pub(crate) fn is_in_cmb(&self) -> bool {
         self.sq.lock().is_in_cmb()
     }
 
-    /// Gives back what the queue has of the controller's memory, without which the device cannot
-    /// be unbound. The queue is disabled, for good.
+    /// Gives memory of the controller back, if the submission queue is in it: the device cannot be
+    /// unbound before. The queue must be disabled, and is not enabled again.
     pub(crate) fn give_back(&self) {
         self.sq.lock().give_back();
     }
 
-    /// Empties both queues, as a controller that has just got them sees them.
+    /// Empties both queues, which the controller is about to create: it expects them to be empty.
     pub(crate) fn clear(&self) -> Result {
         self.sq.lock().clear();
         self.cq.with(CompletionQueue::clear)
     }
 
-    /// Tells the controller through `shadow` from now on, which it knows of, until the queues are
-    /// emptied. Sleeps.
+    /// Uses the doorbells in `shadow`, until the queues are emptied. The controller must have been given
+    /// `shadow`. Sleeps.
     pub(crate) fn share_doorbells(&self, shadow: &Arc<ShadowDoorbells>) {
         self.sq.lock().share_doorbell(shadow);
         self.cq.with(|cq| cq.share_doorbell(shadow));
     }
 
-    /// Takes commands and interrupts from now on; the controller has the queue, or is about to.
+    /// Requests the interrupt and accepts commands. The controller has created the queue; the admin
+    /// queue exists since the controller was enabled. Sleeps.
     pub(crate) fn enable(
         &self,
         ctrl: &Controller<T>,
@@ -218,38 +221,38 @@ impl<T: Owner> Queue<T> {
         Ok(())
     }
 
-    /// As [`Queue::enable`], but the controller sends no interrupts: [`Queue::try_poll`] completes
-    /// what it has completed.
+    /// As [`Queue::enable`], for a queue without an interrupt: [`Queue::try_poll`] takes its
+    /// completions.
     pub(crate) fn enable_polled(&self) -> Result {
         self.cq.start_polling()?;
         self.enabled.store(true, Release);
         Ok(())
     }
 
-    /// Takes no more commands, and no more interrupts. Returns whether it did before. Sleeps.
+    /// Accepts no more commands, and frees the interrupt. Returns whether the queue was enabled. Sleeps.
     ///
-    /// The block layer must have been quiesced, so that no submission is under way when the
-    /// memory goes.
+    /// The block layer's queues must be quiesced, so that no submission is running when the memory is
+    /// freed.
     pub(crate) fn disable(&self) -> bool {
         let was = self.enabled.xchg(false, Full);
         self.cq.free();
         was
     }
 
-    /// Whether commands may be submitted.
+    /// Returns whether commands may be submitted.
     #[inline]
     pub(crate) fn is_enabled(&self) -> bool {
         self.enabled.load(Relaxed)
     }
 
-    /// Puts `command` in the submission queue. Tells the controller now if `last`, or if the
-    /// queue is full.
+    /// Puts `command` in the submission queue. Rings the doorbell if `last`, or if it has to be rung
+    /// before the next command.
     #[inline]
     pub(crate) fn submit(&self, command: Command, last: bool) {
         self.sq.lock().submit(command, last);
     }
 
-    /// Puts all of `commands` in the submission queue, and tells the controller once.
+    /// Puts all of `commands` in the submission queue, and then rings the doorbell.
     #[inline]
     pub(crate) fn submit_all(&self, commands: impl Iterator<Item = Command>) {
         let mut sq = self.sq.lock();
@@ -259,19 +262,20 @@ impl<T: Owner> Queue<T> {
         sq.commit();
     }
 
-    /// Tells the controller of the commands that it has not been told of.
+    /// Rings the doorbell if there are commands that the controller does not know yet.
     #[inline]
     pub(crate) fn commit(&self) {
         self.sq.lock().commit();
     }
 
-    /// Completes what the controller has completed, without its interrupt. Sleeps.
+    /// Takes the new completions, with the interrupt disabled meanwhile. Returns whether there was any.
+    /// Sleeps.
     pub(crate) fn poll(&self) -> bool {
         self.cq.with(CompletionQueue::process)
     }
 
-    /// Completes what the controller has completed, with the requests of `batch`, if the queue has
-    /// no interrupt and nobody else is doing so.
+    /// Takes the new completions of a polled queue, and adds their requests to `batch`. Does nothing if
+    /// the queue has an interrupt, or if another thread is at it. Returns whether there was any.
     #[inline]
     pub(crate) fn try_poll(&self, batch: &mut Batch<'_, T>) -> bool {
         self.cq.poll(|cq| cq.collect(batch)).unwrap_or(false)

@@ -54,7 +54,7 @@ pub(crate) fn most(quirks: Quirks) -> Result<u16> {
         return Ok(1);
     }
     let cpus = u16::try_from(mq::possible_queues())?;
-    Ok(QueueKinds::wanted(None).most(cpus))
+    Ok(QueueKinds::wanted(None).max_queues(cpus))
 }
 
 /// Creates the I/O queues: one for each CPU, and for those that writes have to themselves or that
@@ -66,7 +66,7 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     let data = ctrl.data();
     let kinds = QueueKinds::wanted(ctrl.io_queue_kinds());
     let cpus = u16::try_from(mq::possible_queues())?;
-    let mut want = ctrl.request_io_queues(kinds.most(cpus).min(data.max_io_queues))?;
+    let mut want = ctrl.request_io_queues(kinds.max_queues(cpus).min(data.max_io_queues))?;
     // Doorbells may be further apart than the BAR has room for.
     let pairs = bar::queue_pairs(&data.bar, ctrl.capabilities().into());
     want = want.min(u16::try_from(pairs.saturating_sub(1)).unwrap_or(u16::MAX));

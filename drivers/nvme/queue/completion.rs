@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A completion queue: a ring that the controller fills and the host empties (base specification,
-//! section 3.3.1). The phase tag of an entry tells whether it is new.
+//! section 3.3.1). The phase tag of an entry shows whether it is new.
+//!
+//! It has no lock: its owner is the interrupt handler, or whoever polls (`IrqCell`). Nothing here sleeps
+//! but the constructor.
 
 use super::{
     doorbell::Doorbell,
@@ -46,16 +49,16 @@ use kernel_ext::{
     pci::irq::Handler, //
 };
 
-/// How many completions of unknown commands a queue reports, before it only drops them.
+/// The number of completions of unknown commands that a queue reports; later ones are dropped silently.
 const MAX_STRAYS: u32 = 8;
 
-/// The host's side of a completion queue. Its interrupt handler owns it, or whoever polls it.
+/// The host's side of a completion queue.
 pub(super) struct CompletionQueue<T: Owner> {
     ring: Coherent<[Completion]>,
     head: Head,
     doorbell: Doorbell,
     tags: QueueTags<T>,
-    /// How many entries were for no command that is under way.
+    /// The number of entries that named no command in flight.
     strays: u32,
     faults: faults::Received,
 }
@@ -82,7 +85,7 @@ impl<T: Owner> CompletionQueue<T> {
         self.ring.dma_address()
     }
 
-    /// Forgets all completions: with every phase tag 0, entries of the first round are new.
+    /// Empties the queue: all phase tags are 0, so that the entries of the first round are new.
     pub(super) fn clear(&mut self) -> Result {
         for i in 0..usize::from(self.head.entries()) {
             io_project!(self.ring, [try: i]).copy_write(Completion::default());
@@ -92,18 +95,18 @@ impl<T: Owner> CompletionQueue<T> {
         Ok(())
     }
 
-    /// Tells the controller through `shadow` from now on, which it knows of.
+    /// Uses the doorbell in `shadow`, which the controller must have been given.
     pub(super) fn share_doorbell(&mut self, shadow: &Arc<ShadowDoorbells>) {
         self.doorbell.share(shadow, self.head.index());
     }
 
-    /// Completes every command that the controller has completed. Returns whether there was any.
+    /// Takes all new entries, and completes their commands. Returns whether there was any.
     #[inline]
     pub(super) fn process(&mut self) -> bool {
         self.collect(&mut CompletionBatch::new().collect())
     }
 
-    /// As [`CompletionQueue::process`], with the requests of `batch` where that is possible.
+    /// As [`CompletionQueue::process`], but adds requests to `batch` where that is possible.
     #[inline]
     pub(super) fn collect(&mut self, batch: &mut Batch<'_, T>) -> bool {
         let mut found = false;
@@ -132,7 +135,7 @@ impl<T: Owner> CompletionQueue<T> {
         Some(cqe)
     }
 
-    /// The next entry, if it is new.
+    /// Returns the next entry, if it is new.
     #[inline]
     fn peek(&self) -> Result<Option<Completion>> {
         let head = usize::from(self.head.index());
@@ -140,7 +143,7 @@ impl<T: Owner> CompletionQueue<T> {
         if !self.head.is_new(status) {
             return Ok(None);
         }
-        // The phase tag is written last: the rest of the entry is read after it.
+        // The controller writes the phase tag last, so the rest of the entry must be read after it.
         dma_mb(Read);
         Ok(Some(io_project!(self.ring, [try: head]).copy_read()))
     }
@@ -175,7 +178,7 @@ impl<T: Owner> CompletionQueue<T> {
         Ok(())
     }
 
-    /// The controller completed something that it was not sent.
+    /// Reports an entry that names no command in flight.
     #[cold]
     fn stray(&mut self, cqe: &Completion) {
         if self.strays < MAX_STRAYS {

@@ -2,6 +2,9 @@
 
 //! The doorbells of a queue pair, in a register or in memory (NVMe over PCIe Transport
 //! Specification 1.1, section 3.1.2; base specification, annex B.5).
+//!
+//! The owner of a queue owns its doorbell, so there is no lock. [`Doorbell::ring`] may be called in any
+//! context.
 
 use super::shadow::ShadowDoorbells;
 use crate::{
@@ -17,24 +20,24 @@ use kernel::{
 };
 use kernel_ext::pci;
 
-/// Where the host tells the controller how far it has come in a queue.
+/// The doorbell of one queue, to which the host writes the queue's tail or head.
 pub(super) struct Doorbell {
     register: pci::Doorbell<MIN_SIZE>,
-    /// Its number among all doorbells.
+    /// The number of the doorbell, see `registers::doorbells`.
     number: usize,
     shadow: Option<Shadow>,
 }
 
-/// A doorbell in memory, which spares most writes to the register.
+/// A doorbell in memory, which saves most writes to the register.
 struct Shadow {
     all: Arc<ShadowDoorbells>,
-    /// What was written last.
+    /// The value that was written last.
     last: u16,
 }
 
 impl Doorbell {
-    /// Number `number` of those in `bar`, which are `stride` bytes apart. `EINVAL` if it is beyond
-    /// the end.
+    /// Creates doorbell `number` of `bar`, where doorbells are `stride` bytes apart. `EINVAL` if it is
+    /// beyond the end.
     pub(super) fn new(bar: &Arc<Bar0>, number: usize, stride: usize) -> Result<Self> {
         Ok(Self {
             register: bar.doorbell(registers::doorbell(number, stride))?,
@@ -43,15 +46,15 @@ impl Doorbell {
         })
     }
 
-    /// Uses the register alone.
+    /// Uses only the register from now on.
     pub(super) fn clear(&mut self) {
         self.shadow = None;
     }
 
-    /// Uses the one in memory too, from now on. The controller knows of `all`, and was told
-    /// `current` last.
+    /// Uses the doorbell in `all`, too, from now on. The controller must have been given `all`.
+    /// `current` is the value that was written to the register last.
     pub(super) fn share(&mut self, all: &Arc<ShadowDoorbells>, current: u16) {
-        // Nobody writes to the register for the sake of what it has.
+        // The event index need not be compared: the register has this value already.
         all.write(self.number, current);
         self.shadow = Some(Shadow {
             all: all.clone(),
@@ -59,7 +62,7 @@ impl Doorbell {
         });
     }
 
-    /// Tells the controller `value`. What was written to memory before is there before.
+    /// Writes `value` to the doorbell, after all earlier writes to memory.
     #[inline]
     pub(super) fn ring(&mut self, value: u16) {
         if let Some(shadow) = &mut self.shadow {
@@ -73,11 +76,11 @@ impl Doorbell {
     }
 }
 
-/// Whether the step from `last` to `value` is one past `event`, the value that the controller has
-/// seen: then it may have stopped looking.
+/// Returns whether `event`, the value that the controller has seen last, is in the interval
+/// [`last`, `value`): then the controller may have stopped looking at the doorbell in memory.
 ///
-/// All wrap at 2^16. That queues wrap earlier makes the way from `last` to `value` longer by
-/// values that no queue has.
+/// Indices wrap at the queue's size, the arithmetic at 2^16. That only adds values to the interval that
+/// no index takes, so the result is the same.
 #[inline]
 fn passes(event: u16, last: u16, value: u16) -> bool {
     value.wrapping_sub(event).wrapping_sub(1) < value.wrapping_sub(last)

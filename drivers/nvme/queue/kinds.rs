@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the I/O queues are for: dividing those that the controller grants, and their interrupts,
-//! as the module parameters ask.
+//! The kinds of I/O queues: divides the queues that the controller grants, and their interrupts, among
+//! everything, reads and polling, by the module parameters. Arithmetic only.
 
 use crate::parameters;
 use kernel::prelude::*;
@@ -10,23 +10,26 @@ use kernel_ext::{
     pci::irq::Sets, //
 };
 
-/// The queues for special purposes that are wanted.
+/// The numbers of special queues that are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueKinds {
-    /// How many are for all but reads; 0 if all are for everything.
+    /// The number of queues for everything but reads; 0 if reads have no queues of their own.
     write: u16,
-    /// How many are polled.
+    /// The number of polled queues.
     poll: u16,
 }
 
 impl QueueKinds {
-    /// As the module parameters have it now. A controller whose tags were made for fewer `kinds`
-    /// cannot have more.
+    /// Reads the module parameters. If the block layer's tags exist, they are for `kinds` kinds of
+    /// queues, and the controller cannot have more.
     pub(crate) fn wanted(kinds: Option<u32>) -> Self {
         let kinds = kinds.unwrap_or(u32::MAX);
-        let count = |kind: u32, parameter: u32| match kind <= kinds {
-            true => u16::try_from(parameter).unwrap_or(u16::MAX),
-            false => 0,
+        let count = |kind: u32, parameter: u32| {
+            if kind <= kinds {
+                u16::try_from(parameter).unwrap_or(u16::MAX)
+            } else {
+                0
+            }
         };
         Self {
             write: count(2, parameters::write_queues.value()),
@@ -34,45 +37,45 @@ impl QueueKinds {
         }
     }
 
-    /// How many I/O queues to ask the controller for, on a machine of `cpus` CPUs.
-    pub(crate) fn most(self, cpus: u16) -> u16 {
+    /// Returns how many I/O queues to request of the controller, on a machine with `cpus` CPUs.
+    pub(crate) fn max_queues(self, cpus: u16) -> u16 {
         cpus.saturating_add(self.write).saturating_add(self.poll)
     }
 
-    /// How many of `queues` I/O queues are polled. At least one is not.
+    /// Returns how many of `queues` I/O queues are polled. At least one is not.
     fn polled(self, queues: u16) -> u16 {
         self.poll.min(queues.saturating_sub(1))
     }
 
-    /// How many interrupt vectors `queues` I/O queues can use.
+    /// Returns how many interrupt vectors `queues` I/O queues can use.
     pub(crate) fn vectors(self, queues: u16) -> u16 {
         queues.saturating_sub(self.polled(queues))
     }
 
-    /// Divides up to `vectors` queues with an interrupt: those for everything or for writes, and
-    /// those for reads. At least one is left for each, if there is more than one.
+    /// Divides `vectors` queues with an interrupt into those for everything, or for writes, and those
+    /// for reads. If there are two or more, each gets at least one.
     fn divide_vectors(self, vectors: u32) -> (u32, u32) {
         let write = u32::from(self.write);
         if write == 0 || vectors < 2 {
             return (vectors, 0);
         }
-        let write = write.min(vectors.wrapping_sub(1));
-        (write, vectors.wrapping_sub(write))
+        let write = write.min(vectors - 1);
+        (write, vectors - write)
     }
 
-    /// The sets in which `vectors` interrupts are spread over the CPUs.
+    /// Returns the sets of interrupts, `vectors` in all, each of which is spread over all CPUs.
     pub(crate) fn sets(self, vectors: u32) -> Sets {
         let (default, read) = self.divide_vectors(vectors);
         [default, read, 0, 0]
     }
 
-    /// What `queues` I/O queues are for, which is not zero, if there are `vectors` interrupts
-    /// besides the admin queue's. Without any, one queue shares that.
+    /// Divides `queues` I/O queues, at least one, with `vectors` interrupts besides the admin queue's.
+    /// If there is none, one queue shares the admin queue's interrupt.
     pub(crate) fn divide(self, queues: u16, vectors: u32) -> IoQueues {
         let with_interrupt = vectors.clamp(1, self.vectors(queues).max(1).into());
         let (default, read) = self.divide_vectors(with_interrupt);
         IoQueues {
-            // No more than `queues`, so these are exact.
+            // Neither is above `queues`, so the casts are exact.
             default: default as u16,
             read: read as u16,
             poll: self.polled(queues),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a submission queue's ring is made of: memory of the host, or of the controller.
+//! The memory of a submission queue's ring, in the host or in the controller.
+//!
+//! Allocating it sleeps; entries are written in any context. The owner of the queue owns the memory.
 
 use kernel::{
     device::Bound,
@@ -27,14 +29,14 @@ use kernel_ext::{
 pub(super) enum Memory {
     /// The host's.
     Host(Coherent<[Command]>),
-    /// The controller's: its memory buffer.
+    /// The controller's memory buffer.
     Cmb(P2pMemory),
-    /// The controller has its memory back, as the device is being unbound.
+    /// None: the controller's memory was given back, as the device is being unbound.
     Returned,
 }
 
 impl Memory {
-    /// Allocates `entries` entries, out of `pool` if they fit there. `ENOMEM` without memory.
+    /// Allocates `entries` entries, from `pool` if they fit there. `ENOMEM` without memory.
     pub(super) fn new(dev: &Device<Bound>, pool: Option<&P2pPool>, entries: usize) -> Result<Self> {
         let bytes = entries * size_of::<Command>();
         if let Some(Ok(memory)) = pool.map(|pool| pool.alloc(dev, bytes)) {
@@ -44,7 +46,7 @@ impl Memory {
         Ok(Self::Host(ring))
     }
 
-    /// Where the device finds the memory; 0 if it has it back.
+    /// Returns the address of the memory for the device; 0 if it was given back.
     pub(super) fn address(&self) -> DmaAddress {
         match self {
             Self::Host(ring) => ring.dma_address(),
@@ -53,19 +55,19 @@ impl Memory {
         }
     }
 
-    /// Whether it is the controller's.
+    /// Returns whether it is the controller's memory.
     pub(super) fn is_cmb(&self) -> bool {
         matches!(self, Self::Cmb(_))
     }
 
-    /// Gives the controller's memory back. Entries that are written later are lost.
+    /// Gives the controller's memory back. Later writes fail.
     pub(super) fn give_back(&mut self) {
         if self.is_cmb() {
             *self = Self::Returned;
         }
     }
 
-    /// Writes entry `index`. `EINVAL` if there is no such.
+    /// Writes entry `index`. `EINVAL` if there is no such entry.
     #[inline]
     pub(super) fn write(&mut self, index: usize, command: Command) -> Result {
         match self {
@@ -80,7 +82,7 @@ impl Memory {
     #[inline(never)]
     fn write_elsewhere(&mut self, index: usize, command: &Command) -> Result {
         match self {
-            Self::Cmb(memory) => memory.write(index * size_of::<Command>(), command),
+            Self::Cmb(memory) => memory.write(index.wrapping_mul(size_of::<Command>()), command),
             _ => Err(EINVAL),
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What queues tell the transport that has them, beside the completion of its requests.
+//! What queues report to the transport that they belong to, beside the completion of its requests.
 
 use kernel_ext::nvme::{
     Controller,
@@ -9,6 +9,7 @@ use kernel_ext::nvme::{
 
 /// A transport that has queues.
 pub(crate) trait Owner: Transport {
-    /// A user's command with this `opcode` is complete in the admin queue of `ctrl`. Any context.
+    /// Called when a user's command with this `opcode` has completed in the admin queue of `ctrl`. Any
+    /// context.
     fn user_command_completed(ctrl: &Controller<Self>, opcode: u8);
 }

@@ -1,80 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the host stands in a ring that it shares with the controller (base specification, section
-//! 3.3.1): indices and phase tags, without the memory.
+//! The host's index in a ring that it shares with the controller, and the phase tag (base
+//! specification, section 3.3.1). Arithmetic only: the memory is elsewhere.
 
 use kernel::prelude::*;
 
-/// The host's place in a ring that it fills.
+/// The tail of a ring that the host fills.
 ///
-/// The controller takes a ring for empty if it is told the same tail twice, so it is told before
-/// the tail comes round to where it was told last.
+/// If the same tail is announced twice, the controller takes the ring for empty. So the tail is
+/// announced before it comes round to the one that was announced last.
 pub(super) struct Tail {
     entries: u16,
     index: u16,
-    told: u16,
+    /// The tail that was written to the doorbell last.
+    announced: u16,
 }
 
 impl Tail {
-    /// The beginning of an empty ring of `entries` entries, which are at least two.
+    /// Returns the tail of an empty ring of `entries` entries, which must be at least two.
     pub(super) fn new(entries: u16) -> Self {
         Self {
             entries,
             index: 0,
-            told: 0,
+            announced: 0,
         }
     }
 
-    /// Back to the beginning.
+    /// Goes back to the beginning of an empty ring.
     pub(super) fn reset(&mut self) {
         *self = Self::new(self.entries);
     }
 
-    /// Where the next entry goes; below the number of entries.
+    /// Returns the index of the next entry to fill; below the number of entries.
     #[inline]
     pub(super) fn index(&self) -> u16 {
         self.index
     }
 
-    /// Steps behind an entry that was written.
+    /// Advances by one entry, which was filled.
     #[inline]
     pub(super) fn advance(&mut self) {
         self.index = after(self.index, self.entries);
     }
 
-    /// Whether there are entries that the controller was not told of.
+    /// Returns whether there are entries that were not announced to the controller.
     #[inline]
-    pub(super) fn is_untold(&self) -> bool {
-        self.index != self.told
+    pub(super) fn has_unannounced(&self) -> bool {
+        self.index != self.announced
     }
 
-    /// Whether there are as many of these as can be: one more would look like none.
+    /// Returns whether the number of entries that were not announced is at its maximum. With one more,
+    /// the tail would equal the announced one, which means "empty" to the controller.
     #[inline]
-    pub(super) fn must_tell(&self) -> bool {
-        after(self.index, self.entries) == self.told
+    pub(super) fn must_announce(&self) -> bool {
+        after(self.index, self.entries) == self.announced
     }
 
-    /// What to tell the controller, which then knows of all entries.
+    /// Returns the tail to write to the doorbell, which announces all entries.
     #[inline]
-    pub(super) fn tell(&mut self) -> u16 {
-        self.told = self.index;
+    pub(super) fn announce(&mut self) -> u16 {
+        self.announced = self.index;
         self.index
     }
 }
 
-/// The host's place in a ring that it empties.
+/// The head of a ring that the host empties.
 ///
-/// The controller inverts the phase tag of an entry each time that it writes it (section 4.2.4),
-/// so that the host tells a new entry from one of the round before.
+/// The controller inverts the phase tag of an entry each time that it writes the entry (section
+/// 4.2.4). By that the host recognizes a new entry.
 pub(super) struct Head {
     entries: u16,
     index: u16,
-    /// What the phase tag of a new entry is in this round.
+    /// The phase tag of new entries in this round.
     phase: bool,
 }
 
 impl Head {
-    /// The beginning of a ring of `entries` entries whose phase tags are all 0.
+    /// Returns the head of a ring of `entries` entries whose phase tags are all 0.
     pub(super) fn new(entries: u16) -> Self {
         Self {
             entries,
@@ -83,29 +85,30 @@ impl Head {
         }
     }
 
-    /// Back to the beginning.
+    /// Goes back to the beginning of a ring whose phase tags are all 0.
     pub(super) fn reset(&mut self) {
         *self = Self::new(self.entries);
     }
 
-    /// How many entries the ring has.
+    /// Returns the number of entries of the ring.
     pub(super) fn entries(&self) -> u16 {
         self.entries
     }
 
-    /// Where the next entry comes; below the number of entries. Also what the controller is told.
+    /// Returns the index of the next entry to take; below the number of entries. It is also the value
+    /// for the doorbell.
     #[inline]
     pub(super) fn index(&self) -> u16 {
         self.index
     }
 
-    /// Whether the next entry is new, by its status field, whose bit 0 is the phase tag.
+    /// Returns whether the next entry is new, by its status field, whose bit 0 is the phase tag.
     #[inline]
     pub(super) fn is_new(&self, status: u16) -> bool {
         (status & 1 != 0) == self.phase
     }
 
-    /// Steps behind an entry that was taken.
+    /// Advances by one entry, which was taken.
     #[inline]
     pub(super) fn advance(&mut self) {
         self.index = self.index.wrapping_add(1);
@@ -116,7 +119,7 @@ impl Head {
     }
 }
 
-/// The index that follows `index` in a ring of `entries` entries.
+/// Returns the index that follows `index` in a ring of `entries` entries.
 #[inline]
 fn after(index: u16, entries: u16) -> u16 {
     let next = index.wrapping_add(1);
@@ -139,7 +142,7 @@ mod tests {
         2 * u32::from(entries) + 3
     }
 
-    /// The controller's side of a submission queue: it fetches up to the tail that it is told.
+    /// The controller's side of a submission queue: it fetches entries up to the announced tail.
     struct Fetcher {
         entries: u16,
         head: u16,
@@ -158,7 +161,7 @@ mod tests {
         }
     }
 
-    /// Submits through `tail`, telling when it must and every `batch`th time. Returns how many of
+    /// Submits through `tail`, announcing when it must and every `batch`th time. Returns how many of
     /// the submitted entries the controller has not fetched in the end; `None` if an entry went
     /// to a wrong place.
     fn unfetched(entries: u16, batch: u32) -> Option<u32> {
@@ -173,12 +176,12 @@ mod tests {
                 return None;
             }
             tail.advance();
-            if tail.must_tell() || (i + 1).checked_rem(batch) == Some(0) {
-                controller.doorbell(tail.tell());
+            if tail.must_announce() || (i + 1).checked_rem(batch) == Some(0) {
+                controller.doorbell(tail.announce());
             }
         }
-        if tail.is_untold() {
-            controller.doorbell(tail.tell());
+        if tail.has_unannounced() {
+            controller.doorbell(tail.announce());
         }
         Some(steps(entries) - controller.fetched)
     }
@@ -194,19 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn tells_no_more_often_than_it_must() {
+    fn announces_no_more_often_than_it_must() {
         for entries in SIZES {
             let mut tail = Tail::new(entries);
             // All but one of the entries can be filled.
             for _ in 0..entries - 2 {
                 tail.advance();
-                assert!(!tail.must_tell());
-                assert!(tail.is_untold());
+                assert!(!tail.must_announce());
+                assert!(tail.has_unannounced());
             }
             tail.advance();
-            assert!(tail.must_tell());
-            assert_eq!(tail.tell(), entries - 1);
-            assert!(!tail.is_untold());
+            assert!(tail.must_announce());
+            assert_eq!(tail.announce(), entries - 1);
+            assert!(!tail.has_unannounced());
         }
     }
 
@@ -214,11 +217,11 @@ mod tests {
     fn tail_starts_again() {
         let mut tail = Tail::new(4);
         tail.advance();
-        tail.tell();
+        tail.announce();
         tail.advance();
         tail.reset();
         assert_eq!(tail.index(), 0);
-        assert!(!tail.is_untold());
+        assert!(!tail.has_unannounced());
     }
 
     /// The controller's side of a completion queue: a ring of status fields.
@@ -286,7 +289,7 @@ mod tests {
         for entries in [2, 3, 7, 8, 32, 1023] {
             assert!(takes_all(entries, 1)?);
             assert!(takes_all(entries, entries / 2)?);
-            // As many as the controller may post before it is told of a new head.
+            // As many as the controller may post before it gets a new head.
             assert!(takes_all(entries, entries - 1)?);
         }
         Ok(())

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Doorbells in memory, which an emulated controller looks at by itself (base specification,
-//! section 5.2.5 and annex B.5): they spare a virtual machine most of its costly register writes.
+//! Doorbells in memory, which an emulated controller reads by itself (base specification, section 5.2.5
+//! and annex B.5). They save a virtual machine most of its costly register writes.
 //!
-//! The memory itself; `control::shadow_doorbells` tells the controller of it.
+//! This module has the memory; `control::shadow_doorbells` gives it to the controller. Allocating it
+//! sleeps; doorbells are written in any context, each by the owner of its queue.
 
 use crate::spec::{
     admin,
@@ -28,17 +29,18 @@ use kernel::{
 };
 use kernel_ext::nvme::Command;
 
-/// What each of the two buffers holds: a page of the controller, in dwords.
+/// The size of each of the two buffers, in dwords: a page of the controller.
 const DWORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
-/// The doorbells of all queues of a controller, and for each the value from which on the
-/// controller wants its register to be written too.
+/// The doorbells of all queues of a controller, and an event index for each: when the doorbell passes
+/// that, the controller wants its register to be written, too.
 ///
-/// Both are laid out as the registers are. The host writes the one, the controller the other.
+/// Both buffers have the layout of the registers. The host writes the doorbells, the controller the
+/// event indices.
 pub(crate) struct ShadowDoorbells {
     doorbells: Coherent<[u32]>,
     events: Coherent<[u32]>,
-    /// How far doorbells are apart, in dwords.
+    /// The distance between doorbells, in dwords.
     stride: usize,
 }
 
@@ -53,12 +55,12 @@ impl ShadowDoorbells {
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
 
-    /// Whether there is room for `pairs` queue pairs.
+    /// Returns whether there is room for `pairs` queue pairs.
     pub(crate) fn fits(&self, pairs: usize) -> bool {
         2 * pairs * self.stride <= DWORDS
     }
 
-    /// Has both say that no queue has come anywhere.
+    /// Zeroes both buffers: all queues are empty.
     pub(crate) fn clear(&self) -> Result {
         for i in 0..DWORDS {
             io_write!(self.doorbells, [try: i], 0);
@@ -67,24 +69,24 @@ impl ShadowDoorbells {
         Ok(())
     }
 
-    /// The command by which the controller learns of the buffers.
+    /// Returns the command that gives the buffers to the controller.
     pub(crate) fn command(&self) -> Command {
         admin::doorbell_buffers(self.doorbells.dma_address(), self.events.dma_address())
     }
 
-    /// Writes `value` to doorbell `number`, after all earlier writes to memory. Returns the last
-    /// value that the controller has seen; nothing if there is no such doorbell.
+    /// Writes `value` to doorbell `number`, after all earlier writes to memory. Returns the doorbell's
+    /// event index; `None` if there is no such doorbell.
     #[inline]
     pub(crate) fn write(&self, number: usize, value: u16) -> Option<u16> {
-        self.try_write(number * self.stride, value).ok()
+        self.try_write(number.wrapping_mul(self.stride), value).ok()
     }
 
     #[inline]
     fn try_write(&self, index: usize, value: u16) -> Result<u16> {
         mb(Write);
         io_write!(self.doorbells, [try: index], u32::from(value).to_le());
-        // Either the controller finds the value above when it looks for the last time, or we find
-        // here that it has.
+        // The controller writes the event index, and then reads the doorbell once more before it stops
+        // looking. So either it reads the value above, or its event index is read below.
         mb(Full);
         let event = io_read!(self.events, [try: index]);
         Ok(u32::from_le(event) as u16)

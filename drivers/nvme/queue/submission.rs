@@ -2,6 +2,9 @@
 
 //! A submission queue: a ring that the host fills and the controller empties (base specification,
 //! section 3.3.1).
+//!
+//! `Queue::sq`, a spinlock, protects it: all of this but the constructor runs in any context and does
+//! not sleep.
 
 use super::{
     doorbell::Doorbell,
@@ -27,10 +30,10 @@ use kernel_ext::{
 
 /// The host's side of a submission queue.
 ///
-/// There is always room: the block layer has fewer tags than the queue has entries.
+/// It is never full: the block layer has fewer tags than the queue has entries.
 pub(super) struct SubmissionQueue {
     ring: Memory,
-    /// How many commands would fit between the beginning of an entry and that of the next.
+    /// The distance between two entries, in units of their size.
     spacing: usize,
     tail: Tail,
     traced: TracedTail,
@@ -39,8 +42,8 @@ pub(super) struct SubmissionQueue {
 }
 
 impl SubmissionQueue {
-    /// Allocates a queue of `entries` entries of 64 bytes. If they are `spread`, each is followed
-    /// by 64 bytes that nobody uses. They are in the controller's memory if they fit in `pool`.
+    /// Allocates a queue of `entries` entries of 64 bytes, from `pool` if they fit there. If they are
+    /// `spread`, 64 unused bytes follow each entry.
     pub(super) fn new(
         dev: &Device<Bound>,
         pool: Option<&P2pPool>,
@@ -66,55 +69,55 @@ impl SubmissionQueue {
         self.ring.address()
     }
 
-    /// Whether the ring is in the controller's memory.
+    /// Returns whether the ring is in the controller's memory.
     pub(super) fn is_in_cmb(&self) -> bool {
         self.ring.is_cmb()
     }
 
-    /// Gives the controller's memory back, if the ring is in it. No command can be sent any more.
+    /// Gives the controller's memory back, if the ring is in it. Commands submitted later are dropped.
     pub(super) fn give_back(&mut self) {
         self.ring.give_back();
     }
 
-    /// Forgets all commands.
+    /// Empties the queue.
     pub(super) fn clear(&mut self) {
         self.tail.reset();
         self.doorbell.clear();
     }
 
-    /// Tells the controller through `shadow` from now on, which it knows of.
+    /// Uses the doorbell in `shadow`, which the controller must have been given.
     pub(super) fn share_doorbell(&mut self, shadow: &Arc<ShadowDoorbells>) {
         self.doorbell.share(shadow, self.tail.index());
     }
 
-    /// Adds `command`, and rings the doorbell if `last`, or if the next one would catch up with
-    /// what the controller was told.
+    /// Adds `command`, and rings the doorbell if `last`, or if it must be rung before the next command,
+    /// see [`Tail::must_announce`].
     #[inline]
     pub(super) fn submit(&mut self, command: Command, last: bool) {
-        let index = usize::from(self.tail.index()) * self.spacing;
-        // The tail is below the number of entries, so this fails only if the memory is given back.
+        let index = usize::from(self.tail.index()).wrapping_mul(self.spacing);
+        // The tail is below the number of entries, so this fails only if the memory was given back.
         if self.ring.write(index, command).is_err() {
             return;
         }
         self.faults.submit(&command);
         self.tail.advance();
         self.traced.set(self.tail.index());
-        if last || self.tail.must_tell() {
-            self.tell();
+        if last || self.tail.must_announce() {
+            self.ring_doorbell();
         }
     }
 
-    /// Rings the doorbell if there is something to tell.
+    /// Rings the doorbell if there are entries that were not announced.
     #[inline]
     pub(super) fn commit(&mut self) {
-        if self.tail.is_untold() {
-            self.tell();
+        if self.tail.has_unannounced() {
+            self.ring_doorbell();
         }
     }
 
     #[inline]
-    fn tell(&mut self) {
-        let tail = self.tail.tell();
+    fn ring_doorbell(&mut self) {
+        let tail = self.tail.announce();
         if !faults::is_gone() {
             self.doorbell.ring(tail);
         }
