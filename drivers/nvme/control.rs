@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a controller is brought up, kept going and brought down.
+//! Starts, resets, recovers and stops controllers.
 //!
-//! - [`lifecycle`]: the start of a controller, its resets and its end, by [`enable`] and [`stop`];
-//!   [`power`]: what becomes of it while the system sleeps; [`timeout`]: what is done for a command
-//!   that does not come back.
-//! - [`io_queues`]: the I/O queues, created and deleted, with [`shadow_doorbells`].
-//! - [`features`]: what the controller is told after it was identified; [`hmb`]: the Host Memory
-//!   Buffer, given and taken back.
+//! - [`lifecycle`]: the start of a controller, its resets and its teardown, by [`enable`] and [`stop`];
+//!   [`power`]: system sleep; [`timeout`]: commands that are not answered in time.
+//! - [`io_queues`]: creates and deletes the I/O queues, with [`shadow_doorbells`].
+//! - [`features`]: sends the feature commands of a start and a stop; [`hmb`]: gives the controller its
+//!   Host Memory Buffer, and takes it back.
 //!
-//! All of this sleeps, but for [`timeout`], and is called by the transport, by the VFs' owner and by
-//! what the PCI core calls. It uses the controller's state and everything below.
+//! All of this sleeps. It is called by the transport, which has it from nvme-core's work items and the
+//! block layer's timeout work, by the VFs' owner, and by the callbacks of the PCI core. It uses the
+//! controller's state and everything below.
 
 mod enable;
 mod features;

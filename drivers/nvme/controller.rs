@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the transport knows of a controller: its state, and what it consists of.
+//! The state of a controller ([`Nvme`]), its hardware while the device is bound ([`Hardware`]), and its
+//! part among the functions of its device ([`Role`]).
 //!
-//! State and who may have it when. What is done with it is in `control` and `transport`.
+//! This module has the state and its locks, whose order is in `Documentation/design.rst`; `control`,
+//! `sriov` and `transport` use them. Methods that return a guard sleep, as do those for queue pairs; the
+//! others may be called in any context.
 
 use crate::{
     bar::Bar0,
@@ -34,7 +37,8 @@ use kernel::{
             Relaxed, //
         },
         Arc,
-        Mutex, //
+        Mutex,
+        MutexGuard, //
     }, //
 };
 use kernel_ext::{
@@ -48,114 +52,117 @@ use kernel_ext::{
     },
 };
 
-/// What exists only while the device is bound. All that starts or stops the controller holds its
-/// lock.
+/// What exists only while the device is bound. The `BoundLock` protects it; whoever starts or stops the
+/// controller holds that.
 ///
-/// Fields are dropped in this order: the interrupts, then the device that sends them.
+/// Fields are dropped in this order: the interrupt vectors before the device that sends interrupts.
 #[derive(Default)]
 pub(crate) struct Hardware {
     /// The interrupt vectors.
     pub(crate) vectors: Option<Arc<Vectors>>,
-    /// `Some` from start to stop.
+    /// The enabled device: `Some` from the start of the controller until it is stopped.
     pub(crate) enabled: Option<DeviceEnabled>,
-    /// Whether the I/O queues are frozen since a stop, until the next start is over.
+    /// Whether a stop has frozen the I/O queues; the next start unfreezes them when it is over.
     pub(crate) frozen: bool,
-    /// What the power state is to be again when the system wakes up; `None` if the controller is
-    /// not in a power state of the system's sleep.
+    /// The power state to return to when the system wakes up; `None` if the controller has not been
+    /// put in a low power state for the system's sleep.
     pub(crate) awake: Option<u32>,
-    /// The pools of PRP and SGL lists, made at the first start.
+    /// The pools of PRP and SGL lists, created at the first start.
     pub(crate) lists: Option<Arc<ListPools>>,
-    /// The doorbells in memory, made when the controller is first found to know them.
+    /// The doorbells in memory, created at the first start if the controller supports them.
     pub(crate) shadow_doorbells: Option<Arc<ShadowDoorbells>>,
-    /// The Host Memory Buffer, for as long as the controller may access it.
+    /// The Host Memory Buffer, which exists as long as the controller may access it.
     pub(crate) hmb: Option<hmb::Memory>,
 }
 
-/// Why a controller that is being reset or started is not: whose task it is to go on with it.
+/// Why nobody resets or starts a controller, though its state says so, and who will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Idle {
-    /// It is, or is about to be: the reset work or the probe has it.
+    /// Not idle: the reset work or the probe is working on the controller, or is about to.
     No = 0,
-    /// A VF's controller waits until its PF has brought it online: the family wakes it.
+    /// A VF's controller waits until its PF has brought it online; then the family resets it.
     ForPrimary = 1,
-    /// A callback of the PCI core has stopped it, and another one starts it.
+    /// A callback of the PCI core has stopped the controller, and another callback starts it.
     ForCallback = 2,
 }
 
-/// What a controller is to others of its device, and what follows for its own life. `sriov` has the
-/// roles of a physical function and of a VF; by itself, a method does nothing.
+/// The part of a controller among those of its device: what the others have to know of it, and what it
+/// has to ask them. `sriov` implements it for the controllers of physical functions and of VFs. The
+/// provided methods do nothing.
+///
+/// Methods are called where they may sleep, except where they say that any context will do. The
+/// `BoundLock` is not held but for those that return a `bool`.
 pub(crate) trait Role: Send + Sync {
-    /// The controller has been made, and is to be known to the others.
+    /// Called when the controller has been created: makes it known to the others.
     fn join(&self, _ctrl: &Controller<Nvme>) -> Result {
         Ok(())
     }
 
-    /// The probe of the controller's function is over.
+    /// Called when the probe of the controller's function has succeeded.
     fn is_bound(&self, _ctrl: &Controller<Nvme>) {}
 
-    /// The controller ends: undoes [`Role::join`].
+    /// Undoes [`Role::join`]: the controller has been torn down.
     fn leave(&self, _ctrl: &Controller<Nvme>) {}
 
-    /// The controller is about to be started: asks whether it can be. `EAGAIN` if it has to wait for
-    /// its PF, `ENODEV` if it will not be online.
+    /// Called before the controller is started. `EAGAIN` if it has to wait for its PF, `ENODEV` if its
+    /// PF will not bring it online.
     fn admit(&self, _ctrl: &Controller<Nvme>) -> Result {
         Ok(())
     }
 
-    /// The controller has been identified, and nvme-core is about to look for its namespaces. Fails
-    /// if it does not answer. Sends admin commands.
+    /// Called when the controller has been identified, before nvme-core looks for its namespaces. Sends
+    /// admin commands; fails if the controller does not answer.
     fn forget_changes(&self, _ctrl: &Controller<Nvme>) -> Result {
         Ok(())
     }
 
-    /// The controller is live. That of a PF waits until its VFs have what they had.
+    /// Called when the controller is live. A PF waits until its VFs have been provisioned.
     fn is_up(&self) {}
 
-    /// The controller is about to be stopped.
+    /// Called before the controller is stopped.
     fn goes_down(&self) {}
 
-    /// The controller is stopped.
+    /// Called when the controller has been stopped.
     fn is_down(&self) {}
 
-    /// The controller is given up.
+    /// Called when the controller has been given up.
     fn is_gone(&self) {}
 
-    /// The controller, which is stopped, is started again in a callback of the PCI core; or no more.
+    /// Called when it becomes known that only a callback of the PCI core starts the controller, which
+    /// is stopped (`true`), and when that callback has come (`false`).
     fn hold(&self, _held: bool) {}
 
-    /// Whether the controller is a PF's that was live, and has not been stopped since.
+    /// Returns whether the controller is a PF's that was live and has not been stopped since.
     fn is_served(&self) -> bool {
         false
     }
 
-    /// Whether the controller is a VF's whose PF has gone down since it was admitted, and may come
-    /// back: nothing that it does now means anything.
+    /// Returns whether the controller is a VF's whose PF has gone down since [`Role::admit`] and may
+    /// come back: what fails now fails for that reason.
     fn is_cut_off(&self) -> bool {
         false
     }
 
-    /// Whether the controller is a VF's that has to wait for its PF. Any context.
+    /// Returns whether the controller is a VF's that has to wait for its PF.
     fn has_to_wait(&self) -> bool {
         false
     }
 
-    /// Waits until a VF's controller need not wait for its PF any more, and has been reset for it.
-    /// The caller may hold device locks.
+    /// Waits until the controller of a VF no longer has to wait for its PF, and the reset after that is
+    /// over. The caller may hold device locks.
     fn wait_for_primary(&self, _ctrl: &Controller<Nvme>) {}
 
-    /// A user's admin command with this opcode is complete. Any context.
+    /// Called when a user's admin command with this opcode has completed. Any context.
     fn command_completed(&self, _opcode: u8) {}
 }
 
-/// The role of a controller without VFs that is none, or whose PF is not this driver's.
+/// The role of a controller that has no VFs, and is no VF of a PF that this driver drives.
 pub(crate) struct Single;
 
 impl Role for Single {}
 
 /// The transport's data of one controller.
-///
-/// Lock order: `bound`, then `queues`.
 #[pin_data]
 pub(crate) struct Nvme {
     pub(crate) pdev: ARef<pci::Device>,
@@ -166,30 +173,31 @@ pub(crate) struct Nvme {
     /// The Host Memory Buffer.
     #[pin]
     pub(crate) hmb: Hmb,
-    /// The module parameter when the controller was made: the block layer's tags are made once,
-    /// and each needs an entry.
+    /// The module parameter as it was when the controller was created. It must not change: the block
+    /// layer's tags are allocated once, and each needs an entry.
     pub(crate) io_queue_depth: u32,
-    /// How many I/O queues there can be at most.
+    /// The largest number of I/O queues.
     pub(crate) max_io_queues: u16,
-    /// The queue pairs by id. Filled in order, and emptied when the device is unbound: they hold
-    /// the controller.
+    /// The queue pairs by id. Filled in order, and emptied when the controller is torn down, as they
+    /// hold references to the controller.
     #[pin]
     pub(crate) queues: Mutex<KVec<Arc<Queue<Self>>>>,
-    /// What the controller is to others of its device.
+    /// The controller's part among those of its device.
     pub(crate) role: KBox<dyn Role>,
     /// An [`Idle`].
     idle: Atomic<u32>,
-    /// Whether the controller has ended; locked while it does.
+    /// Held while the controller is torn down.
     #[pin]
-    pub(crate) ending: Mutex<()>,
+    ending: Mutex<()>,
+    /// Whether the teardown has begun. Written with `ending` locked.
     ended: Atomic<bool>,
-    /// Whether nothing is to be reset any more.
+    /// Whether the reset work is to do nothing any more.
     over: Atomic<bool>,
 }
 
 impl Nvme {
-    /// The data of a controller that has no queues yet. `cmb` is its memory, if it has some; the rest
-    /// is as the fields say.
+    /// Creates the data of a controller, without queues. `cmb` is its memory buffer, if it has one; the
+    /// other parameters are those of the fields.
     pub(crate) fn new<'a>(
         pdev: &'a pci::Device<Bound>,
         bound: Arc<BoundLock<Hardware>>,
@@ -216,8 +224,9 @@ impl Nvme {
         })
     }
 
-    /// The hardware of `ctrl`, unless it is being stopped: whoever stops it waits for commands that
-    /// are ours. `EAGAIN` or `ENODEV` then.
+    /// Locks the hardware of `ctrl`, unless somebody else holds the lock (`EBUSY`) or the controller is
+    /// stopped (`ENODEV`). Does not wait: whoever stops the controller holds the lock, and waits for the
+    /// caller's commands.
     pub(crate) fn lock_running(ctrl: &Controller<Self>) -> Result<BoundGuard<'_, Hardware>> {
         let hw = ctrl.data().bound.try_lock()?;
         if hw.enabled.is_none() || ctrl.state().is_terminal() {
@@ -226,55 +235,58 @@ impl Nvme {
         Ok(hw)
     }
 
-    /// Notes that the controller is idle. Whoever takes that note goes on with it.
+    /// Notes that the controller is idle. Whoever takes the note starts the controller.
     pub(crate) fn set_idle(&self, idle: Idle) {
         self.idle.store(idle as u32, Relaxed);
     }
 
-    /// Takes the note that the controller is idle for this reason. `false` if it is not.
+    /// Takes the note that the controller is idle for this reason. Returns `false` if it is not.
     pub(crate) fn take_idle(&self, idle: Idle) -> bool {
         self.idle
             .cmpxchg(idle as u32, Idle::No as u32, Full)
             .is_ok()
     }
 
-    /// Takes the note that the controller is idle, whyever.
+    /// Takes the note that the controller is idle, for any reason. Returns `false` if it is not.
     pub(crate) fn take_any_idle(&self) -> bool {
         self.idle.xchg(Idle::No as u32, Full) != Idle::No as u32
     }
 
-    /// Notes that the controller has ended. Returns whether it had.
-    pub(crate) fn set_ended(&self) -> bool {
-        self.ended.xchg(true, Full)
+    /// Waits for a teardown that another thread has begun. If there was none, begins it, and returns the
+    /// lock to hold until it is over.
+    pub(crate) fn begin_teardown(&self) -> Option<MutexGuard<'_, ()>> {
+        let ending = self.ending.lock();
+        let was_ended = self.ended.xchg(true, Full);
+        (!was_ended).then_some(ending)
     }
 
-    /// Notes that nothing is to be reset any more.
+    /// Makes the reset work do nothing from now on.
     pub(crate) fn set_over(&self) {
         self.over.store(true, Relaxed);
     }
 
-    /// Whether nothing is to be reset any more.
+    /// Returns whether the reset work is to do nothing any more.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Relaxed)
     }
 
-    /// Whether the controller has ended, or is about to.
+    /// Returns whether the teardown of the controller has begun.
     pub(crate) fn is_ended(&self) -> bool {
         self.ended.load(Relaxed)
     }
 
-    /// Whether the function answers.
+    /// Returns whether the function is on the bus and answers.
     pub(crate) fn is_present(&self) -> bool {
         !faults::is_gone() && self.pdev.is_present()
     }
 
-    /// Queue pair `qid`, if it exists.
+    /// Returns queue pair `qid`, if it exists.
     pub(crate) fn queue_pair(&self, qid: u16) -> Option<Arc<Queue<Self>>> {
         self.queues.lock().get(usize::from(qid)).cloned()
     }
 
-    /// The queue pairs by id, the admin queue first. Takes the lock for each, not in between, and
-    /// no memory: this is how a controller is stopped.
+    /// Returns the queue pairs by id, the admin queue first. The lock is held to look up each, not
+    /// between them, and no memory is allocated: a stop of the controller needs both.
     pub(crate) fn queue_pairs(&self) -> impl DoubleEndedIterator<Item = Arc<Queue<Self>>> + '_ {
         let count = u16::try_from(self.queues.lock().len()).unwrap_or(u16::MAX);
         (0..count).filter_map(|qid| self.queue_pair(qid))

@@ -177,7 +177,7 @@ impl Driver for NvmeDriver {
 
             if let Err(e) = lifecycle::start(&ctrl) {
                 dev_err!(dev, "the controller cannot be started: {e:?}\n");
-                lifecycle::end(&ctrl);
+                lifecycle::teardown(&ctrl);
                 return Err(e);
             }
             ctrl.flush_scan();
@@ -213,7 +213,7 @@ impl Driver for NvmeDriver {
                 });
             }
         }
-        lifecycle::end(&data.ctrl);
+        lifecycle::teardown(&data.ctrl);
     }
 
     fn leave(driver: &Registered<Self>, family: &Family) {

@@ -88,7 +88,7 @@ pub(crate) fn new_controller(
     cmb: Option<Cmb>,
     role: KBox<dyn Role>,
 ) -> Result<ARef<Controller<Nvme>>> {
-    let max_io_queues = io_queues::most(quirks)?;
+    let max_io_queues = io_queues::max_io_queues(quirks)?;
     let limits = Limits {
         max_bytes: prp::MAX_BYTES,
         max_segments: u32::try_from(MAX_SEGMENTS.min(sgl::MAX_SEGMENTS))?,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A controller is enabled (base specification, section 3.5.1): from a function that is off to an
+//! Enables a controller (base specification, section 3.5.1): from a function that is disabled to an
 //! admin queue that works.
 //!
-//! The `BoundLock` is held. No command is sent, so nobody waits for a timeout, which needs that lock.
+//! The `BoundLock` is held throughout. No command is sent under it, as the timeout of a command needs
+//! the lock.
 
 use super::io_queues;
 use crate::{
@@ -47,10 +48,11 @@ use kernel_ext::{
     },
 };
 
-/// Enables the function and the controller on it, with just the admin queue and one interrupt.
+/// Enables the function and its controller, with the admin queue and one interrupt.
 ///
-/// What fails is undone when `hw`'s fields are dropped, or by `stop`. `ENODEV` if the device does not
-/// answer, `EINVAL` if its capabilities make no sense, `EAGAIN` if it is a VF's whose PF goes down.
+/// If it fails, `stop`, or dropping the fields of `hw`, undoes what was done. `ENODEV` if the device does
+/// not answer, `EINVAL` if its capabilities are invalid, `EAGAIN` if the function is a VF whose PF goes
+/// down.
 pub(super) fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>) -> Result {
     let data = ctrl.data();
     let (pdev, hw) = hw.split();
@@ -66,7 +68,7 @@ pub(super) fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>)
     enabled.save_state();
     disable_what_runs(ctrl, enabled, cap)?;
 
-    // Before there are queues in it.
+    // There are no queues in the buffer yet.
     if let Some(cmb) = &data.cmb {
         cmb.enable(&data.bar).inspect_err(|_| {
             dev_err!(
@@ -101,13 +103,14 @@ fn check_presence(ctrl: &Controller<Nvme>) -> Result {
     Ok(())
 }
 
-/// Reads Controller Capabilities, which a VF that is offline does not have.
+/// Reads Controller Capabilities; `ENODEV` if they are zero, as those of a VF that is offline.
 fn capabilities(ctrl: &Controller<Nvme>) -> Result<CAP> {
     let cap = CAP::read(&ctrl.data().bar)?;
     if cap.into_raw() == 0 {
-        let why = match ctrl.data().pdev.is_virtfn() {
-            true => "the VF is offline: have its PF bring it online (nvme virt-mgmt -a 9)",
-            false => "CAP reads as zero: is the device cut off?",
+        let why = if ctrl.data().pdev.is_virtfn() {
+            "the VF is offline: have its PF bring it online (nvme virt-mgmt -a 9)"
+        } else {
+            "CAP reads as zero: is the device cut off?"
         };
         dev_err!(ctrl.device(), "{why}\n");
         return Err(ENODEV);
@@ -115,7 +118,7 @@ fn capabilities(ctrl: &Controller<Nvme>) -> Result<CAP> {
     Ok(cap)
 }
 
-/// Checks that queues can be had with these capabilities. Returns how many entries those for I/O have.
+/// Checks that these capabilities allow queues. Returns the number of entries of the I/O queues.
 fn check_limits(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
     let io_depth = io_queues::depth(ctrl, cap)?;
     if io_depth < 2 {
@@ -142,8 +145,8 @@ fn check_limits(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
     Ok(io_depth)
 }
 
-/// Disables a controller that runs still, from a boot loader or a kernel before this one, and forgets
-/// that its subsystem was reset.
+/// Disables the controller, which a boot loader or an earlier kernel may have left enabled, and clears
+/// the note that its subsystem was reset. If the controller cannot be disabled, resets the function.
 fn disable_what_runs(ctrl: &Controller<Nvme>, enabled: &mut DeviceEnabled, cap: CAP) -> Result {
     let bar = &ctrl.data().bar;
     if bar::has_nssro(bar, cap) {
@@ -165,7 +168,7 @@ fn disable_what_runs(ctrl: &Controller<Nvme>, enabled: &mut DeviceEnabled, cap: 
     ctrl.disable(false)
 }
 
-/// The admin queue, made if there is none yet, and empty.
+/// Returns the admin queue, empty; allocates it at the first start.
 fn admin_queue(
     ctrl: &Controller<Nvme>,
     pdev: &pci::Device<Bound>,
@@ -181,7 +184,8 @@ fn admin_queue(
                 entries: ADMIN_QUEUE_DEPTH,
                 stride: cap.doorbell_stride(),
             };
-            // Not in the controller's memory: it may not know the addresses of that yet.
+            // No pool: the admin queue is not in the controller's memory, whose addresses may not be
+            // valid before the controller is enabled.
             let queue = Queue::new(pdev, ctrl, &data.bar, lists, None, layout)?;
             data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
             queue
@@ -191,11 +195,12 @@ fn admin_queue(
     Ok(queue)
 }
 
-/// Tells the controller where its admin queue is (section 3.1.4.8 and the next two).
+/// Writes the size and the addresses of the admin queue to the registers (section 3.1.4.8 and the next
+/// two).
 fn program(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>) -> Result {
     let bar = &ctrl.data().bar;
     // 0's based.
-    let size = u32::from(queue.entries().wrapping_sub(1));
+    let size = u32::from(queue.entries() - 1);
     bar.write_reg(AQA::zeroed().try_with_acqs(size)?.try_with_asqs(size)?);
     bar.write64_lo_hi(queue.sq_address(), ASQ)?;
     bar.write64_lo_hi(queue.cq_address(), ACQ)

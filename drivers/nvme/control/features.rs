@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a controller is told by feature commands beside nvme-core's own, and when: the one place to
-//! add another.
+//! The feature commands that the transport sends beside nvme-core's own, and when it sends them. Another
+//! one is added here.
 //!
-//! Each function is called with the admin queue at work and no lock held.
+//! These functions send admin commands, so the admin queue must be enabled, and the `BoundLock` must not
+//! be held.
 
 use super::hmb;
 use crate::controller::Nvme;
 use kernel::prelude::*;
 use kernel_ext::nvme::Controller;
 
-/// The controller has been identified, at its start or in a reset; new firmware may want other things
-/// than the one before. Fails if it does not answer.
+/// Sends the commands for a controller that has been identified, at its start or in a reset, in which
+/// the firmware may have changed. Fails if the controller does not answer.
 pub(super) fn after_identify(ctrl: &Controller<Nvme>) -> Result {
     ctrl.data().role.forget_changes(ctrl)?;
     hmb::start(ctrl);
-    // What there is depends on what it was found to have.
+    // Identify shows which attributes apply.
     ctrl.update_attributes();
     Ok(())
 }
 
-/// The controller is about to be shut down or put to sleep, with the host's memory out of its reach.
+/// Sends the commands for a controller that is about to be shut down or put in a low power state, in
+/// which it must not access the host's memory.
 pub(super) fn before_rest(ctrl: &Controller<Nvme>) {
     hmb::stop(ctrl);
 }
 
-/// The controller has left a power state, in which it kept its features but was away from the host's
-/// memory.
+/// Sends the commands for a controller that has left a low power state: it has kept its features, and
+/// may access the host's memory again.
 pub(super) fn after_rest(ctrl: &Controller<Nvme>) {
     hmb::start(ctrl);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Host Memory Buffer, given to the controller and taken back (base specification, section
+//! Gives the Host Memory Buffer to the controller, and takes it back (base specification, section
 //! 8.2.3).
 //!
-//! No controller needs it to work: what goes wrong is reported, and that is all. All of this sends
-//! admin commands, so the admin queue has to work, and nobody may hold the `BoundLock`.
+//! A controller works without the buffer, so failures are only reported. All of this sends admin
+//! commands with `Hmb::changing` held: the admin queue must be enabled, and the caller must not hold the
+//! `BoundLock`.
 
 use super::io_queues::execute;
 use crate::{
@@ -31,16 +32,14 @@ use kernel_ext::{
     pci::DeviceExt, //
 };
 
-/// Gives the controller, which has just been identified, the buffer that it wants, or gives it
-/// back after a reset.
+/// Gives the controller the buffer that it wants, or the one that it had before a reset.
 pub(crate) fn start(ctrl: &Controller<Nvme>) {
-    // The reasons are in the log. If the controller does not answer any more, the next command
-    // fails, too.
+    // The log has the reason. If the controller does not answer any more, the next command fails, too.
     let _ = enable(ctrl, &mut ctrl.data().hmb.change());
 }
 
-/// Has the controller stop to access the buffer, before it is shut down. It gets the same one back
-/// when it is started. Waits no longer than one admin timeout; nothing happens unless it is live.
+/// Makes the controller stop accessing the buffer, before it is shut down; [`start`] gives the same
+/// buffer back. Does nothing unless the controller is live; waits no longer than one admin timeout.
 pub(crate) fn stop(ctrl: &Controller<Nvme>) {
     let data = ctrl.data();
     let mut change = data.hmb.change();
@@ -48,7 +47,7 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>) {
     if !change.is_on() || ctrl.state() != State::Live || !answers {
         return;
     }
-    // One that is shut down or disabled has no buffer anyway, so this need not succeed.
+    // This may fail: a controller that is shut down or disabled does not access the buffer either.
     if execute(ctrl, hmb::disable(), ctrl.admin_timeout()).is_none() {
         dev_warn!(
             ctrl.device(),
@@ -58,8 +57,8 @@ pub(crate) fn stop(ctrl: &Controller<Nvme>) {
     change.set_on(false);
 }
 
-/// Gives the controller its buffer (`want`), or takes it back. `EBUSY` unless the controller is
-/// live, and as [`enable`].
+/// Gives the controller its buffer (`want`), or takes it back. `EBUSY` unless the controller is live;
+/// else the errors of [`enable`].
 pub(crate) fn switch(ctrl: &Controller<Nvme>, want: bool) -> Result {
     let mut change = ctrl.data().hmb.change();
     if ctrl.state() != State::Live {
@@ -98,7 +97,7 @@ fn enable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
     Ok(())
 }
 
-/// Allocates the buffer, unless it is there. Returns the command that gives it to the controller.
+/// Allocates the buffer, unless it exists. Returns the command that gives it to the controller.
 fn allocate(ctrl: &Controller<Nvme>, plan: Plan) -> Result<Command> {
     let mut hw = Nvme::lock_running(ctrl)?;
     let (pdev, hw) = hw.split();
@@ -115,15 +114,15 @@ fn allocate(ctrl: &Controller<Nvme>, plan: Plan) -> Result<Command> {
     memory.enable(false)
 }
 
-/// Frees the buffer, which the controller does not have.
+/// Frees the buffer, which the controller must not have.
 fn release(ctrl: &Controller<Nvme>) {
-    // Whoever stops the controller keeps it until the device is unbound.
+    // If the controller is being stopped, the buffer stays until the device is unbound.
     if let Ok(mut hw) = Nvme::lock_running(ctrl) {
         hw.hmb = None;
     }
 }
 
-/// Takes the buffer back, which the controller has, and frees it.
+/// Takes the buffer back from the controller, and frees it.
 fn disable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
     send(ctrl, hmb::disable(), "given back")?;
     change.set_on(false);
@@ -131,7 +130,7 @@ fn disable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
     Ok(())
 }
 
-/// Sends `command`, by which the buffer is `what`. `EIO` if the controller refuses.
+/// Sends `command`. `EIO` if the controller refuses; the message says that the buffer "was not `what`".
 fn send(ctrl: &Controller<Nvme>, command: Command, what: &str) -> Result {
     match ctrl.admin_command(command, None) {
         Err(AdminError::Refused(status)) => {

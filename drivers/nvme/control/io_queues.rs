@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The I/O queues of a controller: how many, on which interrupts, created and deleted.
+//! Creates and deletes the I/O queues of a controller, and divides its interrupts among them.
+//!
+//! The admin queue must be enabled: these functions send admin commands and sleep. They take the
+//! `BoundLock` only for moments, by `Nvme::lock_running`, and never while a command is waited for. Only
+//! [`delete`] may be called with the lock held, as it waits no longer than one admin timeout.
 
 use super::shadow_doorbells;
 use crate::{
@@ -40,7 +44,7 @@ use kernel_ext::{
     sync::Completion,
 };
 
-/// How many entries the I/O queues of a controller with these capabilities have.
+/// Returns the number of entries of the I/O queues of a controller with these capabilities.
 pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
     let data = ctrl.data();
     let id = quirks::id(&data.pdev);
@@ -48,8 +52,8 @@ pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
     Ok(u16::try_from(depth)?)
 }
 
-/// How many I/O queues a controller with `quirks` has at most that is probed now.
-pub(crate) fn most(quirks: Quirks) -> Result<u16> {
+/// Returns the largest number of I/O queues of a controller with `quirks` that is probed now.
+pub(crate) fn max_io_queues(quirks: Quirks) -> Result<u16> {
     if quirks.contains(Quirks::SHARED_TAGS) {
         return Ok(1);
     }
@@ -57,17 +61,17 @@ pub(crate) fn most(quirks: Quirks) -> Result<u16> {
     Ok(QueueKinds::wanted(None).max_queues(cpus))
 }
 
-/// Creates the I/O queues: one for each CPU, and for those that writes have to themselves or that
-/// are polled, as far as controller and interrupts allow. Returns what there is; nothing if the
-/// controller refuses to have any.
+/// Creates the I/O queues: one for each CPU, and those that are only for writes or polled, as many as
+/// the controller and the interrupts allow. Returns the queues; there are none if the controller refuses
+/// all.
 ///
-/// The admin queue works. It changes its interrupt on the way.
+/// The interrupt vectors are allocated anew, so the admin queue gets another interrupt.
 pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     let data = ctrl.data();
     let kinds = QueueKinds::wanted(ctrl.io_queue_kinds());
     let cpus = u16::try_from(mq::possible_queues())?;
     let mut want = ctrl.request_io_queues(kinds.max_queues(cpus).min(data.max_io_queues))?;
-    // Doorbells may be further apart than the BAR has room for.
+    // The BAR may be too short for the doorbells of all queues.
     let pairs = bar::queue_pairs(&data.bar, ctrl.capabilities().into());
     want = want.min(u16::try_from(pairs.saturating_sub(1)).unwrap_or(u16::MAX));
     while want > 0 {
@@ -82,11 +86,11 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
                 queues.read,
                 queues.poll
             );
-            tell_memory(ctrl, count);
+            log_cmb_queues(ctrl, count);
             shadow_doorbells::configure(ctrl);
             return Ok(queues);
         }
-        // There are fewer than planned: spread the interrupts over these.
+        // Begin again with the queues that could be created, and divide the interrupts among them.
         dev_warn!(
             ctrl.device(),
             "only {created} of {count} I/O queues could be created\n"
@@ -101,8 +105,8 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     Ok(IoQueues::default())
 }
 
-/// Tells how many of the `count` submission queues are in the controller's memory, if any are.
-fn tell_memory(ctrl: &Controller<Nvme>, count: u16) {
+/// Logs how many of the `count` I/O submission queues are in the controller's memory, if any are.
+fn log_cmb_queues(ctrl: &Controller<Nvme>, count: u16) {
     let pairs = ctrl.data().queue_pairs().take(usize::from(count) + 1);
     let in_cmb = pairs.filter(|queue| queue.is_in_cmb()).count();
     if in_cmb > 0 {
@@ -113,39 +117,40 @@ fn tell_memory(ctrl: &Controller<Nvme>, count: u16) {
     }
 }
 
-/// Allocates interrupt vectors for the admin queue and up to `want` I/O queues. Returns which I/O
-/// queues they suffice for.
+/// Allocates interrupt vectors for the admin queue and up to `want` I/O queues. Returns the I/O queues
+/// for which they suffice.
 fn spread_interrupts(ctrl: &Controller<Nvme>, kinds: QueueKinds, want: u16) -> Result<IoQueues> {
     let data = ctrl.data();
     let mut hw = Nvme::lock_running(ctrl)?;
     let admin = data.queue_pair(0).ok_or(ENODEV)?;
     let (pdev, hw) = hw.split();
 
-    // The vectors can only be freed when nobody uses them.
+    // The vectors cannot be freed while a queue uses one.
     if !admin.disable() {
-        // The controller was stopped in between.
+        // The controller has been stopped meanwhile.
         return Err(ENODEV);
     }
     hw.vectors = None;
     let quirks = ctrl.quirks();
-    let most = match quirks.contains(Quirks::SINGLE_VECTOR) {
-        true => 1,
-        false => u32::from(kinds.vectors(want)).wrapping_add(1),
+    let max = if quirks.contains(Quirks::SINGLE_VECTOR) {
+        1
+    } else {
+        u32::from(kinds.vectors(want)) + 1
     };
     let allowed = quirks::interrupts(quirks);
-    let vectors = Vectors::alloc_sets(pdev, allowed, 1, most, 1, |count| kinds.sets(count))?;
+    let vectors = Vectors::alloc_sets(pdev, allowed, 1, max, 1, |count| kinds.sets(count))?;
     let vectors = hw.vectors.insert(vectors);
     admin.enable(ctrl, vectors, 0)?;
     Ok(kinds.divide(want, vectors.count().saturating_sub(1)))
 }
 
-/// Creates `queues`. Returns how many there is memory for, and the controller accepted. `ENOMEM`
-/// without memory for a single one.
+/// Creates `queues`, until memory runs out or the controller refuses one. Returns the number of queues
+/// that were created. `ENOMEM` if there is no memory for the first one.
 fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
     let mut created = 0;
     for qid in 1..=queues.total() {
         let queue = match allocate(ctrl, qid) {
-            // The controller is slower with few queues, but it works.
+            // The controller works with fewer queues.
             Err(e) if e == ENOMEM && created > 0 => {
                 dev_warn!(ctrl.device(), "no memory for I/O queue {qid}\n");
                 break;
@@ -156,7 +161,7 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
         let vector = match queues.first_vector {
             _ if qid > queues.with_interrupt() => None,
             None => Some(0),
-            Some(first) => Some(u16::try_from(first)?.wrapping_add(qid).wrapping_sub(1)),
+            Some(first) => Some(u16::try_from(first)?.checked_add(qid - 1).ok_or(EINVAL)?),
         };
         match create_pair(ctrl, &queue, vector) {
             Err(AdminError::Refused(status)) => {
@@ -177,11 +182,11 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
         }
         created = qid;
     }
-    ctrl.set_queue_count(created.wrapping_add(1));
+    ctrl.set_queue_count(created.saturating_add(1));
     Ok(created)
 }
 
-/// Queue pair `qid`, allocated if it does not exist; those before it do.
+/// Returns queue pair `qid`; allocates it if it does not exist. Those with lower ids must exist.
 fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue<Nvme>>> {
     let data = ctrl.data();
     if let Some(queue) = data.queue_pair(qid) {
@@ -202,7 +207,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue<Nvme>>> {
     Ok(queue)
 }
 
-/// Has the controller create both queues of a pair, with interrupt `vector` or none.
+/// Makes the controller create both queues of a pair, with interrupt `vector` or without one.
 fn create_pair(
     ctrl: &Controller<Nvme>,
     queue: &Queue<Nvme>,
@@ -211,18 +216,19 @@ fn create_pair(
     let (qid, entries) = (queue.qid(), queue.entries());
     let cq = admin::create_cq(qid, entries, queue.cq_address(), vector);
     ctrl.admin_command(cq, None)?;
-    let priority = match ctrl.quirks().contains(Quirks::MEDIUM_PRIO_SQ) {
-        true => admin::Priority::Medium,
-        false => admin::Priority::Urgent,
+    let priority = if ctrl.quirks().contains(Quirks::MEDIUM_PRIO_SQ) {
+        admin::Priority::Medium
+    } else {
+        admin::Priority::Urgent
     };
     let sq = admin::create_sq(qid, entries, queue.sq_address(), priority);
     ctrl.admin_command(sq, None).map(drop).inspect_err(|_| {
-        // The completion queue is of no use alone.
+        // The completion queue is useless without the submission queue.
         let _ = ctrl.admin_command(admin::delete_cq(qid), None);
     })
 }
 
-/// Signals that a command is complete, whatever came of it.
+/// Waits for commands, whether they succeed or fail.
 #[pin_data]
 struct Waiter {
     #[pin]
@@ -230,8 +236,8 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Creates one without waiting for memory: the disk that memory would be written to may be the
-    /// one that is being stopped.
+    /// Creates a waiter. The allocation does not reclaim memory: that might write to the disk that is
+    /// being stopped.
     fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Waiter { completion <- Completion::new() }),
@@ -239,8 +245,8 @@ impl Waiter {
         )
     }
 
-    /// Waits for one command to be complete, for at most `limit` jiffies; returns what is left of
-    /// it. `None` if it is not, in time, or never will be: the PF of a VF has gone down.
+    /// Waits until one command has completed, for at most `limit` jiffies. Returns the rest of `limit`;
+    /// `None` if none has completed in time, or the controller is a VF's and its PF has gone down.
     fn wait(&self, ctrl: &Controller<Nvme>, limit: Jiffies) -> Option<Jiffies> {
         let step = msecs_to_jiffies(10);
         let mut left = limit;
@@ -261,9 +267,9 @@ impl AdminDone for Waiter {
     }
 }
 
-/// Deletes the I/O queues that are enabled: all submission queues at once, as far as the admin
-/// queue has room, then all completion queues. Gives up when the time of one admin command is over:
-/// the controller is disabled next anyway, which takes its queues too.
+/// Deletes the I/O queues that are enabled: all submission queues at the same time, as far as there are
+/// free admin tags, then all completion queues. Gives up after one admin timeout: the controller is
+/// disabled next, which deletes its queues, too.
 pub(crate) fn delete(ctrl: &Controller<Nvme>) {
     let Ok(waiter) = Waiter::new() else {
         return;
@@ -282,12 +288,12 @@ pub(crate) fn delete(ctrl: &Controller<Nvme>) {
                 .admin_command_nowait(command(queue.qid()), waiter.clone())
                 .is_err()
             {
-                // Perhaps there is room when one is complete.
+                // There may be a free tag when a command has completed.
                 if wait(&mut sent).is_none() {
                     return;
                 }
             }
-            sent = sent.wrapping_add(1);
+            sent += 1;
         }
         while sent > 0 {
             if wait(&mut sent).is_none() {
@@ -297,7 +303,8 @@ pub(crate) fn delete(ctrl: &Controller<Nvme>) {
     }
 }
 
-/// Sends `command` and waits for it for `limit`; returns what is left of it.
+/// Sends `command`, and waits until it has completed, for at most `limit` jiffies. Returns the rest of
+/// `limit`; `None` if the command was not sent, or has not completed in time.
 pub(crate) fn execute(
     ctrl: &Controller<Nvme>,
     command: Command,
@@ -308,9 +315,10 @@ pub(crate) fn execute(
     waiter.wait(ctrl, limit)
 }
 
-/// Fits the block layer's idea of the I/O queues to `queues`. If it has one, they are frozen.
+/// Allocates the block layer's tags for `queues`, or, if they exist, updates them; then the I/O queues
+/// must be frozen.
 pub(crate) fn update(ctrl: &Controller<Nvme>, queues: IoQueues) -> Result {
-    // CPUs are mapped to queues by the queues' interrupts, which have to stay until that is done.
+    // The block layer maps CPUs to queues by the interrupts: these must not be freed meanwhile.
     let _hw = Nvme::lock_running(ctrl)?;
     match ctrl.io_queue_kinds() {
         None => ctrl.alloc_io_tag_set(queues),

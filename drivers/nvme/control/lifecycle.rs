@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a controller is started, stopped and recovered (base specification, sections 3.5 and 3.6).
+//! Starts, resets and tears down controllers (base specification, sections 3.5 and 3.6).
 //!
-//! Everything that turns the controller on or off holds the [`BoundLock`] of its function, except
-//! while commands are waited for: their timeouts need the lock to stop the controller.
+//! All of this sleeps. It runs in the probe and in other callbacks of the PCI core, which hold the
+//! device lock, and in the reset work, which holds no lock. Whoever enables or disables the controller
+//! holds the [`BoundLock`] of its function, but not while a command is waited for: its timeout needs the
+//! lock to stop the controller.
 //!
 //! [`BoundLock`]: kernel_ext::pci::BoundLock
 
@@ -44,10 +46,10 @@ use kernel_ext::{
     },
 };
 
-/// Starts a new controller, up to the point where nvme-core looks for namespaces. That of a VF whose
-/// PF is down, or goes down meanwhile, is started later, when the PF is back.
+/// Starts a new controller, until nvme-core looks for namespaces. If the function is a VF whose PF is
+/// down, or goes down meanwhile, returns `Ok`: the controller is started when the PF is back.
 ///
-/// `ENODEV` if it is not ready in time, or leaves a command without answer.
+/// `ENODEV` if the controller is not ready in time, or does not answer a command.
 pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
     match try_start(ctrl) {
         Err(_) if is_to_wait(ctrl) => {
@@ -58,17 +60,19 @@ pub(crate) fn start(ctrl: &Controller<Nvme>) -> Result {
             wait(ctrl);
             Ok(())
         }
-        result => result.map_err(|e| cause(ctrl, e)),
+        result => result.map_err(|e| start_error(ctrl, e)),
     }
 }
 
-/// Whether what failed is to be tried again when the PF, or the channel to the function, is back.
+/// Returns whether a start or reset that failed is to be repeated when the PF, or the channel to the
+/// function, is back.
 fn is_to_wait(ctrl: &Controller<Nvme>) -> bool {
     let is_lost = ctrl.data().role.is_cut_off() || ctrl.data().pdev.is_channel_offline();
     is_lost && !ctrl.state().is_terminal() && !ctrl.data().pdev.is_disconnected()
 }
 
-/// Leaves a controller that could not be started, or reset, to whoever brings back what it lacks.
+/// Stops a controller that could not be started or reset, and notes who starts it later: the PF, or
+/// error recovery.
 fn wait(ctrl: &Controller<Nvme>) {
     stop(ctrl, false);
     ctrl.quiesce_admin();
@@ -77,7 +81,7 @@ fn wait(ctrl: &Controller<Nvme>) {
         data.set_idle(Idle::ForCallback);
     } else {
         data.set_idle(Idle::ForPrimary);
-        // The PF may be back already, and have found nobody waiting.
+        // The PF may have come back before the note was there.
         if !ctrl.data().role.has_to_wait() && data.take_idle(Idle::ForPrimary) {
             ctrl.queue_reset();
         }
@@ -85,9 +89,9 @@ fn wait(ctrl: &Controller<Nvme>) {
     ctrl.wake_waiters();
 }
 
-/// Why the controller cannot be started, if that is what failed with `e`: a command that is called
-/// off, as the controller is given up, fails in its own way.
-fn cause(ctrl: &Controller<Nvme>, e: Error) -> Error {
+/// Returns the error of a start or reset that failed with `e`. If the controller has been given up
+/// meanwhile, `e` is only the error of a cancelled command, and the error is `ENODEV`.
+fn start_error(ctrl: &Controller<Nvme>, e: Error) -> Error {
     if ctrl.state().is_terminal() {
         ENODEV
     } else {
@@ -117,27 +121,26 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
     Ok(())
 }
 
-/// Undoes [`start`], however far it came; the device may be gone. When it has been called already,
-/// waits until that is over, if need be, and does nothing.
-pub(crate) fn end(ctrl: &Controller<Nvme>) {
+/// Tears the controller down: undoes [`start`], even one that failed. The device may be gone. A second
+/// call waits until the first is over, and does nothing.
+pub(crate) fn teardown(ctrl: &Controller<Nvme>) {
     let data = ctrl.data();
-    let _ending = data.ending.lock();
-    if data.set_ended() {
+    let Some(_ending) = data.begin_teardown() else {
         return;
-    }
+    };
     if data.is_present() {
-        // What is still to be written is, before the namespaces go.
+        // Dirty pages must be written before the namespaces are removed.
         ctrl.data().role.wait_for_primary(ctrl);
     }
     features::before_rest(ctrl);
     ctrl.change_state(State::Deleting);
     if data.take_any_idle() || !data.is_present() {
-        // Nobody starts it any more.
+        // Nobody starts the controller any more.
         ctrl.change_state(State::Dead);
         stop(ctrl, true);
     }
     ctrl.flush_reset();
-    // Somebody may have wanted one more, and may still.
+    // Another reset may have been queued, and more may be.
     data.set_over();
     ctrl.flush_reset();
     ctrl.stop();
@@ -146,7 +149,7 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
     ctrl.remove_admin_tag_set();
     let queues = core::mem::take(&mut *data.queues.lock());
     for queue in &queues {
-        // The block layer may have it for longer.
+        // The block layer may hold a reference for longer.
         queue.give_back();
     }
     drop(queues);
@@ -154,8 +157,9 @@ pub(crate) fn end(ctrl: &Controller<Nvme>) {
     ctrl.data().role.leave(ctrl);
 }
 
-/// Resets the controller, from state `Resetting` or `Connecting` to `Live`, or to `Dead` where that
-/// fails. That of a VF whose PF is down, or goes down meanwhile, is left for when the PF is back.
+/// Resets the controller, from state `Resetting` or `Connecting` to `Live`, or to `Dead` if that fails.
+/// If the function is a VF whose PF is down, or goes down meanwhile, the controller is reset when the PF
+/// is back. Runs as nvme-core's reset work.
 pub(crate) fn reset(ctrl: &Controller<Nvme>) {
     if ctrl.data().is_over() {
         return;
@@ -163,7 +167,7 @@ pub(crate) fn reset(ctrl: &Controller<Nvme>) {
     match try_reset(ctrl) {
         Err(_) if is_to_wait(ctrl) => wait(ctrl),
         Err(e) => {
-            let e = cause(ctrl, e);
+            let e = start_error(ctrl, e);
             dev_err!(
                 ctrl.device(),
                 "reset failed ({e:?}); the controller is given up\n"
@@ -174,17 +178,17 @@ pub(crate) fn reset(ctrl: &Controller<Nvme>) {
     }
 }
 
-/// Gives the controller up: it is dead from now on, and what waits for it fails. Its disks stay, with
-/// a size of 0, until its function is unbound.
+/// Gives the controller up: its state is `Dead` from now on, and requests fail. Its disks stay, with a
+/// size of 0, until its function is unbound.
 pub(crate) fn give_up(ctrl: &Controller<Nvme>) {
-    // Terminal at once: somebody may wait for the reset with the device lock held.
+    // The state is terminal at once: a thread may wait for the reset with the device lock held.
     ctrl.change_state(State::Deleting);
     stop(ctrl, true);
     ctrl.sync_queues();
     ctrl.mark_namespaces_dead();
     ctrl.unquiesce_io();
     ctrl.change_state(State::Dead);
-    // What multipath holds back until a path is live again fails with the last path.
+    // Requests that multipath holds back for a live path fail if this was the last path.
     ctrl.kick_requeue_lists();
     ctrl.data().role.is_gone();
 }
@@ -192,7 +196,7 @@ pub(crate) fn give_up(ctrl: &Controller<Nvme>) {
 fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     match ctrl.state() {
         State::Resetting | State::Connecting => {}
-        // Whoever wanted it has had it.
+        // The reset that was asked for is over.
         State::Live => return Ok(()),
         _ => return Err(ENODEV),
     }
@@ -203,12 +207,25 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     ctrl.sync_queues();
     ctrl.data().role.admit(ctrl)?;
 
-    {
-        let mut hw = ctrl.data().bound.lock()?;
-        enable(ctrl, &mut hw)?;
+    restart_admin_queue(ctrl)?;
+    // From here on, a stop of the PF cancels the commands that are waited for.
+    if ctrl.data().role.is_cut_off() {
+        return Err(EAGAIN);
     }
+    ctrl.init_finish(was_suspended)?;
+    features::after_identify(ctrl)?;
+    restart_io_queues(ctrl)?;
+    set_live(ctrl)?;
+    go_on(ctrl);
+    Ok(())
+}
+
+/// Enables the controller with its admin queue, lets admin commands through, and changes the state to
+/// `Connecting`. `EBUSY` if the state does not allow that.
+fn restart_admin_queue(ctrl: &Controller<Nvme>) -> Result {
+    enable(ctrl, &mut ctrl.data().bound.lock()?)?;
     match ctrl.alloc_admin_tag_set() {
-        // It is there, unless the probe had to wait for the PF.
+        // The tags exist, unless the probe had to wait for the PF.
         Err(e) if e == EEXIST => {}
         result => result?,
     }
@@ -219,27 +236,14 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
     if ctrl.state() != State::Connecting && !ctrl.change_state(State::Connecting) {
         return Err(EBUSY);
     }
-    // From here on, who takes the PF down ends our commands.
-    if ctrl.data().role.is_cut_off() {
-        return Err(EAGAIN);
-    }
-    ctrl.init_finish(was_suspended)?;
-    features::after_identify(ctrl)?;
+    Ok(())
+}
 
+/// Creates the I/O queues and lets the requests through that wait for them. If there are no I/O queues
+/// any more, removes the namespaces. `EAGAIN` if the PF, or the channel to the function, is lost.
+fn restart_io_queues(ctrl: &Controller<Nvme>) -> Result {
     let queues = io_queues::create(ctrl)?;
-    if queues.total() > 0 {
-        {
-            // Whoever stops the controller now holds them back again, and that must be so.
-            let _hw = Nvme::lock_running(ctrl)?;
-            ctrl.unquiesce_io();
-        }
-        while !ctrl.wait_freeze_for(msecs_to_jiffies(10)) {
-            if is_to_wait(ctrl) {
-                return Err(EAGAIN);
-            }
-        }
-        io_queues::update(ctrl, queues)?;
-    } else {
+    if queues.total() == 0 {
         dev_warn!(
             ctrl.device(),
             "the I/O queues are lost; the namespaces are removed\n"
@@ -247,25 +251,39 @@ fn try_reset(ctrl: &Controller<Nvme>) -> Result {
         ctrl.mark_namespaces_dead();
         ctrl.unquiesce_io();
         ctrl.remove_namespaces();
+        return Ok(());
     }
     {
-        // A controller that is stopped does not let I/O in.
-        let mut hw = Nvme::lock_running(ctrl)?;
-        if core::mem::take(&mut hw.frozen) {
-            ctrl.unfreeze();
-        }
-        if !ctrl.change_state(State::Live) {
-            return Err(ENODEV);
+        // Under the lock: a stop quiesces the queues again, and must not come in between.
+        let _hw = Nvme::lock_running(ctrl)?;
+        ctrl.unquiesce_io();
+    }
+    while !ctrl.wait_freeze_for(msecs_to_jiffies(10)) {
+        if is_to_wait(ctrl) {
+            return Err(EAGAIN);
         }
     }
-    go_on(ctrl);
+    io_queues::update(ctrl, queues)
+}
+
+/// Unfreezes the I/O queues, and changes the state to `Live`. `ENODEV`, or `EBUSY`, if the controller
+/// has been stopped meanwhile.
+fn set_live(ctrl: &Controller<Nvme>) -> Result {
+    // Under the lock: the I/O queues of a controller that is stopped must stay frozen.
+    let mut hw = Nvme::lock_running(ctrl)?;
+    if core::mem::take(&mut hw.frozen) {
+        ctrl.unfreeze();
+    }
+    if !ctrl.change_state(State::Live) {
+        return Err(ENODEV);
+    }
     Ok(())
 }
 
-/// Starts what nvme-core does with a live controller.
+/// Has nvme-core start its work with a live controller.
 fn go_on(ctrl: &Controller<Nvme>) {
     if ctrl.data().role.is_cut_off() {
-        // The PF has gone down, and found the controller not yet live.
+        // The PF has gone down before the controller was live, so it has not reset the controller.
         if ctrl.change_state(State::Resetting) {
             ctrl.queue_reset();
         }
@@ -275,8 +293,8 @@ fn go_on(ctrl: &Controller<Nvme>) {
     ctrl.data().role.is_up();
 }
 
-/// Resets the NVM subsystem (section 3.7.1), and with it all its controllers. What that does to
-/// this one is found out by error recovery, or by the first command that times out.
+/// Resets the NVM subsystem (section 3.7.1), and with it all its controllers. Error recovery, or the
+/// first command that times out, recovers this one.
 ///
 /// `ENODEV` if the controller is stopped, `EBUSY` if it is being reset.
 pub(crate) fn reset_subsystem(ctrl: &Controller<Nvme>) -> Result {
@@ -291,14 +309,14 @@ pub(crate) fn reset_subsystem(ctrl: &Controller<Nvme>) -> Result {
     dev_info!(ctrl.device(), "resetting the NVM subsystem\n");
     let written = bar::write32(&data.bar, registers::NSSR, registers::NSSR_RESET);
     if ctrl.change_state(State::Connecting) && ctrl.change_state(State::Live) {
-        // Flushes the write; if the device is gone the port above reports an error.
+        // The read flushes the write. If the device is gone, the port above it reports an error.
         CSTS::read(&data.bar);
     }
     written
 }
 
-/// Waits until nobody resets or starts the controller, and takes that task over. `false` if it is in
-/// a state that does not allow it.
+/// Waits until nobody resets or starts the controller, and reserves that for the caller. Returns `false`
+/// if the state is terminal.
 fn take(ctrl: &Controller<Nvme>) -> bool {
     ctrl.wait_until(|ctrl| {
         ctrl.data().take_any_idle()
@@ -308,8 +326,8 @@ fn take(ctrl: &Controller<Nvme>) -> bool {
     !ctrl.state().is_terminal()
 }
 
-/// Stops the controller before the function is reset or powered down from outside, to be started by
-/// [`restart`].
+/// Stops the controller before others reset the function or power it down. [`restart`] starts it
+/// again. The device lock is held.
 pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
     if shutdown {
         features::before_rest(ctrl);
@@ -321,11 +339,11 @@ pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
     }
 }
 
-/// Stops the controller as the channel to it is frozen. Returns whether it can be started again, by
-/// [`restart`], when the function has been reset.
+/// Stops the controller because the channel to it is frozen. Returns whether [`restart`] can start it
+/// when the function has been reset. The device lock is held.
 pub(crate) fn freeze(ctrl: &Controller<Nvme>) -> bool {
     if !ctrl.data().take_any_idle() && !ctrl.change_state(State::Resetting) {
-        // It leaves the controller to us.
+        // The start or reset that is running fails, and leaves the controller to this function.
         interrupt(ctrl);
         if !take(ctrl) {
             stop(ctrl, true);
@@ -338,8 +356,8 @@ pub(crate) fn freeze(ctrl: &Controller<Nvme>) -> bool {
     true
 }
 
-/// Starts the controller again; if it is not stopped, it is first. `EBUSY` if its state does not
-/// allow it.
+/// Queues a reset, which starts the controller again; one that is not stopped is stopped first. `EBUSY`
+/// if the state does not allow it.
 pub(crate) fn restart(ctrl: &Controller<Nvme>) -> Result {
     if !ctrl.data().take_idle(Idle::ForCallback) && !ctrl.change_state(State::Resetting) {
         return Err(EBUSY);
@@ -349,11 +367,10 @@ pub(crate) fn restart(ctrl: &Controller<Nvme>) -> Result {
     Ok(())
 }
 
-/// Resets the function (FLR), and with it the controller. `EBUSY` if the controller is in a state
-/// that allows no reset, `EIO` if it is not live afterwards.
+/// Resets the function (FLR), and with it the controller. `EBUSY` if the state of the controller allows
+/// no reset, `EIO` if the controller is not live afterwards.
 ///
-/// The device lock is held. Other than a reset through sysfs, this works while the function is
-/// being probed.
+/// The device lock is held. Unlike a reset by sysfs, this works while the function is being probed.
 pub(crate) fn reset_function(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>) -> Result {
     if !take(ctrl) {
         return Err(EBUSY);

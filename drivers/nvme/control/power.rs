@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The controller while the system sleeps: shut down, or in its lowest power state (base
-//! specification, section 5.1.25.1.2).
+//! System sleep: shuts the controller down, or puts it in its lowest power state (base specification,
+//! section 5.1.25.1.2).
 //!
-//! Where the platform keeps the device powered, a power state of the controller's is quicker to
-//! leave than a shutdown. The PCI core must then leave the device in D0.
+//! Where the platform keeps the device powered, a power state is quicker to leave than a shutdown. The
+//! PCI core must then leave the device in D0.
+//!
+//! The PCI core calls this with the device lock held. It sends admin commands, so the `BoundLock` must
+//! not be held.
 
 use super::{
     features,
@@ -26,9 +29,9 @@ use kernel_ext::{
     pci::SystemSleep, //
 };
 
-/// Puts the controller to sleep with the system.
+/// Prepares the controller for system sleep: puts it in its lowest power state, or stops it.
 ///
-/// `EBUSY` if it is being reset, or removed.
+/// `EBUSY` if the controller is being reset or removed.
 pub(crate) fn suspend(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result {
     if stays_powered(ctrl, dev) && lower(ctrl, dev)? {
         return Ok(());
@@ -38,7 +41,7 @@ pub(crate) fn suspend(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> R
     Ok(())
 }
 
-/// Wakes the controller up. Returns whether it serves as before; else it must be reset.
+/// Wakes the controller up. Returns whether it works again; otherwise it must be reset.
 pub(crate) fn resume(ctrl: &Controller<Nvme>) -> bool {
     let state = match ctrl.data().bound.lock() {
         Ok(mut hw) => hw.awake.take(),
@@ -57,10 +60,10 @@ pub(crate) fn resume(ctrl: &Controller<Nvme>) -> bool {
     }
 }
 
-/// Whether a power state of the controller's will do.
+/// Returns whether a low power state of the controller is enough during system sleep.
 fn stays_powered(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> bool {
-    // What is beyond help does not keep the system awake. Without ASPM the link can only rest when
-    // the device is in D3.
+    // A controller that has been given up must not keep the system awake. Without ASPM, the link saves
+    // power only when the device is in D3.
     !ctrl.state().is_terminal()
         && dev.keeps_context()
         && dev.has_aspm()
@@ -68,7 +71,8 @@ fn stays_powered(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> bool {
         && !ctrl.quirks().contains(Quirks::SIMPLE_SUSPEND)
 }
 
-/// Puts the controller in its lowest power state, with no I/O under way. `false` if it refuses.
+/// Waits until no I/O is in flight, and puts the controller in its lowest power state. Returns `false`
+/// if it refuses.
 fn lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<bool> {
     ctrl.start_freeze();
     ctrl.wait_freeze();
@@ -87,9 +91,10 @@ fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<boo
         answer => answer?,
     };
     let lowest = ctrl.power_states().saturating_sub(1);
-    // The host's memory may not be there while the system sleeps.
+    // The host's memory may be off while the system sleeps.
     features::before_rest(ctrl);
-    // Before the power state is set: the accesses to its configuration space would wake the device.
+    // This must precede the power-state command: its accesses to the configuration space would wake the
+    // controller.
     dev.keep_power();
     let answer = ctrl.admin_command(admin::set_power_state(lowest), None);
     if answer.is_err() {

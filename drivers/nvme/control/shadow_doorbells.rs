@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Doorbells in memory: whether a controller knows them, and how it learns of them (base
-//! specification, section 5.2.5).
+//! Gives the controller its doorbells in memory, if it supports them (base specification, section
+//! 5.2.5).
+//!
+//! It sends an admin command, and takes the `BoundLock` only to find the buffers.
 
 use crate::{
     controller::Nvme,
@@ -17,10 +19,10 @@ use kernel_ext::nvme::Controller;
 /// Doorbell Buffer Config is supported, a bit of OACS in Identify Controller (figure 312).
 const OACS_DOORBELL_BUFFERS: u16 = 1 << 8;
 
-/// Has the controller look at doorbells in memory, if it can. The I/O queues exist, and nothing
-/// was submitted to them.
+/// Makes the controller use doorbells in memory, if it supports them. The I/O queues must have been
+/// created, and be empty.
 ///
-/// Without them, the controller works as well: what fails is only said.
+/// The controller also works without, so a failure is only reported.
 pub(crate) fn configure(ctrl: &Controller<Nvme>) {
     if ctrl.oacs() & OACS_DOORBELL_BUFFERS == 0 {
         return;
@@ -49,7 +51,7 @@ fn try_configure(ctrl: &Controller<Nvme>) -> Result {
     Ok(())
 }
 
-/// The buffers of `ctrl`, allocated if there are none yet.
+/// Returns the buffers of `ctrl`; allocates them if there are none yet.
 fn buffers(ctrl: &Controller<Nvme>) -> Result<Arc<ShadowDoorbells>> {
     let mut hw = Nvme::lock_running(ctrl)?;
     let (pdev, hw) = hw.split();

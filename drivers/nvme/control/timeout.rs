@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A command that does not come back: its interrupt was missed, it is aborted, or the controller
-//! is reset.
+//! Handles commands that are not answered in time: takes a completion whose interrupt was missed, aborts
+//! the command, or resets the controller.
+//!
+//! The block layer calls this in its timeout work, one request of a queue after the other. It takes the
+//! `BoundLock` to stop the controller, so nobody may wait for a command with that lock held. It waits
+//! for no command itself, but for those that delete queues.
 
 use super::stop::stop;
 use crate::{
@@ -43,7 +47,8 @@ use kernel_ext::{
 const POWER_SAVING_OFF: &str =
     "nvme_core.default_ps_max_latency_us=0 pcie_aspm=off pcie_port_pm=off";
 
-/// A request's time is up: find out why, and help it.
+/// Handles a request whose time is over. Returns `Done` if the request has been completed, `Restart` if
+/// it gets the same time once more.
 pub(crate) fn timeout(
     ctrl: &Controller<Nvme>,
     queue: &Queue<Nvme>,
@@ -56,7 +61,7 @@ pub(crate) fn timeout(
         return TimerAction::Done;
     }
     if ctrl.data().role.has_to_wait() {
-        // The PF is down, and whoever took it down ends this command.
+        // The PF is down, and the thread that stopped it cancels this command.
         return TimerAction::Restart;
     }
     match ctrl.state() {
@@ -75,24 +80,24 @@ pub(crate) fn timeout(
             TimerAction::Done
         }
         State::Resetting if ctrl.data().role.is_served() => {
-            // The reset before this one is not over: it waits until the VFs are provisioned, perhaps
-            // for this command.
+            // The previous reset is not over: it waits until the VFs are provisioned, perhaps for this
+            // command.
             rq.set_cancelled();
             stop(ctrl, false);
             TimerAction::Done
         }
-        // The reset completes it.
+        // The reset completes the request.
         State::Resetting => TimerAction::Restart,
         _ => help(ctrl, queue, rq),
     }
 }
 
-/// What becomes of a command of a controller that has failed, or is gone; `None` if it is neither, as
-/// far as it says.
+/// Returns what to do with a command whose controller has failed or is gone, after recovering the
+/// controller where that is possible. `None` if the controller reports no failure.
 fn is_lost_anyway(ctrl: &Controller<Nvme>) -> Option<TimerAction> {
     let data = ctrl.data();
     if data.pdev.is_disconnected() {
-        // Nobody else may notice while error recovery waits for us.
+        // Error recovery may wait for this thread, and nobody else notices.
         ctrl.change_state(State::Deleting);
     }
     if ctrl.state().is_terminal() {
@@ -105,7 +110,8 @@ fn is_lost_anyway(ctrl: &Controller<Nvme>) -> Option<TimerAction> {
     (!data.role.has_to_wait() && failed(ctrl, &data.bar)).then(|| recover(ctrl))
 }
 
-/// Whether the command is complete, and only its interrupt was missed; then it is completed now.
+/// Takes the new completions of the queue. Returns whether the command is among them: then only its
+/// interrupt was missed.
 fn is_overlooked(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>, rq: &InFlight<'_, Nvme>) -> bool {
     queue.poll();
     if rq.is_in_flight() {
@@ -125,7 +131,8 @@ fn is_overlooked(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>, rq: &InFlight<'_,
     true
 }
 
-/// Aborts the command of a live controller; if that has not helped, or cannot, resets the controller.
+/// Aborts the command of a live controller. If it was aborted before, or is an admin command, resets the
+/// controller.
 fn help(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>, rq: &InFlight<'_, Nvme>) -> TimerAction {
     let (qid, id, opcode) = (queue.qid(), rq.command_id(), rq.opcode());
     if qid == 0 || rq.is_aborted() {
@@ -137,7 +144,7 @@ fn help(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>, rq: &InFlight<'_, Nvme>) -
         return recover(ctrl);
     }
     if !ctrl.take_abort() {
-        // The controller has as many Aborts as it takes at a time: this one has to wait.
+        // The controller has as many Aborts in flight as it supports: this one has to wait.
         return TimerAction::Restart;
     }
     rq.set_aborted();
@@ -146,15 +153,15 @@ fn help(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>, rq: &InFlight<'_, Nvme>) -
         "queue {qid} command {id:#06x} (opcode {opcode:#04x}): no answer; aborting it\n"
     );
     if abort(ctrl, qid, id).is_err() {
-        // Nothing was sent: the next time out tries to reset, which needs no tag.
+        // Nothing was sent. The next timeout resets the controller, which needs no tag.
         ctrl.give_abort();
         dev_warn!(ctrl.device(), "no Abort command could be sent\n");
     }
     TimerAction::Restart
 }
 
-/// Whether the controller says that it has failed, or lost all in a reset of the NVM subsystem, and
-/// nobody is resetting it yet.
+/// Returns whether the controller reports that it has failed, or that the NVM subsystem was reset, and
+/// nobody is resetting the controller yet.
 fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
     if ctrl.state().is_resetting() {
         return false;
@@ -194,7 +201,7 @@ fn recover(ctrl: &Controller<Nvme>) -> TimerAction {
     TimerAction::Done
 }
 
-/// Gives the right to one Abort back when the command is complete.
+/// Gives the right to send one Abort back when the Abort has completed.
 struct AbortDone(ARef<Controller<Nvme>>);
 
 impl AdminDone for AbortDone {
@@ -210,7 +217,7 @@ impl AdminDone for AbortDone {
     }
 }
 
-/// Sends an Abort for command `cid` of queue `qid`. The caller has taken the right to.
+/// Sends an Abort for command `cid` of queue `qid`. The caller must have taken the right to send one.
 fn abort(ctrl: &Controller<Nvme>, qid: u16, cid: CommandId) -> Result {
     let done = Arc::new(AbortDone(ctrl.into()), GFP_ATOMIC)?;
     ctrl.admin_command_nowait(admin::abort(qid, cid), done)

@@ -385,7 +385,7 @@ impl Family {
         while let Some((vf, ctrl, is_bound)) = self.member(from) {
             if is_bound {
                 // Without memory, it is ended when its driver is taken away.
-                let _ = self.spawner.spawn(move || lifecycle::end(&ctrl));
+                let _ = self.spawner.spawn(move || lifecycle::teardown(&ctrl));
             }
             let Some(next) = vf.checked_add(1) else {
                 return;
