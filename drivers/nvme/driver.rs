@@ -188,7 +188,7 @@ impl Driver for NvmeDriver {
                     dev_warn!(dev, "no nvme_sriov in sysfs: {e:?}\n");
                     None
                 });
-                sriov::tell_of_strangers(&ctrl, dev);
+                sriov::warn_of_enabled_vfs(&ctrl, dev);
                 vfs::enable_later(family, &ctrl, dev, driver);
             }
             Ok(try_pin_init!(Function {

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The physical function owns its virtual functions: they get their resources before they exist,
-//! and are online before any driver sees them.
+//! The physical function (PF) provisions its virtual functions (VFs): they get their resources before
+//! they exist, and are online before any driver sees them.
 //!
-//! - [`desk`]: what is wanted, and what others may know; [`family`]: a PF and its VFs, as each sees
-//!   the others; [`role`]: what of that a
-//!   controller needs.
-//! - [`owner`]: the one who tells the controller about its VFs, and [`actual`]: what these have.
-//! - [`functions`]: VFs on the bus.
-//! - [`plan`], [`setting`], [`share`]: who is to have what.
-//! - [`inventory`], [`attachments`], [`secondary`], [`primary`], [`command`]: what the controller
-//!   says and is told.
+//! - [`desk`]: what is wanted of the VFs, and what is known of them; [`family`]: the PF, its VFs and
+//!   the desk; [`role`]: what a controller needs of its family.
+//! - [`owner`]: the work item that alone sends commands about VFs; [`actual`]: what the VFs have.
+//! - [`functions`]: VFs that join the bus and leave it.
+//! - [`plan`], [`setting`], [`share`]: how many resources each VF gets.
+//! - [`inventory`], [`attachments`], [`secondary`], [`primary`], [`command`]: commands about VFs and
+//!   their results.
 //! - [`sysfs`], [`view`]: what an administrator sees.
 //!
-//! Only [`family`], [`actual`] and [`functions`] use each other: a family holds what its owner knows
-//! and who listens to the bus, and both tell the family what they see.
+//! Only [`family`], [`actual`] and [`functions`] use each other: a family contains what its owner knows
+//! and the listener on the bus, and both report to the family.
 //!
-//! Locks: the device lock of the PF and the PCI rescan lock are held by the callers of
-//! [`configure`] and [`disable`], and while the VFs' drivers are probed. Whoever changes the
-//! resources of a VF holds the VF's device lock, and not the PF's. No lock of the driver's own is
-//! held with them, or while the owner is waited for. `Documentation/design.rst` has all of them.
+//! All of this sleeps, unless a function says that any context will do. The functions of this module
+//! wait for the owner: their callers may hold the PCI rescan lock and device locks, but no lock of the
+//! driver's own. `Documentation/design.rst` has the table of locks.
 
 mod actual;
 mod attachments;
@@ -77,11 +75,12 @@ use kernel_ext::{
     },
 };
 
-/// Makes `num` the number of enabled VFs, as `sriov_numvfs` wants it. Returns that number. If the
-/// controller is being reset, waits for that.
+/// Enables `num` VFs, or disables all if that is 0, for a write to `sriov_numvfs`. Returns the number of
+/// enabled VFs. If the controller is being reset, waits until that is over. The PF's device lock and the
+/// PCI rescan lock are held.
 ///
-/// `EBUSY` if VFs are enabled and `num` is not 0, or the controller waits for error recovery,
-/// `ENODEV` if it is gone, `ENOSPC` if its resources are short, and the PCI core's errors.
+/// `EBUSY` if VFs are enabled and `num` is not 0, or if the controller waits for error recovery,
+/// `ENODEV` if it is gone, `ENOSPC` if it has too few resources; else the PCI core's errors.
 pub(crate) fn configure(
     family: &Arc<Family>,
     ctrl: &Controller<Nvme>,
@@ -102,7 +101,7 @@ pub(crate) fn configure(
         return Err(EBUSY);
     }
     let result = prepare(family, ctrl, pdev, num).inspect_err(|e| {
-        // Whatever else can fail has been told of by now.
+        // All other failures have been reported by now.
         let why = match *e {
             ENOMEM => "out of memory",
             ENODEV => "the controller is gone, or given up",
@@ -121,8 +120,8 @@ pub(crate) fn configure(
     Ok(num)
 }
 
-/// Has resources shared out to `num` VFs. Returns the least and the most that one has, or `None` if
-/// they have resources of their own.
+/// Has the owner assign resources to `num` VFs. Returns the smallest and the largest share of each kind,
+/// or `None` if the VFs have resources of their own.
 fn prepare(
     family: &Arc<Family>,
     ctrl: &Controller<Nvme>,
@@ -144,7 +143,7 @@ fn prepare(
     }
 }
 
-/// Says what the VFs have.
+/// Logs how many resources the VFs have.
 fn announce(
     ctrl: &Controller<Nvme>,
     pdev: &pci::Device<Core<'_>>,
@@ -184,7 +183,8 @@ fn announce(
     }
 }
 
-/// Disables all VFs, if any are enabled, by whomever, and takes their resources back.
+/// Disables all VFs, if any are enabled, by this driver or another one, and takes their resources back.
+/// The PF's device lock is held.
 pub(crate) fn disable(family: &Arc<Family>, ctrl: &Controller<Nvme>, lock: &RescanLocked) {
     let pdev = &family.pf;
     let count = pdev.enabled_vfs();
@@ -196,8 +196,8 @@ pub(crate) fn disable(family: &Arc<Family>, ctrl: &Controller<Nvme>, lock: &Resc
     dev_info!(ctrl.device(), "disabled {count} VFs\n");
 }
 
-/// Tells of VFs that another driver has left enabled.
-pub(crate) fn tell_of_strangers(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>) {
+/// Warns of VFs that another driver has left enabled.
+pub(crate) fn warn_of_enabled_vfs(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>) {
     let count = pdev.enabled_vfs();
     if count > 0 {
         dev_warn!(
@@ -208,7 +208,7 @@ pub(crate) fn tell_of_strangers(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core
     }
 }
 
-/// How many interrupts can be given to VFs, as `sriov_vf_total_msix` shows it.
+/// Returns the number of interrupts that can be assigned to VFs, for `sriov_vf_total_msix`.
 pub(crate) fn total_interrupts(family: &Family) -> u32 {
     let desk = family.desk.lock();
     let pool = desk.view.caps.filter(|c| c.supports(Resource::Interrupt));
@@ -219,12 +219,12 @@ pub(crate) fn total_interrupts(family: &Family) -> u32 {
     })
 }
 
-/// Makes `interrupts` the number of interrupts of VF `vf`, as `sriov_vf_msix_count` wants it; 0
-/// for an equal share. The VF is enabled and has no driver; both device locks are held. It gets as
-/// many queues, unless their number is set, and keeps both when VFs are disabled and enabled again.
+/// Sets the number of interrupts of VF `vf`, for a write to `sriov_vf_msix_count`; 0 for an equal share.
+/// The VF is enabled and has no driver; its device lock and the PF's are held. The VF gets as many
+/// queues, unless their number is set. The setting remains when VFs are disabled and enabled again.
 ///
-/// `EOPNOTSUPP` if the controller has no interrupts to hand out, `EINVAL` if no VF can have as
-/// many, `ENOSPC` if as many are not free.
+/// `EOPNOTSUPP` if the controller has no flexible interrupts, `EINVAL` if no VF can have that many,
+/// `ENOSPC` if not enough are free.
 pub(crate) fn set_interrupts(family: &Arc<Family>, vf: u16, interrupts: u32) -> Result {
     let job = Job::Share {
         vf,

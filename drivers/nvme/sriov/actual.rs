@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the controller's VFs have: their shares, their namespaces, and whether they are online (base
-//! specification, section 8.2.6). Only the owner uses it, so that what the controller is told is
-//! told in one order.
+//! specification, section 8.2.6).
+//!
+//! Only the owner uses this, with `Family::actual` locked, so that there is one order of the commands
+//! about VFs. It waits for commands, and takes `Family::desk` for moments.
 
 use super::{
     attachments::Attachments,
@@ -15,7 +17,7 @@ use super::{
     family::Family,
     inventory::Inventory,
     namespaces,
-    plan::Short,
+    plan::Shortage,
     primary,
     secondary::Secondary,
     setting::Wanted,
@@ -36,24 +38,24 @@ use crate::{
 use kernel::prelude::*;
 use kernel_ext::nvme::Controller;
 
-/// What the owner knows.
+/// What the owner knows of the VFs.
 #[derive(Default)]
 pub(super) struct Actual {
-    /// The secondary controllers of the VFs that resources are shared out to, by VF, from 0. Empty
-    /// while no VFs are enabled.
+    /// The secondary controllers of the VFs that resources are assigned to, by VF, from 0. Empty while
+    /// no VFs are enabled.
     list: KVec<Secondary>,
     attached: Attachments,
-    /// Whether that was read since the VFs were enabled: before, the controller may not tell.
+    /// Whether `attached` was read after the VFs were enabled: before, it may be incomplete.
     is_read: bool,
     /// The VFs whose controllers had been live before `attached` was read.
     live: KVec<u16>,
-    /// The primary controller's own identifier.
+    /// The identifier of the primary controller.
     cntlid: u16,
-    /// What the VFs are to have when the PF has given back what is missing.
+    /// The resources that the VFs get when the PF has given back what is missing.
     wanted: Option<AllWanted>,
 }
 
-/// How many resources each VF is to have, by kind; 0 for an equal share.
+/// The number of resources that each VF is to get, by kind; 0 for an equal share.
 #[derive(Default)]
 struct AllWanted {
     queues: KVec<u16>,
@@ -70,7 +72,7 @@ impl AllWanted {
 }
 
 impl Actual {
-    /// Does `job`, in `epoch`. What it does can be done again.
+    /// Does `job`, in `epoch`. A job that was interrupted can be done again.
     pub(super) fn perform(
         &mut self,
         ctrl: &Controller<Nvme>,
@@ -94,7 +96,7 @@ impl Actual {
         }
     }
 
-    /// The VFs that are enabled.
+    /// Returns the VFs that are enabled.
     pub(super) fn present(&self) -> impl Iterator<Item = u16> + '_ {
         (0u16..)
             .zip(&self.list)
@@ -102,12 +104,12 @@ impl Actual {
             .map(|(vf, _)| vf)
     }
 
-    /// Shares the controller's resources out to its first `vfs` VFs, as yet offline: by their
-    /// settings, by what was assigned by hand, and equally where there is neither. If the primary
-    /// controller itself holds what is missing, it gives that back, unless it already `gave_back`.
+    /// Divides the controller's resources among its first `vfs` VFs, which are offline, and assigns
+    /// them: by the VFs' settings, by what was assigned by hand, and equally where there is neither. If
+    /// the primary controller holds what is missing, it gives that back, unless it already `gave_back`.
     ///
-    /// `ENOSPC` if the resources are short, `ENXIO` if the controller knows not as many VFs, `EIO`
-    /// if it takes two of them for one.
+    /// `ENOSPC` if there are too few resources, `ENXIO` if the controller has fewer VFs, `EIO` if it
+    /// lists the same secondary controller for two VFs.
     fn prepare(
         &mut self,
         ctrl: &Controller<Nvme>,
@@ -147,7 +149,7 @@ impl Actual {
         Ok(Answer::Prepared { least, most })
     }
 
-    /// How many resources each VF is to have.
+    /// Returns the number of resources that each VF is to get.
     fn wanted(
         &self,
         ctrl: &Controller<Nvme>,
@@ -164,7 +166,7 @@ impl Actual {
         Ok(wanted)
     }
 
-    /// Decides on the share of each VF.
+    /// Sets the share of each VF in `list`.
     fn divide(
         &mut self,
         ctrl: &Controller<Nvme>,
@@ -181,12 +183,12 @@ impl Actual {
                 continue;
             };
             let wanted = wanted.of(kind);
-            if let Err(short) = pool.divide(wanted, &mut shares) {
-                return Err(self.refuse(ctrl, kind, short));
+            if let Err(shortage) = pool.divide(wanted, &mut shares) {
+                return Err(self.refuse(ctrl, kind, shortage));
             }
             for ((secondary, &share), &wanted) in self.list.iter_mut().zip(&shares).zip(wanted) {
                 let count = match (kind, wanted, secondary.share.queues) {
-                    // More interrupts than queues would be of no use, unless they are wanted.
+                    // A VF cannot use more interrupts than queues, unless the administrator wants it.
                     (Resource::Interrupt, 0, 1..) => share.min(secondary.share.queues),
                     _ => share,
                 };
@@ -196,9 +198,9 @@ impl Actual {
         Ok(())
     }
 
-    /// Tells that the pool is too small.
-    fn refuse(&self, ctrl: &Controller<Nvme>, kind: Resource, short: Short) -> Error {
-        let Short { needed, free } = short;
+    /// Reports that the pool is too small. Returns the errno.
+    fn refuse(&self, ctrl: &Controller<Nvme>, kind: Resource, shortage: Shortage) -> Error {
+        let Shortage { needed, free } = shortage;
         let (vfs, name) = (self.list.len(), name(kind));
         dev_err!(
             ctrl.device(),
@@ -208,7 +210,7 @@ impl Actual {
         ENOSPC
     }
 
-    /// The least and the most that a VF has, of each kind.
+    /// Returns the smallest and the largest share of a VF, of each kind.
     fn range(&self) -> (Share, Share) {
         let shares = || self.list.iter().map(|secondary| secondary.share);
         let bound = |pick: fn(&mut dyn Iterator<Item = u16>) -> Option<u16>| Share {
@@ -218,9 +220,9 @@ impl Actual {
         (bound(|all| all.min()), bound(|all| all.max()))
     }
 
-    /// Gives every VF that is offline its share, from what `inventory` says that it has.
+    /// Takes every VF offline and assigns its share. `inventory` has what is assigned now.
     fn assign_all(&self, ctrl: &Controller<Nvme>, inventory: &Inventory) -> Result {
-        // First what is to be changed goes back to the pool, that others may need.
+        // Resources go back to the pool first: other VFs may need them.
         for (vf, secondary) in (0u16..).zip(&self.list) {
             secondary.clear(ctrl, vf, inventory)?;
         }
@@ -240,7 +242,7 @@ impl Actual {
     ) -> Result<Answer> {
         let index = usize::from(vf);
         let Some(secondary) = self.list.get_mut(index) else {
-            // It has resources of its own.
+            // The VF has resources of its own.
             return Ok(Answer::Done);
         };
         secondary.is_present = true;
@@ -259,8 +261,8 @@ impl Actual {
         Ok(Answer::Done)
     }
 
-    /// Makes the namespaces of VF `vf`, which nobody uses yet, what it is to have, and nothing that
-    /// somebody before had.
+    /// Attaches exactly the namespaces to VF `vf` that it is to have, and detaches those that an earlier
+    /// user had. Nobody uses the VF yet.
     fn isolate(&mut self, ctrl: &Controller<Nvme>, family: &Family, vf: u16) -> Result {
         if !Attachments::are_known(ctrl) {
             return Ok(());
@@ -279,16 +281,16 @@ impl Actual {
 
     /// Reads which namespaces are attached to which controllers.
     fn read_attachments(&mut self, ctrl: &Controller<Nvme>, family: &Family) -> Result {
-        // Before: what is live then has what is read.
+        // Asked before: a controller that is live by then has its namespaces when they are read.
         let live = family.live()?;
         self.attached = Attachments::read(ctrl)?;
         self.live = live;
         Ok(())
     }
 
-    /// `nsids` and those that the controller gives to every VF: what all of the VFs have, and the PF
-    /// as well, nobody has given to one of them. A VF may get them only when its controller is first
-    /// enabled: those that have not been live do not count, if others have.
+    /// Returns `nsids` and the namespaces that the controller attaches to every VF by itself: those that
+    /// all VFs and the PF have. The controller may attach them only when a VF's controller is enabled
+    /// first; so VFs whose controllers have not been live do not count, if others have.
     fn with_given(&self, nsids: &[u32]) -> Result<KVec<u32>> {
         let mut all = KVec::with_capacity(self.list.len(), GFP_KERNEL)?;
         all.push(self.cntlid, GFP_KERNEL)?;
@@ -306,8 +308,8 @@ impl Actual {
         Ok(given)
     }
 
-    /// VF `vf` goes: leaves it the namespaces that the controller gives to every VF, so that nobody
-    /// after us finds others.
+    /// Detaches the namespaces of VF `vf`, which leaves the bus, except those that the controller attaches
+    /// to every VF: the next user must not find them.
     fn retire(&mut self, ctrl: &Controller<Nvme>, family: &Family, vf: u16) -> Result<Answer> {
         let _ = family.note(vf, Standing::Offline);
         let given = self.with_given(&[])?;
@@ -323,16 +325,16 @@ impl Actual {
         Ok(Answer::Done)
     }
 
-    /// Takes back what the VFs have, which are gone.
+    /// Takes the resources and namespaces of all VFs back, which have left the bus.
     fn release(&mut self, ctrl: &Controller<Nvme>, family: &Family) -> Result<Answer> {
         for vf in 0..u16::try_from(self.list.len()).unwrap_or(u16::MAX) {
-            // For those that went without a word, or were refused.
+            // Only those that were not retired when they left the bus.
             if !self.present().any(|present| present == vf) {
                 continue;
             }
             match self.retire(ctrl, family, vf) {
                 Err(e) if is_interrupted(ctrl) => return Err(e),
-                // The next time that the VF is enabled, it does not have what somebody had before.
+                // If it failed, the namespaces are detached when the VF is enabled next.
                 _ => {}
             }
         }
@@ -345,7 +347,7 @@ impl Actual {
         Ok(Answer::Done)
     }
 
-    /// Takes all VFs offline and their resources back, as far as the controller lets us.
+    /// Takes all VFs offline and their resources back. What the controller refuses stays.
     fn take_back(&self, ctrl: &Controller<Nvme>) {
         let Ok(Some(inventory)) = Inventory::read(ctrl) else {
             return;
@@ -355,8 +357,8 @@ impl Actual {
         }
     }
 
-    /// Provisions the VFs again that are enabled, after the controller was down. Returns how many
-    /// came online again.
+    /// Provisions the enabled VFs again, after the controller was down. Returns how many have come
+    /// online.
     pub(super) fn restore(
         &mut self,
         ctrl: &Controller<Nvme>,
@@ -380,7 +382,7 @@ impl Actual {
                     family.note(vf, Standing::Online(epoch))?;
                 }
                 Err(e) if is_interrupted(ctrl) => return Err(e),
-                // The others are served.
+                // The other VFs can still come online.
                 Err(_) => family.note(vf, Standing::Refused(epoch))?,
             }
         }
@@ -398,11 +400,10 @@ impl Actual {
         secondary.online(ctrl, vf)
     }
 
-    /// Changes how many resources of `kind` VF `vf` is to have. If it is enabled, it must be unused,
-    /// and gets them at once: the least that any VF has where no number is wanted. On failure it has
-    /// what it had.
+    /// Sets the number of resources of `kind` of VF `vf`. If the VF is enabled, it must be unused, and
+    /// gets them at once; for 0, as many as the VF with the smallest share. On failure nothing changes.
     ///
-    /// `EAGAIN` if it is enabled and may be in use, `ENOSPC` if as many are not free.
+    /// `EAGAIN` if the VF is enabled and may be in use, `ENOSPC` if not enough resources are free.
     #[allow(clippy::too_many_arguments)]
     fn set_share(
         &mut self,
@@ -424,7 +425,7 @@ impl Actual {
             self.apply_share(ctrl, family, epoch, &inventory, vf, wanted)?;
         }
         family.desk.lock().settings.get_mut(vf)?.wanted = wanted;
-        // It is done; what is shown may be as before.
+        // The job is done, even if sysfs still shows the old numbers.
         let _ = self.look_at_resources(ctrl, family);
         Ok(Answer::Done)
     }
@@ -464,7 +465,8 @@ impl Actual {
         secondary.share = share;
         let result = secondary.reassign(ctrl, vf);
         if result.is_err() {
-            // If the controller is down now, this is what the VF has until the job is done again.
+            // If the controller has gone down, the VF is restored with this share, and then the job is
+            // done again.
             secondary.share = old;
             if !is_interrupted(ctrl) && secondary.reassign(ctrl, vf).is_err() {
                 let _ = family.note(vf, Standing::Refused(epoch));
@@ -473,8 +475,8 @@ impl Actual {
         result
     }
 
-    /// Makes `nsids` the namespaces of VF `vf`. If it is enabled, it gets them at once, whether it
-    /// has a driver or not.
+    /// Sets the namespaces of VF `vf` to `nsids`. If the VF is enabled, they are attached at once, whether
+    /// it has a driver or not.
     fn set_namespaces(
         &mut self,
         ctrl: &Controller<Nvme>,
@@ -497,14 +499,15 @@ impl Actual {
                     self.attached.change(ctrl, vf, scid, &nsids)?;
                 }
             } else {
-                // What was attached before, by whomever, is not ours.
+                // Those that others have attached before are not ours.
                 for &nsid in nsids {
                     let is_ours = secondary.ours.contains(&nsid);
-                    if is_ours || !self.attached.of(scid).any(|other| other == nsid) {
+                    if is_ours || !self.attached.of_controller(scid).any(|other| other == nsid) {
                         ours.push(nsid, GFP_KERNEL)?;
                     }
                 }
-                // Until the change is done, it is to be undone with whatever was begun.
+                // Until the change is done, all that it may have attached counts as ours, so that it can
+                // be undone.
                 let mut both = namespaces::copy(&ours)?;
                 both.extend_from_slice(&secondary.ours, GFP_KERNEL)?;
                 core::mem::swap(&mut secondary.ours, &mut both);
@@ -523,7 +526,7 @@ impl Actual {
         Ok(Answer::Done)
     }
 
-    /// Has others see what the controller has.
+    /// Reads what the controller has, for sysfs.
     pub(super) fn look(&mut self, ctrl: &Controller<Nvme>, family: &Family) -> Result {
         if Inventory::exists(ctrl) {
             self.read_attachments(ctrl, family)?;
@@ -531,16 +534,17 @@ impl Actual {
         self.look_at_resources(ctrl, family)
     }
 
-    /// As [`Actual::look`], but namespaces are known.
+    /// As [`Actual::look`], but without reading the attachments.
     fn look_at_resources(&self, ctrl: &Controller<Nvme>, family: &Family) -> Result {
         let Some(inventory) = Inventory::read(ctrl)? else {
             return Ok(());
         };
         let mut vfs = KVec::new();
         for (vf, secondary) in inventory.secondaries() {
-            let attached = match Attachments::are_known(ctrl) {
-                true => Some(self.attached.list(secondary.scid.get())?),
-                false => None,
+            let attached = if Attachments::are_known(ctrl) {
+                Some(self.attached.list(secondary.scid.get())?)
+            } else {
+                None
             };
             vfs.push(
                 Seen {
@@ -560,10 +564,10 @@ impl Actual {
     }
 }
 
-/// What `secondary` would have if nothing had been set for it.
+/// Returns the namespaces that `secondary` would have if none had been set for it.
 fn without_setting(secondary: &Secondary, attached: &Attachments) -> Result<KVec<u32>> {
     let mut nsids = KVec::new();
-    for nsid in attached.of(secondary.scid) {
+    for nsid in attached.of_controller(secondary.scid) {
         if !secondary.ours.contains(&nsid) {
             nsids.push(nsid, GFP_KERNEL)?;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which namespaces are attached to which controllers, as the controller says and as we change it.
+//! Which namespaces are attached to which controllers: reads and changes that, by commands of the owner.
 
 use super::command;
 use crate::{
@@ -22,12 +22,13 @@ struct Namespace {
 pub(super) struct Attachments(KVec<Namespace>);
 
 impl Attachments {
-    /// Whether the controller attaches namespaces, and tells which.
+    /// Returns whether the controller supports attaching namespaces, and so reports attachments.
     pub(super) fn are_known(ctrl: &Controller<Nvme>) -> bool {
         ctrl.oacs() & namespaces::OACS_NAMESPACES != 0
     }
 
-    /// Reads them, which takes a command for each namespace; none if the controller cannot tell.
+    /// Reads all attachments, with one command for each namespace at least; none if the controller does
+    /// not report them.
     pub(super) fn read(ctrl: &Controller<Nvme>) -> Result<Self> {
         let mut all = KVec::new();
         if !Self::are_known(ctrl) {
@@ -35,9 +36,9 @@ impl Attachments {
         }
         let mut last = 0;
         loop {
-            let data = command::read(ctrl, namespaces::CNS_ALLOCATED_LIST, last, 0)?;
+            let data = command::identify(ctrl, namespaces::CNS_ALLOCATED_LIST, last, 0)?;
             let before = last;
-            // The list is in ascending order: what is not is not believed, so that this ends.
+            // The list is in ascending order. Entries that are not are skipped, so that the loop ends.
             for nsid in namespaces::nsids(&data) {
                 if nsid > last {
                     all.push(Namespace::read(ctrl, nsid)?, GFP_KERNEL)?;
@@ -50,29 +51,29 @@ impl Attachments {
         }
     }
 
-    /// Whether there is such a namespace.
-    pub(super) fn exist(&self, nsid: u32) -> bool {
+    /// Returns whether namespace `nsid` exists.
+    pub(super) fn exists(&self, nsid: u32) -> bool {
         self.0.iter().any(|namespace| namespace.nsid == nsid)
     }
 
-    /// The namespaces of controller `cntlid`, in ascending order.
-    pub(super) fn of(&self, cntlid: u16) -> impl Iterator<Item = u32> + '_ {
+    /// Returns the namespaces of controller `cntlid`, in ascending order.
+    pub(super) fn of_controller(&self, cntlid: u16) -> impl Iterator<Item = u32> + '_ {
         self.0
             .iter()
             .filter(move |namespace| namespace.controllers.contains(&cntlid))
             .map(|namespace| namespace.nsid)
     }
 
-    /// The same as a list.
+    /// Returns the namespaces of controller `cntlid` as a list.
     pub(super) fn list(&self, cntlid: u16) -> Result<KVec<u32>> {
         let mut list = KVec::new();
-        for nsid in self.of(cntlid) {
+        for nsid in self.of_controller(cntlid) {
             list.push(nsid, GFP_KERNEL)?;
         }
         Ok(list)
     }
 
-    /// The namespaces that all of `cntlids` have.
+    /// Returns the namespaces that all of `cntlids` have.
     pub(super) fn common(&self, cntlids: &[u16]) -> Result<KVec<u32>> {
         let mut list = KVec::new();
         for namespace in &self.0 {
@@ -84,8 +85,8 @@ impl Attachments {
         Ok(list)
     }
 
-    /// Makes `nsids` the namespaces of VF `vf`, whose controller is `cntlid`, and which nobody uses:
-    /// first detaches what is too much.
+    /// Attaches exactly `nsids` to VF `vf`, whose controller is `cntlid`. Nobody uses the VF: namespaces
+    /// are detached first.
     pub(super) fn make(
         &mut self,
         ctrl: &Controller<Nvme>,
@@ -98,8 +99,8 @@ impl Attachments {
         self.attach_all(ctrl, vf, cntlid, &change.attach)
     }
 
-    /// Makes `nsids` the namespaces of VF `vf`, which may be in use: first attaches what is new. On
-    /// failure it has those that it had, unless the controller refuses that, too.
+    /// Attaches exactly `nsids` to VF `vf`, which may be in use: namespaces are attached first. On failure
+    /// the change is undone, unless the controller refuses that, too.
     pub(super) fn change(
         &mut self,
         ctrl: &Controller<Nvme>,
@@ -161,7 +162,7 @@ impl Namespace {
         let mut controllers = KVec::new();
         let mut from = 0;
         loop {
-            let data = command::read(ctrl, namespaces::CNS_ATTACHED_CONTROLLERS, nsid, from)?;
+            let data = command::identify(ctrl, namespaces::CNS_ATTACHED_CONTROLLERS, nsid, from)?;
             let mut count = 0;
             let mut last = from;
             for cntlid in namespaces::cntlids(&data) {
@@ -177,14 +178,14 @@ impl Namespace {
     }
 }
 
-/// What is to be attached to a controller, and detached.
+/// The namespaces to attach to a controller, and to detach.
 struct Change {
     attach: KVec<u32>,
     detach: KVec<u32>,
 }
 
 impl Change {
-    /// By which `cntlid` has `nsids` and no others.
+    /// Returns the change after which `cntlid` has `nsids` and no others.
     fn new(all: &Attachments, cntlid: u16, nsids: &[u32]) -> Result<Self> {
         let mut this = Self {
             attach: KVec::new(),

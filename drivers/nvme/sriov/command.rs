@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the primary controller is told about its secondary controllers, and how it refuses.
+//! The commands to the primary controller about its secondary controllers, and the errnos for those that
+//! fail. Only the owner sends them; each waits for its answer.
 
 use super::share::name;
 use crate::{
     controller::Nvme,
     spec::{
         admin::{
-            identify,
+            self,
             IDENTIFY_SIZE, //
         },
         namespaces, status,
@@ -27,7 +28,7 @@ use kernel_ext::nvme::{
     Controller, //
 };
 
-/// Something that the primary controller is told.
+/// A command to the primary controller.
 #[derive(Clone, Copy)]
 enum Order {
     Identify {
@@ -64,7 +65,7 @@ enum Order {
     },
 }
 
-/// What cannot be done if the order fails.
+/// Prints what has failed, for a message.
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -93,7 +94,7 @@ impl fmt::Display for Order {
 impl Order {
     fn command(&self) -> Command {
         match *self {
-            Self::Identify { cns, nsid, cntid } => identify(cns, cntid).with_nsid(nsid),
+            Self::Identify { cns, nsid, cntid } => admin::identify(cns, cntid).with_nsid(nsid),
             Self::AllocateToPrimary {
                 cntlid,
                 kind,
@@ -109,9 +110,8 @@ impl Order {
         }
     }
 
-    /// Gives the order. If it does not come to an answer, one line
-    /// says so, unless the controller is down: then the order is given again, or whoever wants it is
-    /// told.
+    /// Sends the command. If there is no answer, reports that, unless the controller is down: then the
+    /// job is done again, or its caller gets the error.
     fn give(self, ctrl: &Controller<Nvme>, data: Option<&mut [u8]>) -> Result<(), AdminError> {
         if !ctrl.data().is_present() {
             return Err(ENODEV.into());
@@ -125,7 +125,7 @@ impl Order {
         answer.map(drop)
     }
 
-    /// The errno of an order that failed. Says so if it was refused.
+    /// Returns the errno of a command that failed. Reports it if the controller refused.
     fn errno(self, ctrl: &Controller<Nvme>, e: AdminError) -> Error {
         let status = match e {
             AdminError::Refused(status) => status,
@@ -136,31 +136,36 @@ impl Order {
         status::errno(status)
     }
 
-    /// Gives the order, which the controller must obey.
+    /// Sends the command. Every refusal is an error.
     fn force(self, ctrl: &Controller<Nvme>, data: Option<&mut [u8]>) -> Result {
         self.give(ctrl, data).map_err(|e| self.errno(ctrl, e))
     }
 }
 
-/// Whether a command to the primary controller failed, or will, as it is down.
+/// Returns whether the primary controller is down: then its commands fail for that reason.
 pub(super) fn is_interrupted(ctrl: &Controller<Nvme>) -> bool {
     !ctrl.data().role.is_served()
 }
 
-/// Whether an admin command with `opcode` may change what the VFs have.
+/// Returns whether an admin command with `opcode` may change what the VFs have.
 pub(super) fn changes_vfs(opcode: u8) -> bool {
     virtualization::is_management(opcode) || namespaces::is_management(opcode)
 }
 
-/// Reads an Identify data structure, of namespace `nsid` and controller `cntid` where that matters.
-pub(super) fn read(ctrl: &Controller<Nvme>, cns: u8, nsid: u32, cntid: u16) -> Result<KVec<u8>> {
+/// Reads Identify data structure `cns`. `nsid` and `cntid` are ignored where they do not apply.
+pub(super) fn identify(
+    ctrl: &Controller<Nvme>,
+    cns: u8,
+    nsid: u32,
+    cntid: u16,
+) -> Result<KVec<u8>> {
     let mut data = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
     Order::Identify { cns, nsid, cntid }.force(ctrl, Some(&mut data))?;
     Ok(data)
 }
 
-/// Makes `count` the number of flexible resources that the primary controller `cntlid` has for
-/// itself, from its next function reset on.
+/// Sets the number of flexible resources that the primary controller `cntlid` keeps for itself to
+/// `count`, from its next function reset on.
 pub(super) fn allocate_to_primary(
     ctrl: &Controller<Nvme>,
     cntlid: u16,
@@ -175,7 +180,7 @@ pub(super) fn allocate_to_primary(
     .force(ctrl, None)
 }
 
-/// Gives VF `vf`, whose controller `scid` is offline, `count` resources.
+/// Assigns `count` resources to VF `vf`, whose controller `scid` must be offline.
 pub(super) fn assign(
     ctrl: &Controller<Nvme>,
     vf: u16,
@@ -202,8 +207,8 @@ pub(super) fn offline(ctrl: &Controller<Nvme>, vf: u16, scid: u16) -> Result {
     Order::Offline { vf, scid }.force(ctrl, None)
 }
 
-/// Whether the controller refused with this status code.
-fn is(e: AdminError, code: u16) -> bool {
+/// Returns whether the controller refused with this status code.
+fn was_refused_with(e: AdminError, code: u16) -> bool {
     matches!(e, AdminError::Refused(status) if status.code() == code)
 }
 
@@ -212,8 +217,8 @@ pub(super) fn attach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> 
     let mut list = namespaces::controller_list(scid)?;
     let order = Order::Attach { vf, nsid };
     match order.give(ctrl, Some(&mut list)) {
-        // Somebody was faster.
-        Err(e) if is(e, status::NAMESPACE_ALREADY_ATTACHED) => Ok(()),
+        // Somebody else has attached it meanwhile.
+        Err(e) if was_refused_with(e, status::NAMESPACE_ALREADY_ATTACHED) => Ok(()),
         answer => answer.map_err(|e| order.errno(ctrl, e)),
     }
 }
@@ -223,8 +228,8 @@ pub(super) fn detach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> 
     let mut list = namespaces::controller_list(scid)?;
     let order = Order::Detach { vf, nsid };
     match order.give(ctrl, Some(&mut list)) {
-        // Somebody was faster.
-        Err(e) if is(e, status::NAMESPACE_NOT_ATTACHED) => Ok(()),
+        // Somebody else has detached it meanwhile.
+        Err(e) if was_refused_with(e, status::NAMESPACE_NOT_ATTACHED) => Ok(()),
         answer => answer.map_err(|e| order.errno(ctrl, e)),
     }
 }

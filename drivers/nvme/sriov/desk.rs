@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The desk of a PF's family: what is wanted, and what others are to know of what there is.
+//! The desk of a PF's family: what is wanted of the VFs, and what is known of them.
 //!
-//! Data under one lock, which `family` has. Nothing here waits, or takes a lock.
+//! These are data under one lock, `Family::desk`. Nothing here waits for anything or takes a lock.
 
 use super::{
     setting::Settings,
@@ -19,69 +19,70 @@ use kernel::{
 };
 use kernel_ext::nvme::Controller;
 
-/// Whether the primary controller can be told anything.
+/// Whether the primary controller takes commands about VFs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Primary {
-    /// It is started, and has as yet not been stopped again.
+    /// Yes: it has been started, and not been stopped since.
     Up,
-    /// It is stopped, and will be started again, or given up.
+    /// No: it is stopped, and will be started again or given up.
     Down,
-    /// It is given up, or its driver leaves it.
+    /// Never again: it has been given up, or its driver is being unbound.
     Gone,
 }
 
-/// Whether a VF has been provisioned; what an earlier epoch says does not count.
+/// Whether a VF has been provisioned. Only the current epoch counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Standing {
     #[default]
     Offline,
-    /// Online since this epoch.
+    /// The owner has brought the VF online in this epoch.
     Online(u32),
-    /// The controller has refused to provision it in this epoch.
+    /// The controller has refused to provision the VF in this epoch.
     Refused(u32),
 }
 
 /// Whether a VF's controller can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// The VF is online; `0` counts the times that the PF's controller went down.
+    /// Yes: the VF is online, in this epoch.
     Served(u32),
-    /// The PF's controller is down, or about to bring the VF online.
+    /// Not yet: the PF's controller is down, or has not brought the VF online yet.
     Wait,
-    /// The VF will not come online.
+    /// No: the VF will not come online.
     Refused,
 }
 
-/// A VF's controller that this driver drives.
+/// A VF's controller that this driver is bound to.
 pub(super) struct Member {
     pub(super) vf: u16,
     pub(super) ctrl: ARef<Controller<Nvme>>,
-    /// Whether its probe is over.
+    /// Whether the probe of its function has succeeded.
     pub(super) is_bound: bool,
 }
 
-/// A job, and what became of it.
+/// A job and its answer.
 pub(super) struct Entry {
     pub(super) ticket: u64,
-    /// `None` while the owner has it.
+    /// `None` while the owner does it, and afterwards.
     pub(super) job: Option<Job>,
     pub(super) answer: Option<Result<Answer>>,
 }
 
-/// What is wanted, and what others are to know of what there is.
+/// What is wanted of the VFs, and what is known of them.
 pub(super) struct Desk {
     pub(super) primary: Primary,
-    /// Whether the primary controller is down until a callback of the PCI core, which takes device
-    /// locks: who holds one must not wait for it.
+    /// Whether only a callback of the PCI core, which takes device locks, starts the primary controller
+    /// again: a thread that holds a device lock must not wait for that.
     pub(super) held: bool,
-    /// Counted up whenever the primary controller is stopped, also if it is not up.
+    /// Incremented whenever the primary controller is stopped, even if it is down already.
     pub(super) epoch: u32,
-    /// The epoch in which the primary controller was started last. If another one has begun when it
-    /// is live, somebody has stopped it on the way, and starts it again.
+    /// The epoch in which the last start of the primary controller began. If it is not the current one
+    /// when the controller is live, another thread has stopped the controller meanwhile, and starts it
+    /// again.
     pub(super) started: u32,
     /// The epoch in which the VFs were provisioned last.
     pub(super) restored: Option<u32>,
-    /// Whether the VFs live on resources of the primary controller's, and go down with it.
+    /// Whether the VFs use resources of the primary controller, and go down with it.
     pub(super) dependent: bool,
     /// Whether the view may be out of date.
     pub(super) is_stale: bool,
@@ -89,64 +90,64 @@ pub(super) struct Desk {
     pub(super) view: View,
     /// By VF, from 0.
     pub(super) standings: KVec<Standing>,
-    /// By VF, whether its controller has been live since the VF is there. Then it has what the device
-    /// itself attaches to every controller.
+    /// By VF, whether its controller has been live since the VF was enabled. Then the device has attached
+    /// the namespaces that it attaches by itself.
     pub(super) live: KVec<bool>,
     pub(super) members: KVec<Member>,
     pub(super) entries: KVec<Entry>,
     pub(super) next_ticket: u64,
 }
 
-/// Something that the owner is to do.
+/// A job for the owner.
 pub(super) enum Job {
-    /// Share the resources out to the first `vfs` VFs, which are not enabled.
+    /// Divide the resources among the first `vfs` VFs, which are not enabled, and assign them.
     Prepare {
         vfs: u16,
         /// Whether the PF has given back what it could.
         gave_back: bool,
     },
-    /// VF has been enabled: attach its namespaces and bring it online.
+    /// The VF has joined the bus: attach its namespaces and bring it online.
     Online(u16),
-    /// VF has lost its driver, and is about to go: undo [`Job::Online`].
+    /// The VF leaves the bus, and has no driver any more: detach its namespaces.
     Retire(u16),
-    /// The VFs are gone: take back what they have.
+    /// All VFs have left the bus: take their resources back.
     Release,
-    /// Change how many resources of a kind VF is to have.
+    /// Set the number of resources of one kind of a VF.
     Share {
         vf: u16,
         kind: Resource,
         count: u16,
-        /// Whether the VF's device lock is held, and it has no driver.
+        /// Whether the VF's device lock is held, and the VF has no driver.
         is_unused: bool,
     },
-    /// Look what the controller has.
+    /// Read what the controller has, for sysfs.
     Look,
-    /// Change which namespaces VF is to have.
+    /// Set the namespaces of a VF.
     Namespaces { vf: u16, nsids: KVec<u32> },
 }
 
-/// What came of a job that did not fail.
+/// The answer to a job that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Done,
-    /// [`Job::Prepare`]: the VFs have the least and the most of these.
+    /// [`Job::Prepare`]: the smallest and the largest share that a VF has.
     Prepared {
         least: Share,
         most: Share,
     },
     /// [`Job::Prepare`]: the VFs have resources of their own.
     Independent,
-    /// [`Job::Prepare`]: the PF gives resources back, which takes effect with a function reset.
+    /// [`Job::Prepare`]: the PF gives resources back, which takes effect when its function is reset.
     WantsFunctionReset,
 }
 
-/// Who waits for an answer.
+/// How long a thread waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// Somebody who holds no device lock.
+    /// Until the answer comes. The thread holds no device lock.
     Any,
-    /// Somebody who holds a device lock: gives up, with `EBUSY` and nothing changed, when the
-    /// primary controller is held down until a callback that takes device locks.
+    /// Until the answer comes, or [`Desk::held`] is set and the job has not begun: then `EBUSY`, with
+    /// nothing changed. The thread holds a device lock.
     Locked,
 }
 
@@ -197,32 +198,32 @@ impl Desk {
         }
     }
 
-    /// Whether VF `vf` is online, as far as is known.
+    /// Returns whether VF `vf` is online, as far as is known.
     pub(super) fn is_online(&self, vf: u16) -> bool {
         let seen = self.view.secondary(vf).is_some_and(|s| s.is_online());
         seen && self.primary == Primary::Up && !self.is_awaited()
     }
 
-    /// Whether the VFs are as yet to be provisioned again.
+    /// Returns whether the VFs have not been provisioned in this epoch yet.
     fn is_awaited(&self) -> bool {
         self.dependent && self.restored != Some(self.epoch)
     }
 
-    /// Takes the next job that nobody does yet.
+    /// Takes the first job that has not begun.
     pub(super) fn take_job(&mut self) -> Option<(u64, Job)> {
         let waiting = |entry: &&mut Entry| entry.job.is_some();
         let entry = self.entries.iter_mut().find(waiting)?;
         entry.job.take().map(|job| (entry.ticket, job))
     }
 
-    /// Puts a job back: it is done again, before those that came later.
+    /// Puts a job back, which is done again, before later ones.
     pub(super) fn put_back(&mut self, ticket: u64, job: Job) {
         if let Some(entry) = self.entries.iter_mut().find(|e| e.ticket == ticket) {
             entry.job = Some(job);
         }
     }
 
-    /// Answers whoever waits for job `ticket`.
+    /// Notes the answer to job `ticket`.
     pub(super) fn answer(&mut self, ticket: u64, answer: Result<Answer>) {
         if let Some(entry) = self.entries.iter_mut().find(|e| e.ticket == ticket) {
             entry.answer = Some(answer);
@@ -235,7 +236,7 @@ impl Desk {
         self.entries.remove(index).ok()?.answer
     }
 
-    /// Takes job `ticket` back. `false` if the owner has it.
+    /// Removes job `ticket`. Returns `false` if the owner has begun it.
     pub(super) fn withdraw(&mut self, ticket: u64) -> bool {
         let waiting = |entry: &Entry| entry.ticket == ticket && entry.job.is_some();
         match self.entries.iter().position(waiting) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A physical function (PF) and its VFs, as each sees the others.
+//! A physical function (PF) and its VFs.
 //!
-//! Everything that the PF's controller is told about its VFs is told by one owner, the work item of
-//! the [`Family`] (`owner`). Others leave a [`Job`] on the family's [`Desk`] and wait for the answer. The
-//! controllers of VFs that this driver is bound to are members: when the PF's controller goes down,
-//! their commands are ended, and they wait until their VF has been provisioned again.
+//! All commands about VFs are sent by one owner, the work item of the [`Family`] (`owner`). Others leave
+//! a [`Job`] on the family's [`Desk`] and wait for the answer. The controllers of VFs that this driver is
+//! bound to are members: when the PF's controller goes down, their commands are cancelled, and they wait
+//! until their VF has been provisioned again.
 //!
-//! The desk's lock is never held while a command, a probe or another lock is waited for.
+//! All of this sleeps but for [`Family::suspect`]; `Family::desk` is held for moments only.
 
 use super::{
     actual::Actual,
@@ -69,24 +69,24 @@ use kernel_ext::{
 #[pin_data]
 pub(crate) struct Family {
     pub(crate) pf: ARef<pci::Device>,
-    /// The PF's controller, until it ends: it has a reference to the family in turn.
+    /// The PF's controller, until it is torn down: it holds a reference to the family in turn.
     #[pin]
     primary: Mutex<Option<ARef<Controller<Nvme>>>>,
     #[pin]
     pub(super) desk: Mutex<Desk>,
-    /// Notified whenever something on the desk has changed that somebody may wait for.
+    /// Notified whenever something on the desk has changed that a thread may wait for.
     #[pin]
     pub(super) changed: CondVar,
-    /// What the owner knows, and nobody else asks.
+    /// What the owner knows. Only the owner takes this lock.
     #[pin]
     pub(super) actual: Mutex<Actual>,
     #[pin]
     work: Work<Family>,
-    /// Hears of the VFs while they are enabled. Changed with the PCI rescan lock held.
+    /// The listener for VFs on the bus, while VFs are enabled. Changed with the PCI rescan lock held.
     #[pin]
     pub(super) listener: Mutex<Option<BusListener<super::functions::Listener>>>,
     spawner: Spawner,
-    /// Whether somebody else has told the controller something about its VFs.
+    /// Whether a user's command may have changed what the VFs have.
     suspected: Atomic<bool>,
     /// Whether the driver is about to be unregistered.
     left: Atomic<bool>,
@@ -97,7 +97,7 @@ impl_has_work! {
 }
 
 impl Family {
-    /// The family of `pf`, whose controller is as yet down.
+    /// Creates the family of `pf`, whose controller has not been started.
     pub(crate) fn new(pf: &pci::Device, spawner: &Spawner) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -121,20 +121,20 @@ impl Family {
         *self.primary.lock() = Some(ctrl.into());
     }
 
-    /// The PF's controller. `None` once it has ended.
+    /// Returns the PF's controller; `None` after its teardown.
     pub(super) fn primary(&self) -> Option<ARef<Controller<Nvme>>> {
         self.primary.lock().clone()
     }
 
-    /// Has the owner look at its desk.
+    /// Queues the owner's work. Any context.
     pub(super) fn call_owner(self: &Arc<Self>) {
-        // If it is called already, it comes anyway.
+        // It fails only if the work is queued already.
         let _ = kernel_ext::nvme::work_queue().enqueue(self.clone());
     }
 
     // The primary controller.
 
-    /// The PF's controller is about to be stopped.
+    /// Begins a new epoch: the PF's controller is about to be stopped.
     pub(crate) fn goes_down(&self) {
         let mut desk = self.desk.lock();
         desk.epoch = desk.epoch.wrapping_add(1);
@@ -144,31 +144,30 @@ impl Family {
         }
     }
 
-    /// The PF's controller is about to be started.
+    /// Notes the epoch in which a start of the PF's controller begins.
     pub(crate) fn starts(&self) {
         let mut desk = self.desk.lock();
         desk.started = desk.epoch;
     }
 
-    /// The PF's controller is stopped: ends the commands of its VFs' controllers, which get no
-    /// answer any more.
+    /// Cancels the commands of the VFs' controllers: the PF's controller has been stopped, and they get
+    /// no answers any more.
     pub(crate) fn is_down(self: &Arc<Self>) {
         if self.desk.lock().dependent {
             self.for_each_member(|_, ctrl| interrupt(ctrl));
         }
-        // Jobs fail if it is down for good.
+        // The owner answers all jobs with an error if the controller is not started again.
         self.call_owner();
     }
 
-    /// The PF's controller, now stopped, is to be started by a callback of the PCI core that takes
-    /// device locks; or no more.
+    /// Sets [`Desk::held`].
     pub(crate) fn hold(&self, held: bool) {
         self.desk.lock().held = held;
         self.changed.notify_all();
     }
 
-    /// The PF's controller is live again. Waits until its VFs are provisioned again, unless it goes
-    /// down before; or has been, since [`Family::starts`].
+    /// Marks the PF's controller as up, which is live again, and waits until its VFs have been
+    /// provisioned, or it goes down. Does nothing if it was stopped after [`Family::starts`].
     pub(crate) fn is_up(self: &Arc<Self>) {
         let mut desk = self.desk.lock();
         if desk.primary == Primary::Gone || desk.started != desk.epoch {
@@ -187,7 +186,8 @@ impl Family {
         }
     }
 
-    /// The PF's controller is given up, or its driver leaves it: whoever waits for it gives up.
+    /// Marks the PF's controller as gone: it has been given up, or its driver is being unbound. All that
+    /// wait for it give up.
     pub(crate) fn is_gone(self: &Arc<Self>) {
         let mut desk = self.desk.lock();
         desk.primary = Primary::Gone;
@@ -200,49 +200,50 @@ impl Family {
         });
     }
 
-    /// Ends the family: the PF's controller goes.
+    /// Ends the family, as the PF's controller is torn down.
     pub(crate) fn end(self: &Arc<Self>) {
         self.is_gone();
         *self.primary.lock() = None;
     }
 
-    /// Whether the PF's controller is down until a callback of the PCI core.
+    /// Returns [`Desk::held`].
     pub(super) fn is_held(&self) -> bool {
         self.desk.lock().held
     }
 
-    /// The driver is about to be unregistered: no VFs are to be enabled any more.
+    /// Notes that the driver is about to be unregistered: no VFs are enabled any more.
     pub(crate) fn set_left(&self) {
         self.left.store(true, Relaxed);
     }
 
-    /// Whether the driver leaves the PF, or has left it.
+    /// Returns whether the driver is being unregistered or unbound, or the PF's controller is given up.
     pub(crate) fn is_left(&self) -> bool {
         self.left.load(Relaxed) || self.desk.lock().primary == Primary::Gone
     }
 
-    /// Somebody else may have told the controller something about its VFs. Any context.
+    /// Notes that a user's command, or the device itself, may have changed what the VFs have. Any
+    /// context.
     pub(super) fn suspect(self: &Arc<Self>) {
         self.suspected.store(true, Relaxed);
         self.call_owner();
     }
 
-    /// Whether that is so since this was asked last.
+    /// Returns whether [`Family::suspect`] was called since the last call of this function.
     pub(super) fn take_suspicion(&self) -> bool {
         self.suspected.xchg(false, Full)
     }
 
-    /// Whether the PF's controller can be told anything.
+    /// Returns whether the PF's controller takes commands about VFs.
     pub(super) fn is_served(&self) -> bool {
         self.desk.lock().primary == Primary::Up
     }
 
     // Jobs.
 
-    /// Has the owner do `job`, and waits for its answer: beyond resets of the PF's controller, after
-    /// which it is done again, and until that is given up.
+    /// Has the owner do `job`, and waits for the answer. A reset of the PF's controller does not end the
+    /// wait: the job is done again after it.
     ///
-    /// `ENODEV` if the PF's controller is gone, `EBUSY` as [`Patience`] says.
+    /// `ENODEV` if the PF's controller is given up, `EBUSY` as described at [`Patience`].
     pub(super) fn post(self: &Arc<Self>, job: Job, patience: Patience) -> Result<Answer> {
         let mut desk = self.desk.lock();
         let ticket = desk.next_ticket;
@@ -282,7 +283,7 @@ impl Family {
         Ok(())
     }
 
-    /// The probe of member `ctrl` is over.
+    /// Notes that the probe of member `ctrl` has succeeded.
     pub(crate) fn is_bound(&self, ctrl: &Controller<Nvme>) {
         let mut desk = self.desk.lock();
         if let Some(member) = desk.members.iter_mut().find(|member| member.is(ctrl)) {
@@ -296,17 +297,17 @@ impl Family {
         let found = desk.members.iter().position(|member| member.is(ctrl));
         let member = found.and_then(|index| desk.members.remove(index).ok());
         drop(desk);
-        // Perhaps the last reference.
+        // Without the lock: it may be the last reference.
         drop(member);
     }
 
-    /// Whether the controller of VF `vf` can be started.
+    /// Returns whether the controller of VF `vf` can be started. Any context.
     pub(super) fn admission(&self, vf: u16) -> Admission {
         self.desk.lock().admission(vf)
     }
 
-    /// Waits until the controller of VF `vf` can be started, or never will be. Gives up while the
-    /// PF's controller is held down: the caller may hold a device lock.
+    /// Waits until it is settled whether the controller of VF `vf` can be started. Does not wait while
+    /// [`Desk::held`] is set, as the caller may hold a device lock.
     pub(crate) fn wait_for_primary(&self, vf: u16) {
         let mut desk = self.desk.lock();
         while desk.admission(vf) == Admission::Wait && !desk.held {
@@ -314,7 +315,7 @@ impl Family {
         }
     }
 
-    /// Notes what became of VF `vf`, and wakes its controller.
+    /// Notes whether VF `vf` has been provisioned, and wakes its controller.
     pub(super) fn note(&self, vf: u16, standing: Standing) -> Result {
         let mut desk = self.desk.lock();
         let index = usize::from(vf);
@@ -343,7 +344,7 @@ impl Family {
         Ok(())
     }
 
-    /// The controller of VF `vf` is live: the device may have attached namespaces to it by itself.
+    /// Notes that the controller of VF `vf` is live: the device may have attached namespaces by itself.
     pub(super) fn is_live(self: &Arc<Self>, vf: u16) {
         if let Some(live) = self.desk.lock().live.get_mut(usize::from(vf)) {
             *live = true;
@@ -351,7 +352,7 @@ impl Family {
         self.suspect();
     }
 
-    /// The VFs whose controllers have been live since they are there.
+    /// Returns the VFs whose controllers have been live since the VFs were enabled.
     pub(super) fn live(&self) -> Result<KVec<u16>> {
         let desk = self.desk.lock();
         let mut live = KVec::with_capacity(desk.live.len(), GFP_KERNEL)?;
@@ -361,13 +362,13 @@ impl Family {
         Ok(live)
     }
 
-    /// Has the function of a VF that is online, but whose controller was given up, probed anew.
+    /// Has the function of a VF probed anew, whose controller was given up, if the VF is online now.
     fn revive(&self, ctrl: &Controller<Nvme>, standing: Standing) {
         if !matches!(standing, Standing::Online(_)) {
             return;
         }
         let dead: ARef<Controller<Nvme>> = ctrl.into();
-        // Without memory, it stays dead until somebody binds it anew.
+        // Without memory, the controller stays dead until an administrator binds the VF anew.
         let _ = self.spawner.spawn(move || {
             if dead.data().is_ended() {
                 return;
@@ -379,12 +380,13 @@ impl Family {
         });
     }
 
-    /// Ends the controllers of all bound VFs, side by side, as their drivers are taken away next.
+    /// Begins the teardown of the controllers of all bound VFs, at the same time: their drivers are
+    /// unbound next, one after the other.
     pub(super) fn end_members(&self) {
         let mut from = 0;
         while let Some((vf, ctrl, is_bound)) = self.member(from) {
             if is_bound {
-                // Without memory, it is ended when its driver is taken away.
+                // Without memory, the controller is torn down when its driver is unbound.
                 let _ = self.spawner.spawn(move || lifecycle::teardown(&ctrl));
             }
             let Some(next) = vf.checked_add(1) else {
@@ -394,7 +396,7 @@ impl Family {
         }
     }
 
-    /// Calls `f` with each member, without a lock. One that joins meanwhile may be left out.
+    /// Calls `f` with each member, without a lock held. A member that joins meanwhile may be left out.
     fn for_each_member(&self, mut f: impl FnMut(u16, &Controller<Nvme>)) {
         let mut from = 0;
         while let Some((vf, ctrl, _)) = self.member(from) {
@@ -406,8 +408,8 @@ impl Family {
         }
     }
 
-    /// The member with the lowest number from `from` on, and whether its probe is over. There is no
-    /// list of them, which would take memory that a reset must do without.
+    /// Returns the member with the lowest number from `from` on, and whether its probe has succeeded. A
+    /// copy of the list would have to be allocated, which a reset must not do.
     fn member(&self, from: u16) -> Option<(u16, ARef<Controller<Nvme>>, bool)> {
         let desk = self.desk.lock();
         let later = desk.members.iter().filter(|member| member.vf >= from);
@@ -416,22 +418,22 @@ impl Family {
     }
 }
 
-/// Ends what the controller of a VF has under way: its PF's controller is down.
+/// Cancels the commands of a VF's controller, whose PF's controller is down.
 fn interrupt(ctrl: &Controller<Nvme>) {
     if ctrl.change_state(State::Resetting) {
-        // The reset stops it first, and then waits for its PF.
+        // The reset begins with a stop, and then waits for the PF.
         ctrl.queue_reset();
         return;
     }
     match ctrl.state() {
-        // A probe or a reset finds out when its command is ended, or before the next one.
+        // The probe or reset notices when its command is cancelled, or before it sends the next one.
         State::Connecting => stop::interrupt(ctrl),
         State::Deleting | State::DeletingNoIo => stop::stop(ctrl, true),
         _ => {}
     }
 }
 
-/// Has the controller of a VF that waits for its PF go on. `false` if it does not wait.
+/// Resets the controller of a VF if it waits for its PF. Returns whether it does.
 fn wake(ctrl: &Controller<Nvme>) -> bool {
     let woken = ctrl.data().take_idle(Idle::ForPrimary);
     if woken {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of a PF's VFs: enabled and disabled by the PCI core, and what happens when each
-//! joins the bus or leaves it.
+//! Has the PCI core enable and disable VFs, and gives the owner a job when each joins the bus or leaves
+//! it.
+//!
+//! The PCI rescan lock is held throughout, and the PF's device lock when VFs join. VFs' drivers are
+//! probed and unbound in these calls, so no lock of the driver's own may be held.
 
 use super::{
     desk::{
@@ -40,7 +43,7 @@ use kernel_ext::{
     },
 };
 
-/// Hears of VFs that join the bus, and leave it.
+/// The listener for VFs that join the bus, and leave it.
 pub(super) struct Listener {
     family: Arc<Family>,
     /// The errno of the first VF that could not be brought online; 0 if all could.
@@ -54,8 +57,8 @@ impl Listen for Listener {
         };
         let result = match event {
             BusEvent::Added => self.added(dev, vf),
-            // The rescan lock is held, but no device's. If it fails, there is a line, and what the
-            // VF has is taken back when it is enabled next.
+            // The PCI core holds the rescan lock, but not the device lock of the VF. A failure is
+            // reported; then the VF's namespaces are detached when it is enabled next.
             BusEvent::Removed => {
                 let _ = self.family.post(Job::Retire(vf), Patience::Any);
                 return;
@@ -68,8 +71,8 @@ impl Listen for Listener {
 }
 
 impl Listener {
-    /// VF `vf` has joined the bus, with the PF's device lock held: brings it online before any
-    /// driver sees it, and puts it in its place in the order of system sleep.
+    /// Brings VF `vf` online, which has joined the bus, before any driver sees it. Links it to the PF, so
+    /// that it sleeps before the PF and resumes after it. The PF's device lock is held.
     fn added(&self, dev: &pci::Device, vf: u16) -> Result {
         self.family.post(Job::Online(vf), Patience::Locked)?;
         dev.sleep_before(&self.family.pf).inspect_err(|e| {
@@ -81,7 +84,7 @@ impl Listener {
     }
 }
 
-/// Has the PCI core enable `num` VFs, which have been prepared. On failure none is left.
+/// Has the PCI core enable `num` VFs, whose resources have been assigned. On failure, none is enabled.
 pub(super) fn enable(
     family: &Arc<Family>,
     ctrl: &Controller<Nvme>,
@@ -103,26 +106,26 @@ pub(super) fn enable(
         pdev.disable_vfs(lock);
     }
     if result.is_err() {
-        drop_listener(family);
+        drop_listener(family, lock);
     }
     result
 }
 
-/// Has the PCI core disable all VFs, by whomever they were enabled.
+/// Has the PCI core disable all VFs, whichever driver has enabled them.
 pub(super) fn disable(family: &Family, pdev: &pci::Device, lock: &RescanLocked) {
-    // While one driver after the other is taken away, the controllers end side by side.
+    // The PCI core unbinds one driver after the other; the controllers are torn down at the same time.
     family.end_members();
     pdev.disable_vfs(lock);
-    drop_listener(family);
+    drop_listener(family, lock);
 }
 
-/// Ends the listener, which waits for its calls, so that no lock may be held that these want.
-fn drop_listener(family: &Family) {
+/// Drops the listener. That waits for its calls, which take locks, so `Family::listener` is not held.
+fn drop_listener(family: &Family, _lock: &RescanLocked) {
     let listener = family.listener.lock().take();
     drop(listener);
 }
 
-/// Says why the PCI core cannot enable `num` VFs, and what to do.
+/// Reports why the PCI core cannot enable `num` VFs, and what to do about it.
 fn explain(ctrl: &Controller<Nvme>, pdev: &pci::Device<Core<'_>>, num: u16, error: &Error) {
     match NoRoom::find(pdev, num) {
         Some(NoRoom::Memory { bar, size }) => dev_err!(

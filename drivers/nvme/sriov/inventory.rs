@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a primary controller says of its resources and of who has them.
+//! What a primary controller reports of its flexible resources, and of the controllers that have them.
+//! The owner reads it anew for each job.
 
 use super::{
     command,
@@ -24,7 +25,7 @@ use crate::{
 use kernel::prelude::*;
 use kernel_ext::nvme::Controller;
 
-/// Primary Controller Capabilities and Secondary Controller List as they were a moment ago.
+/// Primary Controller Capabilities and Secondary Controller List, as they were when they were read.
 pub(super) struct Inventory {
     pub(super) caps: PrimaryCapabilities,
     /// The Secondary Controller List, as Identify returned it.
@@ -32,38 +33,37 @@ pub(super) struct Inventory {
 }
 
 impl Inventory {
-    /// Whether the controller can tell: it has Virtualization Management.
+    /// Returns whether the controller has an inventory: it supports Virtualization Management.
     pub(super) fn exists(ctrl: &Controller<Nvme>) -> bool {
         ctrl.oacs() & virtualization::OACS_VIRTUALIZATION != 0
     }
 
-    /// Reads it. `None` if the controller has no Virtualization Management.
+    /// Reads the inventory. `None` if the controller does not support Virtualization Management.
     pub(super) fn read(ctrl: &Controller<Nvme>) -> Result<Option<Self>> {
         if !Self::exists(ctrl) {
             return Ok(None);
         }
-        let data = command::read(ctrl, virtualization::CNS_PRIMARY_CAPABILITIES, 0, 0)?;
+        let data = command::identify(ctrl, virtualization::CNS_PRIMARY_CAPABILITIES, 0, 0)?;
         Ok(Some(Self {
             caps: PrimaryCapabilities::parse(&data).ok_or(EIO)?,
-            list: command::read(ctrl, virtualization::CNS_SECONDARY_LIST, 0, 0)?,
+            list: command::identify(ctrl, virtualization::CNS_SECONDARY_LIST, 0, 0)?,
         }))
     }
 
-    /// The entry of VF `vf`, from 0.
+    /// Returns the entry of VF `vf`, counted from 0.
     pub(super) fn find(&self, vf: u16) -> Option<SecondaryController> {
         let vfn = vf.checked_add(1)?;
         virtualization::secondary_controllers(&self.list).find(|entry| entry.vfn.get() == vfn)
     }
 
-    /// The VFs and their entries.
+    /// Returns the VFs and their entries.
     pub(super) fn secondaries(&self) -> impl Iterator<Item = (u16, SecondaryController)> + '_ {
         virtualization::secondary_controllers(&self.list)
             .filter_map(|entry| Some((entry.vfn.get().checked_sub(1)?, entry)))
     }
 
-    /// Checks that the controller can give VF `vf` what is wanted, if nobody else wants anything:
-    /// `EOPNOTSUPP` if it does not hand out the kind, `EINVAL` if it is too much for any VF, or too
-    /// little.
+    /// Checks whether the controller can ever assign what is wanted to VF `vf`: `EOPNOTSUPP` if it has no
+    /// flexible resources of the kind, `EINVAL` if the number is too large or too small for a VF.
     pub(super) fn check(&self, ctrl: &Controller<Nvme>, vf: u16, wanted: Wanted) -> Result {
         for kind in KINDS {
             let (count, name) = (wanted.of(kind), name(kind));
@@ -90,7 +90,8 @@ impl Inventory {
         Ok(())
     }
 
-    /// How many resources of this kind the secondary controllers hold that `whose` picks.
+    /// Returns how many resources of this kind are assigned to the secondary controllers that `whose`
+    /// selects.
     pub(super) fn held(&self, kind: Resource, whose: impl Fn(u16) -> bool) -> u32 {
         virtualization::secondary_controllers(&self.list)
             .filter(|entry| whose(entry.scid.get()))
@@ -98,8 +99,9 @@ impl Inventory {
             .fold(0, u32::saturating_add)
     }
 
-    /// The resources of this kind that VFs can have, but for what secondary controllers hold that
-    /// `ours` does not know. `None` if the controller hands out none of this kind.
+    /// Returns the resources of this kind for VFs, without those that are assigned to secondary
+    /// controllers that `ours` does not select. `None` if the controller has no flexible resources of
+    /// this kind.
     pub(super) fn pool(&self, kind: Resource, ours: impl Fn(u16) -> bool) -> Option<Pool> {
         if !self.caps.supports(kind) {
             return None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which namespaces an administrator can want a VF to have.
+//! Checks the namespaces that an administrator wants a VF to have.
 
 use super::attachments::Attachments;
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
 use kernel::prelude::*;
 use kernel_ext::nvme::Controller;
 
-/// Checks what the administrator wants a VF to have: `EINVAL` if a number cannot be a
-/// namespace's, or is there twice, `EOPNOTSUPP` if the controller attaches none.
+/// Checks the numbers: `EINVAL` if one is no namespace identifier, or is there twice, `EOPNOTSUPP` if the
+/// controller does not support attaching namespaces.
 pub(super) fn check(ctrl: &Controller<Nvme>, vf: u16, nsids: &[u32]) -> Result {
     if !nsids.is_empty() && !Attachments::are_known(ctrl) {
         dev_err!(ctrl.device(), "the controller cannot attach namespaces\n");
@@ -37,7 +37,7 @@ pub(super) fn check_existence(
     attached: &Attachments,
 ) -> Result {
     for &nsid in nsids {
-        if !attached.exist(nsid) {
+        if !attached.exists(nsid) {
             dev_err!(
                 ctrl.device(),
                 "VF {vf}: there is no namespace {nsid}; nvme list-ns -a shows those that are\n"
@@ -48,7 +48,7 @@ pub(super) fn check_existence(
     Ok(())
 }
 
-/// The same list.
+/// Returns a copy of the list.
 pub(super) fn copy(nsids: &[u32]) -> Result<KVec<u32>> {
     let mut copy = KVec::with_capacity(nsids.len(), GFP_KERNEL)?;
     copy.extend_from_slice(nsids, GFP_KERNEL)?;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The owner of a PF's VFs: a work item that alone tells the controller about them.
+//! The owner of a PF's VFs: the work item that alone sends commands about VFs to the controller.
 //!
-//! It makes what the controller has equal to what is wanted: it does the jobs on the desk one after
-//! the other, and provisions the VFs again when the controller is back after it was down. A job that
-//! the controller's going down has interrupted is done again, from its beginning, when it is back.
+//! It does the jobs on the desk one after the other. When the controller is up after it was down, the
+//! owner first provisions the VFs again. A job that was interrupted because the controller went down is
+//! done again from its beginning.
+//!
+//! The work runs on nvme-core's workqueue without a lock held, and takes `Family::actual` for each step.
 
 use super::{
     desk::{
@@ -31,15 +33,15 @@ impl WorkItem for Family {
     }
 }
 
-/// What the owner does next.
+/// The next step of the owner.
 enum Step {
     Restore,
     Look,
     Work(u64, Job),
 }
 
-/// Does what comes next. `false` if there is nothing to do, or it cannot be done now: whoever
-/// changes that calls the owner.
+/// Does the next step. Returns `false` if there is nothing to do, or if the controller is down: then the
+/// owner is called again when that changes.
 fn step(family: &Arc<Family>) -> bool {
     let Some(ctrl) = family.primary() else {
         return reject(family);
@@ -51,7 +53,7 @@ fn step(family: &Arc<Family>) -> bool {
                 drop(desk);
                 return reject(family);
             }
-            // It goes down for good where nobody is left to start it.
+            // In a terminal state, nobody starts the controller again.
             Primary::Down if ctrl.state().is_terminal() => {
                 desk.primary = Primary::Gone;
                 drop(desk);
@@ -85,7 +87,7 @@ fn step(family: &Arc<Family>) -> bool {
     true
 }
 
-/// Answers all jobs: the controller is gone.
+/// Answers all jobs with `ENODEV`, as the controller is gone.
 fn reject(family: &Arc<Family>) -> bool {
     let mut desk = family.desk.lock();
     while let Some((ticket, _)) = desk.take_job() {
@@ -100,7 +102,7 @@ fn restore(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32) {
     let result = actual.restore(ctrl, family, epoch);
     let mut desk = family.desk.lock();
     if desk.epoch != epoch {
-        // It is done again.
+        // The controller has gone down meanwhile: this is done again in the new epoch.
         return;
     }
     desk.restored = Some(epoch);
@@ -110,7 +112,7 @@ fn restore(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32) {
         Ok(count) => dev_info!(ctrl.device(), "provisioned {count} VFs again\n"),
         Err(e) => {
             dev_err!(ctrl.device(), "cannot provision the VFs again: {e:?}\n");
-            // They wait for nothing any more.
+            // Their controllers must not wait any longer.
             for vf in actual.present() {
                 let _ = family.note(vf, Standing::Refused(epoch));
             }
@@ -118,13 +120,13 @@ fn restore(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32) {
     }
 }
 
-/// Looks again what the controller has.
+/// Reads again what the controller has.
 fn look(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32) {
     let mut actual = family.actual.lock();
-    // What cannot be read is shown as it was.
+    // If it cannot be read, sysfs shows the old view.
     if actual.look(ctrl, family).is_err() {
         let mut desk = family.desk.lock();
-        // If that is since it went down, there is a next time.
+        // If that is because the controller went down, it is read again later.
         desk.is_stale |= desk.epoch != epoch;
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who gets what: dividing a primary controller's flexible resources among its VFs.
+//! Divides a primary controller's flexible resources among its VFs.
 //!
 //! Pure arithmetic, without a device and without the kernel, so that its tests also run by
 //! themselves: `rustc --test drivers/nvme/sriov/plan.rs`.
@@ -8,27 +8,27 @@
 /// The flexible resources of one kind, queues (VQ) or interrupts (VI).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pool {
-    /// How many can be given to VFs.
+    /// The number of resources that can be assigned to VFs.
     pub(crate) free: u32,
-    /// The most that one VF can have; 0 if the controller sets no limit.
+    /// The largest number for one VF; 0 if the controller sets no limit.
     pub(crate) per_vf_max: u16,
-    /// What a VF has should be a multiple of this; 0 and 1 mean any number.
+    /// The number for one VF should be a multiple of this; 0 and 1 mean any number.
     pub(crate) granularity: u16,
-    /// The least that a VF needs to work; above zero.
+    /// The smallest number with which a VF works; above zero.
     pub(crate) minimum: u16,
 }
 
 /// Why a pool cannot be divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Short {
-    /// How many resources the VFs need at least, settings included.
+pub(crate) struct Shortage {
+    /// The number of resources that the VFs need at least, settings included.
     pub(crate) needed: u32,
-    /// How many there are for them.
+    /// The number of resources in the pool.
     pub(crate) free: u32,
 }
 
 impl Pool {
-    /// The most that one VF can have.
+    /// Returns the largest number of resources for one VF.
     pub(crate) fn limit(&self) -> u16 {
         match self.per_vf_max {
             0 => u16::MAX,
@@ -36,22 +36,22 @@ impl Pool {
         }
     }
 
-    /// What the VFs need at least, and what there is.
-    fn short(&self, settings: &[u16]) -> Short {
+    /// Returns what the VFs need at least, and what there is, whether it suffices or not.
+    fn demand(&self, settings: &[u16]) -> Shortage {
         let minimum = |&setting: &u16| match setting {
             0 => u32::from(self.minimum),
             setting => u32::from(setting),
         };
-        Short {
+        Shortage {
             needed: settings.iter().map(minimum).sum(),
             free: self.free,
         }
     }
 
-    /// `Some` if the pool is too small for each VF to have its setting or the minimum.
-    pub(crate) fn shortage(&self, settings: &[u16]) -> Option<Short> {
-        let short = self.short(settings);
-        (short.needed > short.free).then_some(short)
+    /// Returns `Some` if the pool is too small for each VF to get its setting or the minimum.
+    pub(crate) fn shortage(&self, settings: &[u16]) -> Option<Shortage> {
+        let demand = self.demand(settings);
+        (demand.needed > demand.free).then_some(demand)
     }
 
     /// Divides the pool: VF `i` gets what `settings[i]` says, or, if that is 0, an equal share of
@@ -61,13 +61,13 @@ impl Pool {
     /// the division, which goes to the first VFs in turn. The granularity is only a preference:
     /// where it leaves a VF below its minimum, it is ignored. Settings other than 0 are taken as
     /// they are, so the caller keeps them to the limit. `shares` is as long as `settings`.
-    pub(crate) fn divide(&self, settings: &[u16], shares: &mut [u16]) -> Result<(), Short> {
-        let short = self.short(settings);
+    pub(crate) fn divide(&self, settings: &[u16], shares: &mut [u16]) -> Result<(), Shortage> {
+        let shortage = self.demand(settings);
         let fixed: u32 = settings.iter().copied().map(u32::from).sum();
         let sharing = settings.iter().filter(|&&setting| setting == 0).count() as u32;
-        let rest = self.free.checked_sub(fixed).ok_or(short)?;
+        let rest = self.free.checked_sub(fixed).ok_or(shortage)?;
 
-        let (base, step, mut spare) = self.share(rest, sharing).ok_or(short)?;
+        let (base, step, mut spare) = self.share(rest, sharing).ok_or(shortage)?;
         for (share, &setting) in shares.iter_mut().zip(settings) {
             *share = match setting {
                 0 if spare > 0 => {
@@ -81,8 +81,8 @@ impl Pool {
         Ok(())
     }
 
-    /// The equal share of each of `vfs` VFs in `rest`, the step from one share to the next larger
-    /// one, and how many of the VFs can have one step more.
+    /// Returns the equal share of each of `vfs` VFs in `rest`, the step to the next larger share, and how
+    /// many of the VFs can have one step more.
     fn share(&self, rest: u32, vfs: u32) -> Option<(u16, u16, u32)> {
         let Some(each) = rest.checked_div(vfs) else {
             return Some((0, 1, 0));
@@ -98,9 +98,10 @@ impl Pool {
         };
         let base = each - each % step;
         let left = rest - u32::from(base) * vfs;
-        let spare = match limit - base >= step {
-            true => (left / u32::from(step)).min(vfs),
-            false => 0,
+        let spare = if limit - base >= step {
+            (left / u32::from(step)).min(vfs)
+        } else {
+            0
         };
         Some((base, step, spare))
     }
@@ -120,7 +121,7 @@ mod tests {
         }
     }
 
-    fn divide<const VFS: usize>(pool: Pool, settings: [u16; VFS]) -> Result<[u16; VFS], Short> {
+    fn divide<const VFS: usize>(pool: Pool, settings: [u16; VFS]) -> Result<[u16; VFS], Shortage> {
         let mut shares = [0; VFS];
         pool.divide(&settings, &mut shares).map(|()| shares)
     }
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn keeps_to_settings() {
-        let short = Err(Short { needed: 9, free: 8 });
+        let short = Err(Shortage { needed: 9, free: 8 });
         assert_eq!(divide(pool(16, 8, 1, 2), [0, 7, 0]), Ok([5, 7, 4]));
         assert_eq!(divide(pool(16, 8, 4, 2), [3, 3]), Ok([3, 3]));
         assert_eq!(divide(pool(8, 8, 1, 2), [7, 0]), short);
@@ -166,14 +167,14 @@ mod tests {
 
     #[test]
     fn tells_both_numbers_when_short() {
-        let short = |needed, free| Err(Short { needed, free });
+        let short = |needed, free| Err(Shortage { needed, free });
         assert_eq!(divide(pool(15, 8, 1, 2), [0; 8]), short(16, 15));
         assert_eq!(
             divide(pool(0, 8, 1, 1), [0]),
-            Err(Short { needed: 1, free: 0 })
+            Err(Shortage { needed: 1, free: 0 })
         );
         // No VF can have its minimum, however large the pool.
-        let short = Err(Short {
+        let short = Err(Shortage {
             needed: 4,
             free: 99,
         });

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The flexible resources that the primary controller holds itself: it keeps them unless the VFs
-//! need them, and then gives back just what is missing.
+//! The flexible resources that the primary controller keeps for itself: it gives back what the VFs lack,
+//! and no more.
 
 use super::{
     command,
     inventory::Inventory,
-    plan::Short,
+    plan::Shortage,
     share::{
         minimum,
         name,
@@ -20,18 +20,18 @@ use crate::{
 use kernel::prelude::*;
 use kernel_ext::nvme::Controller;
 
-/// Has the primary controller give back what the VFs lack by `shortage`, which takes effect with
-/// a function reset. Returns whether there is something to give back.
+/// Makes the primary controller give back what the VFs lack by `shortage`, which takes effect when its
+/// function is reset. Returns whether there is something to give back.
 ///
-/// What it does not have, it does not give: whether the VFs get what they need is seen when the
-/// pool is divided.
+/// If the PF holds less than the shortage of a kind, that kind is left alone; dividing the pool reports
+/// `ENOSPC` afterwards.
 pub(super) fn give_back(
     ctrl: &Controller<Nvme>,
     inventory: &Inventory,
-    shortage: impl Fn(Resource) -> Option<Short>,
+    shortage: impl Fn(Resource) -> Option<Shortage>,
 ) -> Result<bool> {
     let missing = |kind| {
-        let Short { needed, free } = shortage(kind)?;
+        let Shortage { needed, free } = shortage(kind)?;
         missing(inventory, kind, needed.saturating_sub(free))
     };
     let missing = KINDS.map(missing);
@@ -54,8 +54,8 @@ pub(super) fn give_back(
     Ok(true)
 }
 
-/// How many resources of this kind the primary controller is to give back if the VFs lack
-/// `short`. `None` if it does not have as many, or could not work without.
+/// Returns how many resources of this kind the primary controller is to give back if the VFs lack
+/// `short`. `None` if it has fewer, or could not work without them.
 fn missing(inventory: &Inventory, kind: Resource, short: u32) -> Option<u16> {
     let short = u16::try_from(short).ok().filter(|&short| short > 0)?;
     let resource = inventory.caps.resource(kind);

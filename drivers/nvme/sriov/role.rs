@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a PF's and a VF's controllers are to each other: a VF's is started only while its PF has it
+//! The roles of a PF's and a VF's controller: a VF's controller is started only while its PF has the VF
 //! online.
+//!
+//! These implement `controller::Role`, which has the contexts of the methods.
 
 use super::{
     command::changes_vfs,
@@ -37,7 +39,7 @@ use kernel_ext::nvme::{
 pub(crate) struct Primary(Arc<Family>);
 
 impl Primary {
-    /// That of the controller to which the VFs of `family` are secondary.
+    /// Creates the role of the PF's controller of `family`.
     pub(crate) fn new(family: Arc<Family>) -> Self {
         Self(family)
     }
@@ -83,7 +85,7 @@ impl Role for Primary {
         self.0.is_served()
     }
 
-    /// If the command may have changed what the VFs have, that is looked at again.
+    /// Has the owner read again what the VFs have, if the command may have changed that.
     fn command_completed(&self, opcode: u8) {
         if changes_vfs(opcode) {
             self.0.suspect();
@@ -95,12 +97,12 @@ impl Role for Primary {
 pub(crate) struct Secondary {
     family: Arc<Family>,
     vf: u16,
-    /// What [`Admission::Served`] said when the controller was last started.
+    /// The epoch in which the controller was admitted last.
     served: Atomic<u32>,
 }
 
 impl Secondary {
-    /// That of the controller of VF `vf`.
+    /// Creates the role of the controller of VF `vf`.
     pub(crate) fn new(family: Arc<Family>, vf: u16) -> Self {
         Self {
             family,
@@ -140,18 +142,18 @@ impl Role for Secondary {
         }
     }
 
-    /// Has the controller forget which namespaces its PF has changed before: else it would not tell
-    /// of the next change.
+    /// Reads the list of changed namespaces, which clears it: the PF may have changed some before, and
+    /// the controller sends no event for another change of these.
     fn forget_changes(&self, ctrl: &Controller<Nvme>) -> Result {
         let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
         match ctrl.admin_command(changed_list(), Some(&mut list)) {
-            // One that has no such list does not tell of changes.
+            // A controller without this list sends no such events.
             Err(AdminError::Refused(_)) => Ok(()),
             answer => Ok(answer.map(drop)?),
         }
     }
 
-    /// The device may have attached namespaces to the controller by itself.
+    /// Notes that the device may have attached namespaces to the controller by itself.
     fn is_up(&self) {
         self.family.is_live(self.vf);
     }

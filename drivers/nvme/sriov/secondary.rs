@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One secondary controller: the controller of a VF, as its primary controller deals with it.
+//! One secondary controller: the controller of a VF, as its PF's owner provisions it.
 
 use super::{
     command,
@@ -19,18 +19,20 @@ use kernel_ext::nvme::Controller;
 /// A VF's controller.
 pub(super) struct Secondary {
     pub(super) scid: u16,
-    /// What it is to have while it is enabled.
+    /// The resources that it is to have while the VF is enabled.
     pub(super) share: Share,
     /// Whether the VF is enabled.
     pub(super) is_present: bool,
-    /// Whether its namespaces are as they were set.
+    /// Whether the administrator has set its namespaces.
     pub(super) is_set: bool,
-    /// The namespaces that were attached as they were set, and not by somebody else before.
+    /// The namespaces that the owner has attached because they were set, without those that others had
+    /// attached before.
     pub(super) ours: KVec<u32>,
 }
 
 impl Secondary {
-    /// The secondary controllers of the first `vfs` VFs. They are to be offline.
+    /// Returns the secondary controllers of the first `vfs` VFs. `ENXIO` and `EIO` if the Secondary
+    /// Controller List does not have them.
     pub(super) fn list(
         ctrl: &Controller<Nvme>,
         inventory: &Inventory,
@@ -69,8 +71,8 @@ impl Secondary {
         Ok(list)
     }
 
-    /// What VF `vf` is to have; 0 for an equal share: its `setting`, or else what was assigned to it
-    /// by hand.
+    /// Returns the resources that VF `vf` is to get; 0 for an equal share. They are those of its
+    /// `setting`, or else those that were assigned by hand.
     pub(super) fn wanted(
         &self,
         ctrl: &Controller<Nvme>,
@@ -119,7 +121,7 @@ impl Secondary {
         share
     }
 
-    /// Takes the VF offline, and takes back what it holds of kinds of which it is to have another
+    /// Takes the VF offline, and takes back its resources of each kind of which it is to have another
     /// number.
     pub(super) fn clear(&self, ctrl: &Controller<Nvme>, vf: u16, inventory: &Inventory) -> Result {
         let Some(entry) = inventory.find(vf) else {
@@ -137,7 +139,7 @@ impl Secondary {
         Ok(())
     }
 
-    /// Gives the VF, which is offline, its share, from what `inventory` says that it has.
+    /// Assigns its share to the VF, which must be offline. `inventory` has what is assigned now.
     pub(super) fn assign(&self, ctrl: &Controller<Nvme>, vf: u16, inventory: &Inventory) -> Result {
         for kind in KINDS {
             let held = inventory.find(vf).map_or(0, |entry| entry.assigned(kind));
@@ -154,7 +156,7 @@ impl Secondary {
         command::online(ctrl, vf, self.scid)
     }
 
-    /// Gives the VF, which nobody uses, its share, and brings it online again.
+    /// Takes the VF offline, which nobody uses, assigns its share, and brings it online again.
     pub(super) fn reassign(&self, ctrl: &Controller<Nvme>, vf: u16) -> Result {
         command::offline(ctrl, vf, self.scid)?;
         let inventory = Inventory::read(ctrl)?.ok_or(EIO)?;
@@ -163,7 +165,7 @@ impl Secondary {
         self.online(ctrl, vf)
     }
 
-    /// Takes the VF offline and its resources back, as far as the controller lets us.
+    /// Takes the VF offline and its resources back. What the controller refuses stays.
     pub(super) fn take_back(&self, ctrl: &Controller<Nvme>, vf: u16, inventory: &Inventory) {
         let Some(entry) = inventory.find(vf) else {
             return;

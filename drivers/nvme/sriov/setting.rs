@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the administrator wants of each VF. It outlives the VFs.
+//! What the administrator has set for each VF. Settings remain when VFs are disabled.
 
 use super::{
     namespaces::copy,
@@ -9,7 +9,7 @@ use super::{
 use crate::spec::virtualization::Resource;
 use kernel::prelude::*;
 
-/// How many resources a VF is to have; 0 for an equal share.
+/// The number of resources that is set for a VF; 0 for an equal share.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wanted {
     pub(super) queues: u16,
@@ -17,8 +17,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// How many of this kind; 0 for an equal share. Who asks for interrupts only is given as many
-    /// queues.
+    /// Returns how many resources of this kind the VF is to get; 0 for an equal share. If only the number
+    /// of interrupts is set, the VF gets as many queues.
     pub(super) fn of(&self, kind: Resource) -> u16 {
         match (kind, self.queues, self.interrupts) {
             (Resource::Interrupt, _, interrupts) => interrupts,
@@ -28,7 +28,7 @@ impl Wanted {
         }
     }
 
-    /// The number of this kind as it was set.
+    /// Returns the number of this kind as it was set.
     pub(super) fn get(&self, kind: Resource) -> u16 {
         match kind {
             Resource::Queue => self.queues,
@@ -36,7 +36,7 @@ impl Wanted {
         }
     }
 
-    /// The same with `count` of this kind.
+    /// Returns the same with `count` resources of this kind.
     pub(super) fn with(mut self, kind: Resource, count: u16) -> Self {
         match kind {
             Resource::Queue => self.queues = count,
@@ -50,23 +50,23 @@ impl Wanted {
 #[derive(Default)]
 pub(super) struct Setting {
     pub(super) wanted: Wanted,
-    /// The namespaces that the VF is to have; none for those that the controller gives to every VF.
+    /// The namespaces that the VF is to have; empty for those that the controller attaches to every VF.
     pub(super) namespaces: KVec<u32>,
 }
 
-/// The settings of all VFs. Those that were never set are not there.
+/// The settings of all VFs, up to the last one that was set.
 #[derive(Default)]
 pub(super) struct Settings(KVec<Setting>);
 
 impl Settings {
-    /// The resources that VF `vf` is to have.
+    /// Returns the resources that are set for VF `vf`.
     pub(super) fn wanted(&self, vf: u16) -> Wanted {
         self.0
             .get(usize::from(vf))
             .map_or(Wanted::default(), |setting| setting.wanted)
     }
 
-    /// The namespaces that VF `vf` is to have; none if that was not set. `ENOMEM` without memory.
+    /// Returns the namespaces that are set for VF `vf`, if any. `ENOMEM` without memory.
     pub(super) fn namespaces(&self, vf: u16) -> Result<KVec<u32>> {
         match self.0.get(usize::from(vf)) {
             Some(setting) => copy(&setting.namespaces),
@@ -74,7 +74,7 @@ impl Settings {
         }
     }
 
-    /// The setting of VF `vf`, to be changed. `ENOMEM` without memory.
+    /// Returns the setting of VF `vf` to change it. `ENOMEM` without memory.
     pub(super) fn get_mut(&mut self, vf: u16) -> Result<&mut Setting> {
         let index = usize::from(vf);
         while self.0.len() <= index {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a VF has of the controller's flexible resources, by their kinds.
+//! The share of a VF in the controller's flexible resources, and the kinds of these.
 
 use crate::spec::virtualization::Resource;
 
 /// The kinds of resources.
 pub(super) const KINDS: [Resource; 2] = [Resource::Queue, Resource::Interrupt];
 
-/// The least that a controller needs: an admin and an I/O queue, and one interrupt.
+/// Returns what a controller needs at least: an admin and an I/O queue, and one interrupt.
 pub(super) fn minimum(kind: Resource) -> u16 {
     match kind {
         Resource::Queue => 2,
@@ -15,7 +15,7 @@ pub(super) fn minimum(kind: Resource) -> u16 {
     }
 }
 
-/// How the kinds are called in messages.
+/// Returns the name of a kind in messages.
 pub(super) fn name(kind: Resource) -> &'static str {
     match kind {
         Resource::Queue => "queue",
@@ -23,7 +23,7 @@ pub(super) fn name(kind: Resource) -> &'static str {
     }
 }
 
-/// What a VF has; 0 for a kind that the controller does not hand out.
+/// The resources of a VF; 0 for a kind of which the controller has no flexible ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) queues: u16,
@@ -31,7 +31,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// How many of this kind.
+    /// Returns the number of this kind.
     pub(super) fn of(&self, kind: Resource) -> u16 {
         match kind {
             Resource::Queue => self.queues,
@@ -39,7 +39,7 @@ impl Share {
         }
     }
 
-    /// Makes `count` the number of this kind.
+    /// Sets the number of this kind to `count`.
     pub(super) fn set(&mut self, kind: Resource, count: u16) {
         match kind {
             Resource::Queue => self.queues = count,

@@ -3,8 +3,9 @@
 //! The folder `nvme_sriov` of a physical function: its flexible resources, and what each VF is to
 //! have and has. `Documentation/ABI/testing/sysfs-driver-nvme-rs` describes it.
 //!
-//! What is read is what the owner has seen last, and waits for nothing. What is written is done when
-//! the write returns, or has failed and changed nothing.
+//! A read shows what the owner has seen last, and waits for nothing. A write is done when it returns, or
+//! has failed and changed nothing. It waits for the owner, with no lock held but that of a VF without a
+//! driver. The PF's unbinding waits for reads and writes.
 
 use super::{
     desk::{
@@ -61,8 +62,8 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
-    /// Makes the folders of `pdev`, or none if its controller has no Virtualization Management,
-    /// or it no VFs.
+    /// Creates the folders of `pdev`. Returns `None` if its controller does not support Virtualization
+    /// Management.
     pub(crate) fn new(
         family: &Arc<Family>,
         ctrl: &Controller<Nvme>,
@@ -101,7 +102,7 @@ impl Attributes for Root {
     const LIST: &'static [Attribute<Self>] = &[];
 }
 
-/// The most folders of VFs: a Secondary Controller List has no more entries.
+/// The largest number of folders of VFs: a Secondary Controller List has no more entries.
 const MOST_VFS: u16 = 127;
 
 /// Calls `f` with what is on the family's desk. `ENODEV` if the controller is gone.
@@ -149,7 +150,7 @@ impl Attributes for PoolView {
 }
 
 impl PoolView {
-    /// How many resources secondary controllers hold.
+    /// Returns how many resources are assigned to secondary controllers.
     fn assigned(&self, desk: &Desk) -> u32 {
         let [queues, interrupts] = desk.view.assigned;
         match self.kind {
@@ -158,7 +159,7 @@ impl PoolView {
         }
     }
 
-    /// Prints one of the capabilities; 0 if the controller hands out none of this kind.
+    /// Prints one of the capabilities; 0 if the controller has no flexible resources of this kind.
     fn show(&self, out: &mut Output<'_>, pick: fn(&ResourceCapabilities) -> u32) -> Result {
         self.show_with(out, |caps, _| pick(caps))
     }
@@ -170,9 +171,10 @@ impl PoolView {
     ) -> Result {
         let value = with_desk(&self.family, |desk| {
             let caps = desk.view.caps.ok_or(ENXIO)?;
-            Ok(match caps.supports(self.kind) {
-                true => pick(caps.resource(self.kind), self.assigned(desk)),
-                false => 0,
+            Ok(if caps.supports(self.kind) {
+                pick(caps.resource(self.kind), self.assigned(desk))
+            } else {
+                0
             })
         })?;
         Ok(writeln!(out, "{value}")?)
@@ -213,10 +215,8 @@ impl Attributes for Vf {
         }),
         Attribute::read_only(c"state", |vf, out| {
             vf.seen(|_| ())?;
-            let state = match with_desk(&vf.family, |desk| Ok(desk.is_online(vf.vf)))? {
-                true => "online",
-                false => "offline",
-            };
+            let is_online = with_desk(&vf.family, |desk| Ok(desk.is_online(vf.vf)))?;
+            let state = if is_online { "online" } else { "offline" };
             Ok(writeln!(out, "{state}")?)
         }),
     ];
@@ -233,7 +233,7 @@ fn show_list(out: &mut Output<'_>, nsids: &[u32]) -> Result {
 }
 
 impl Vf {
-    /// What is known of the VF. `ENXIO` if the controller does not know the VF.
+    /// Returns what `pick` takes from the view of the VF. `ENXIO` if the controller does not list the VF.
     fn seen<R>(&self, pick: impl FnOnce(&Seen) -> R) -> Result<R> {
         with_desk(&self.family, |desk| {
             desk.view.find(self.vf).map(pick).ok_or(ENXIO)
@@ -255,7 +255,7 @@ impl Vf {
         show_list(out, &nsids)
     }
 
-    /// `EOPNOTSUPP` if the controller cannot tell.
+    /// `EOPNOTSUPP` if the controller does not report attachments.
     fn show_attached(&self, out: &mut Output<'_>) -> Result {
         let nsids = self.seen(|seen| seen.attached.as_deref().map(copy).transpose())??;
         show_list(out, &nsids.ok_or(EOPNOTSUPP)?)
@@ -274,10 +274,10 @@ impl Vf {
     }
 }
 
-/// Makes `count` the number of resources of VF `vf`; 0 for an equal share.
+/// Sets the number of resources of VF `vf` to `count`; 0 for an equal share.
 ///
-/// `EOPNOTSUPP` if the controller has none of this kind to hand out, `EINVAL` if no VF can have as many,
-/// `ENOSPC` if as many are not free, `EBUSY` if the VF has a driver.
+/// `EOPNOTSUPP` if the controller has no flexible resources of this kind, `EINVAL` if no VF can have that
+/// many, `ENOSPC` if not enough are free, `EBUSY` if the VF has a driver.
 fn set_share(family: &Arc<Family>, vf: u16, kind: Resource, count: u16) -> Result {
     loop {
         let function = lock_vf(&family.pf, vf).ok();
@@ -291,20 +291,21 @@ fn set_share(family: &Arc<Family>, vf: u16, kind: Resource, count: u16) -> Resul
             count,
             is_unused,
         };
-        let patience = match is_unused {
-            true => Patience::Locked,
-            false => Patience::Any,
+        let patience = if is_unused {
+            Patience::Locked
+        } else {
+            Patience::Any
         };
         match family.post(job, patience) {
-            // It has been enabled meanwhile.
+            // The VF has been enabled meanwhile.
             Err(e) if e == EAGAIN && !is_unused => {}
             answer => return answer.map(drop),
         }
     }
 }
 
-/// Makes `nsids` the namespaces of VF `vf`. If it is enabled, it gets them at once, whether it has
-/// a driver or not.
+/// Sets the namespaces of VF `vf` to `nsids`. If the VF is enabled, they are attached at once, whether it
+/// has a driver or not.
 fn set_namespaces(family: &Arc<Family>, vf: u16, nsids: KVec<u32>) -> Result {
     let job = Job::Namespaces { vf, nsids };
     family.post(job, Patience::Any).map(drop)

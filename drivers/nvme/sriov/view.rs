@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the controller said last of its resources and its VFs: what is read in sysfs, without
-//! asking it.
+//! What the controller reported last of its resources and its VFs. Reads in sysfs show this, without a
+//! command to the controller.
 
 use crate::spec::virtualization::{
     PrimaryCapabilities,
@@ -13,7 +13,7 @@ use kernel::prelude::*;
 pub(super) struct Seen {
     pub(super) vf: u16,
     pub(super) secondary: SecondaryController,
-    /// The namespaces that are attached, in ascending order. `None` if the controller cannot tell.
+    /// The attached namespaces, in ascending order. `None` if the controller does not report them.
     pub(super) attached: Option<KVec<u32>>,
 }
 
@@ -22,17 +22,18 @@ pub(super) struct Seen {
 pub(super) struct View {
     pub(super) caps: Option<PrimaryCapabilities>,
     pub(super) vfs: KVec<Seen>,
-    /// What is held by secondary controllers, those that are no VFs included: queues, interrupts.
+    /// The resources that are assigned to secondary controllers, with those that are no VFs: queues,
+    /// interrupts.
     pub(super) assigned: [u32; 2],
 }
 
 impl View {
-    /// What is known of VF `vf`.
+    /// Returns what is known of VF `vf`.
     pub(super) fn find(&self, vf: u16) -> Option<&Seen> {
         self.vfs.iter().find(|seen| seen.vf == vf)
     }
 
-    /// The controller of VF `vf`.
+    /// Returns the Secondary Controller List's entry of VF `vf`.
     pub(super) fn secondary(&self, vf: u16) -> Option<&SecondaryController> {
         self.find(vf).map(|seen| &seen.secondary)
     }
