@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the PCI core calls, with the device lock of the function held.
+//! The callbacks of the PCI core.
 //!
-//! It puts the parts together: nothing else names both a controller's control and its VFs.
+//! The PCI core calls them with the device lock of the function held, and they may sleep. In these cases
+//! it holds the rescan lock, too: `sriov_configure`; `probe` and `unbind` of a VF while `sriov_numvfs`
+//! is written; and `unbind` when the device is removed, or when its PF's VFs are disabled.
+//! `sriov_set_vf_msix` is called with the device locks of both the PF and the VF. `leave`, which is not
+//! the PCI core's, is called before the driver is unregistered, with no lock held.
+//!
+//! Only this module uses both `control` and `sriov` to put a function together; it sends no commands
+//! itself.
 
 mod vfs;
 
 use crate::{
-    bar::MIN_SIZE,
+    bar::{
+        Bar0,
+        MIN_SIZE, //
+    },
     control::{
         lifecycle,
         power, //
@@ -69,28 +79,28 @@ use kernel_ext::{
 /// The driver.
 pub(crate) struct NvmeDriver;
 
-/// A bound function.
+/// The driver's data of a bound function.
 ///
-/// Fields are dropped in this order: the folders in sysfs, the controller's reference, then the
-/// claim to its registers.
+/// Fields are dropped in this order: the folders in sysfs, the reference to the controller, the claim to
+/// its registers.
 #[pin_data]
 pub(crate) struct Function<'bound> {
     _folders: Option<sriov::Folders>,
     /// `Some` for a physical function with VFs.
     family: Option<Arc<Family>>,
-    /// Given up in another thread: if it is the last, the block layer waits for those who may still
-    /// look at tags, and VFs that go are not to do so one after the other.
+    /// Dropped in another thread: if it is the last reference, the block layer waits for a grace period,
+    /// and VFs that are removed together should not wait one after the other.
     ctrl: DropLater<ARef<Controller<Nvme>>>,
     _regions: Regions<'bound>,
 }
 
 impl Function<'_> {
-    /// The controller.
+    /// Returns the controller.
     fn controller(&self) -> &Controller<Nvme> {
         &self.ctrl
     }
 
-    /// The function and its VFs. `EOPNOTSUPP` if it has none.
+    /// Returns the family of the function. `EOPNOTSUPP` if it has no VFs.
     fn family(&self) -> Result<&Arc<Family>> {
         self.family.as_ref().ok_or(EOPNOTSUPP)
     }
@@ -101,17 +111,18 @@ fn quirks_of(dev: &Device<Core<'_>>) -> Quirks {
     quirks::of_device(dev, !parameters::noacpi.value(), parameters::quirks.value())
 }
 
-/// Makes the controller known to others: to those of its device, and in sysfs.
+/// Makes the controller known to others of its device, and to user space.
 fn add(ctrl: &Controller<Nvme>) -> Result {
-    // Before sysfs has it: nobody may reset it until it is live. And the timeouts of the first
-    // commands do the right thing in this state.
+    // This must precede sysfs: in this state, user space cannot reset the controller until it is live,
+    // and a timeout of one of the first commands ends the start.
     ctrl.change_state(State::Connecting);
     let role = &ctrl.data().role;
     role.join(ctrl)?;
     ctrl.add().inspect_err(|_| role.leave(ctrl))
 }
 
-/// The family of `dev`, which is shared with the VFs. `None` if it is no physical function with VFs.
+/// Creates the family of `dev`, and shares it with the probes of the VFs. Returns `None` if `dev` is no
+/// physical function with VFs.
 fn family(dev: &Device<Core<'_>>, driver: &Registered<NvmeDriver>) -> Result<Option<Arc<Family>>> {
     if !dev.is_physfn() || dev.total_vfs() == 0 {
         return Ok(None);
@@ -121,7 +132,8 @@ fn family(dev: &Device<Core<'_>>, driver: &Registered<NvmeDriver>) -> Result<Opt
     Ok(Some(family))
 }
 
-/// What the controller of `dev` is to others of its device, which has this `family` of its own.
+/// Returns the role of the controller of `dev`. `family` is the one that `dev` has as a physical
+/// function.
 fn role(
     dev: &Device<Core<'_>>,
     driver: &Registered<NvmeDriver>,
@@ -134,6 +146,42 @@ fn role(
         Some((family, vf)) => KBox::new(Secondary::new(family, vf), GFP_KERNEL)?,
         None => KBox::new(Single, GFP_KERNEL)?,
     })
+}
+
+/// A controller, and its family if it is that of a physical function with VFs.
+type WithFamily = (ARef<Controller<Nvme>>, Option<Arc<Family>>);
+
+/// Creates the controller of `dev`, with its registers in `bar`, and makes it known.
+fn create(
+    dev: &Device<Core<'_>>,
+    bound: Arc<BoundLock<Hardware>>,
+    bar: Arc<Bar0>,
+    driver: &Registered<NvmeDriver>,
+) -> Result<WithFamily> {
+    let cmb = Cmb::find(dev, &bar);
+    let family = family(dev, driver)?;
+    let role = role(dev, driver, family.as_ref())?;
+    let quirks = quirks_of(dev);
+    let ctrl = transport::new_controller(dev, bound, bar, quirks, cmb, role)?;
+    add(&ctrl)?;
+    Ok((ctrl, family))
+}
+
+/// Offers VFs to user space, and begins to enable those that the module parameter asks for. Returns the
+/// folders in sysfs. A PF works without them, so failures are only reported.
+fn offer_vfs(
+    family: &Arc<Family>,
+    ctrl: &Controller<Nvme>,
+    dev: &Device<Core<'_>>,
+    driver: &Registered<NvmeDriver>,
+) -> Option<sriov::Folders> {
+    let folders = sriov::Folders::new(family, ctrl, dev).unwrap_or_else(|e| {
+        dev_warn!(dev, "no nvme_sriov in sysfs: {e:?}\n");
+        None
+    });
+    sriov::warn_of_enabled_vfs(ctrl, dev);
+    vfs::enable_later(family, ctrl, dev, driver);
+    folders
 }
 
 #[vtable]
@@ -161,18 +209,9 @@ impl Driver for NvmeDriver {
             let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
-            let cmb = Cmb::find(dev, &bar);
-            let (family, ctrl) = family(dev, driver)
-                .and_then(|family| {
-                    let role = role(dev, driver, family.as_ref())?;
-                    let quirks = quirks_of(dev);
-                    let ctrl = transport::new_controller(dev, bound, bar, quirks, cmb, role)?;
-                    add(&ctrl)?;
-                    Ok((family, ctrl))
-                })
-                .inspect_err(|e| {
-                    dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");
-                })?;
+            let (ctrl, family) = create(dev, bound, bar, driver).inspect_err(|e| {
+                dev_err!(dev, "cannot make the controller for nvme-core: {e:?}\n");
+            })?;
             dev_info!(ctrl.device(), "pci function {}\n", dev.as_ref().name());
 
             if let Err(e) = lifecycle::start(&ctrl) {
@@ -182,15 +221,9 @@ impl Driver for NvmeDriver {
             }
             ctrl.flush_scan();
             ctrl.data().role.is_bound(&ctrl);
-            let mut folders = None;
-            if let Some(family) = &family {
-                folders = sriov::Folders::new(family, &ctrl, dev).unwrap_or_else(|e| {
-                    dev_warn!(dev, "no nvme_sriov in sysfs: {e:?}\n");
-                    None
-                });
-                sriov::warn_of_enabled_vfs(&ctrl, dev);
-                vfs::enable_later(family, &ctrl, dev, driver);
-            }
+            let folders = family
+                .as_ref()
+                .and_then(|family| offer_vfs(family, &ctrl, dev, driver));
             Ok(try_pin_init!(Function {
                 _folders: folders,
                 family,
@@ -206,7 +239,7 @@ impl Driver for NvmeDriver {
         driver: &'bound Registered<Self>,
     ) {
         if let Some(family) = &data.family {
-            // Only a PF with VFs needs the lock.
+            // Only a PF with enabled VFs needs the rescan lock.
             if dev.enabled_vfs() > 0 {
                 RescanLocked::for_unbind(dev, driver.spawner(), |lock| {
                     sriov::disable(family, &data.ctrl, lock);
@@ -292,9 +325,10 @@ impl Driver for NvmeDriver {
             ChannelState::Normal => Recovery::CanRecover,
             ChannelState::Frozen => {
                 dev_warn!(data.ctrl.device(), "PCIe error, I/O is frozen; stopping\n");
-                match lifecycle::freeze(&data.ctrl) {
-                    true => Recovery::NeedReset,
-                    false => Recovery::Disconnect,
+                if lifecycle::freeze(&data.ctrl) {
+                    Recovery::NeedReset
+                } else {
+                    Recovery::Disconnect
                 }
             }
             ChannelState::Failed => {

@@ -2,19 +2,19 @@
 
 //! NVMe over PCIe: a transport of the kernel's nvme-core, and the owner of SR-IOV on it.
 //!
-//! From the top down; each uses what is below it, and nothing above:
+//! The modules from the top down; each uses modules below it, and none above:
 //!
-//! - `driver`: what the PCI core calls: probe, unbind, shutdown, resets, `sriov_numvfs`.
-//! - `transport`: the controller as nvme-core sees it.
-//! - `sriov`: virtual functions, from the plan to the last one online.
-//! - `control`: how a controller is brought up, kept going and brought down.
-//! - `controller`: what the transport knows of a controller.
-//! - `queue`: submission and completion queue pairs; `memory`: what host and controller lend each
-//!   other.
-//! - `data`: where a command's data is.
-//! - `bar`: the registers, as they are read and written.
-//! - `parameters`: the module's parameters; `quirks`: controllers that are not as the specification
-//!   has them; `faults`: device faults on demand, in kernels with fault injection.
+//! - `driver`: the callbacks of the PCI core: probe, unbind, shutdown, resets, `sriov_numvfs`.
+//! - `transport`: the callbacks of nvme-core.
+//! - `sriov`: provisions virtual functions.
+//! - `control`: starts, resets, recovers and stops controllers.
+//! - `controller`: the state of a controller.
+//! - `queue`: submission and completion queue pairs; `memory`: memory that host and controller lend
+//!   each other.
+//! - `data`: the pointers to a command's data.
+//! - `bar`: reads and writes registers.
+//! - `parameters`: the module's parameters; `quirks`: controllers that deviate from the specification;
+//!   `faults`: device faults on demand, for tests.
 //! - `spec`: registers, commands and data structures of the NVM Express specifications.
 //!
 //! "Base specification" is the NVM Express Base Specification, revision 2.1.
@@ -46,9 +46,10 @@ use kernel_ext::{
     pci::Adapter, //
 };
 
-/// The module: its driver, for as long as it is loaded.
+/// The module, which registers its driver as long as it is loaded.
 ///
-/// Fields are dropped in this order: what the driver has had done later is over when it is gone.
+/// Fields are dropped in this order: `_work` waits for work that the driver has queued, after the driver
+/// is unregistered.
 #[pin_data]
 struct NvmeModule {
     #[pin]

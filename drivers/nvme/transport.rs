@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The controller as nvme-core sees it: registers, requests, events.
+//! The callbacks of nvme-core and of the block layer: registers, requests, events.
 //!
-//! Nothing but the driver uses this. The methods for requests run with the block layer's locks held,
-//! and the timeout in its work item; the others may sleep.
+//! Only `driver` uses this module. The callbacks for requests (`queue_rq` to `inject`) run in the block
+//! layer's context: they do not sleep, and take no lock of the driver but that of the submission queue.
+//! `poll` runs in the context of the thread that polls. `timeout` runs in the block layer's timeout work,
+//! and may sleep, as all others may.
 
 mod attributes;
 
@@ -79,7 +81,7 @@ use kernel_ext::{
     pci::BoundLock, //
 };
 
-/// Makes the controller of `pdev`, as yet without queues.
+/// Creates the controller of `pdev`, without queues.
 pub(crate) fn new_controller(
     pdev: &pci::Device<Bound>,
     bound: Arc<BoundLock<Hardware>>,
@@ -103,7 +105,7 @@ pub(crate) fn new_controller(
     )
 }
 
-/// Builds the command of `rq`, maps what it transfers, and starts the request's clock.
+/// Builds the command of `rq`, maps its data, and starts its timeout.
 #[inline]
 fn start<'a>(
     ctrl: &Controller<Nvme>,
@@ -131,7 +133,7 @@ impl Transport for Nvme {
     type RequestData = Lists;
 
     fn read32(ctrl: &Controller<Self>, offset: u32) -> Result<u32> {
-        // This is how nvme-core waits for the controller: it must not wait for one that is off.
+        // nvme-core waits for the controller by reading CSTS. It must not wait for a VF whose PF is down.
         if offset as usize == CSTS::OFFSET && ctrl.data().role.has_to_wait() {
             return Err(ENODEV);
         }
@@ -184,7 +186,7 @@ impl Transport for Nvme {
         rq: Request<'_, Self>,
         last: bool,
     ) -> Result<(), Status> {
-        // A queue that is being taken away still drains what the block layer has for it.
+        // The block layer may still send requests to a queue that is being removed.
         if !queue.is_enabled() {
             return Err(Status::IOERR);
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VFs that are enabled and disabled with the driver: as the module parameter asks, and before it is
-//! unloaded.
+//! Enables VFs after a probe, if the module parameter asks for them, and disables VFs before the module
+//! is unloaded.
 //!
-//! Both take the PCI rescan lock with no lock held, as `Documentation/design.rst` has it, and then
-//! look whether the function is still theirs.
+//! Both run with no lock held, take the PCI rescan lock and then the PF's device lock
+//! (`Documentation/design.rst` has the order), and then check whether the function is still bound.
 
 use super::NvmeDriver;
 use crate::{
@@ -36,9 +36,9 @@ use kernel_ext::{
     },
 };
 
-/// Enables the VFs that the module parameter asks for, in another thread: whoever removes the
-/// function waits for its probe with the PCI rescan lock held. That they cannot be enabled does not
-/// stop the PF.
+/// Enables the VFs that the module parameter asks for, in another thread: a removal of the function holds
+/// the PCI rescan lock while it waits for the probe, so the probe must not wait for that lock. The PF
+/// works even if this fails.
 pub(super) fn enable_later(
     family: &Arc<Family>,
     ctrl: &Controller<Nvme>,
@@ -59,11 +59,11 @@ pub(super) fn enable_later(
             return;
         };
         let result = driver.with_bound(&dev, |pdev, function| {
-            // It may have been bound anew.
-            match core::ptr::eq::<Controller<Nvme>>(function.controller(), &*held) {
-                true => sriov::configure(&family, &held, pdev, num, &lock).map(drop),
-                false => Ok(()),
+            // The function may have been bound anew, with another controller.
+            if !core::ptr::eq::<Controller<Nvme>>(function.controller(), &*held) {
+                return Ok(());
             }
+            sriov::configure(&family, &held, pdev, num, &lock).map(drop)
         });
         if let Some(Err(e)) = result {
             dev_warn!(held.device(), "sriov_vfs={want} was not met: {e:?}\n");
@@ -77,8 +77,8 @@ pub(super) fn enable_later(
     }
 }
 
-/// Disables the VFs of a PF whose driver is about to be unregistered, without any lock held: then
-/// their drivers are not taken away one by one first.
+/// Disables the VFs of a PF, before the driver is unregistered: the PCI core would unbind the VFs one
+/// after the other. No lock is held.
 pub(super) fn disable_before_unload(driver: &Registered<NvmeDriver>, family: &Family) {
     family.set_left();
     let wanted = || family.pf.enabled_vfs() > 0;

@@ -301,7 +301,7 @@ impl Family {
         drop(member);
     }
 
-    /// Returns whether the controller of VF `vf` can be started. Any context.
+    /// Returns whether the controller of VF `vf` can be started.
     pub(super) fn admission(&self, vf: u16) -> Admission {
         self.desk.lock().admission(vf)
     }
