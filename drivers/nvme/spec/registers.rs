@@ -65,7 +65,7 @@ register! {
 impl CAP {
     /// Returns how many entries a queue can have at most.
     pub(crate) fn queue_entries(self) -> u32 {
-        u32::from(u16::from(self.mqes())).wrapping_add(1)
+        u32::from(u16::from(self.mqes())) + 1
     }
 
     /// Returns the distance between doorbells, in bytes.
