@@ -4,7 +4,7 @@
 //! part among the functions of its device ([`Role`]).
 //!
 //! This module has the state and its locks, whose order is in `Documentation/design.rst`; `control`,
-//! `sriov` and `transport` use them. Methods that return a guard sleep, as do those for queue pairs; the
+//! `sriov` and `transport` use them. Methods that take a lock may sleep, as those for queue pairs do; the
 //! others may be called in any context.
 
 use crate::{

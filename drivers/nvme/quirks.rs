@@ -99,7 +99,7 @@ mod tests {
 
     const QEMU: Id = (0x1b36, 0x0010);
 
-    /// The depth where CAP.MQES is `mqes`.
+    /// Returns the depth for a CAP.MQES of `mqes`.
     fn depth(id: Id, mqes: u64, quirks: Quirks, limit: u32) -> u32 {
         io_queue_depth(id, CAP::from_raw(mqes), quirks, limit)
     }

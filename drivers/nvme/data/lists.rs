@@ -178,7 +178,7 @@ pub(crate) mod testing {
     /// Where the lists begin, beyond 32 bits.
     const BASE: u64 = 0xfedc_ba98_0000_0000;
 
-    /// A source of so many lists.
+    /// A source of a limited number of lists.
     pub(crate) struct Memory {
         left: Cell<usize>,
         used: Cell<usize>,
@@ -192,7 +192,7 @@ pub(crate) mod testing {
             }
         }
 
-        /// How many lists are out.
+        /// Returns how many lists are in use.
         pub(crate) fn used(&self) -> usize {
             self.used.get()
         }
@@ -233,7 +233,7 @@ pub(crate) mod testing {
             self.left.set(left);
             self.used.set(self.used.get() + 1);
             Ok(Words {
-                // What somebody else has left in it.
+                // As an earlier user of the memory leaves it.
                 words: KVec::from_elem(u64::MAX, size, GFP_KERNEL)?,
                 address: BASE + 4096 * left as u64,
             })

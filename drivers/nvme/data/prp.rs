@@ -197,12 +197,12 @@ mod tests {
         SMALL, //
     };
 
-    /// Where data begins, beyond 32 bits.
+    /// The address at which data begins, above 32 bits.
     const DATA: u64 = 0x12_3456_7000;
     const PAGE: u64 = PAGE_SIZE as u64;
 
-    /// Reads `len` bytes of data through PRP entries, as section 4.1.1 has the controller do it.
-    /// Hands each piece to `each`, until it is not as expected.
+    /// Reads `len` bytes of data by PRP entries, as a controller does (section 4.1.1). Passes each piece
+    /// to `each`, until that returns that it is wrong.
     fn read(
         (prp1, prp2): (u64, u64),
         lists: &Lists<Memory>,
@@ -245,8 +245,7 @@ mod tests {
     }
 
     /// Builds the PRP entries of `segments`, and reads them. Returns how many list pages they
-    /// took; `None` if what is read is not what the segments say, or a list page is not given
-    /// back.
+    /// need; `None` if the data read are not those of the segments, or if a list page is not given back.
     fn lists_of(memory: &Memory, segments: &[Segment]) -> Result<Option<usize>, Status> {
         let mut lists = Lists::default();
         let len = segments.iter().map(|segment| u64::from(segment.len)).sum();
@@ -286,12 +285,12 @@ mod tests {
         let memory = Memory::of(5);
         for offset in (0..PAGE).step_by(4) {
             let to_end = PAGE - offset;
-            // Within a page, up to its end, and a bit or all of the next one: no list.
+            // Within a page, up to its end, and a part or all of the next one: no list.
             assert_eq!(lists_of_one(&memory, offset, 4), Ok(Some(0)));
             assert_eq!(lists_of_one(&memory, offset, to_end), Ok(Some(0)));
             assert_eq!(lists_of_one(&memory, offset, to_end + 4), Ok(Some(0)));
             assert_eq!(lists_of_one(&memory, offset, to_end + PAGE), Ok(Some(0)));
-            // A bit or all of a third page.
+            // A part or all of a third page.
             assert_eq!(
                 lists_of_one(&memory, offset, to_end + PAGE + 4),
                 Ok(Some(1))
@@ -329,8 +328,8 @@ mod tests {
     #[test]
     fn lists_are_chained_where_a_page_is_full() -> Result {
         let memory = Memory::of(5);
-        // How many pages the data touches, and how many list pages that takes: the first page is
-        // in PRP entry 1, and each list page but the last has 511 entries for data.
+        // The number of pages that the data touches, and of list pages that it needs: PRP entry 1
+        // describes the first page, and each list page but the last has 511 entries for data.
         let cases = [
             (1, 0),
             (2, 0),
@@ -350,7 +349,7 @@ mod tests {
         ];
         for (pages, lists) in cases {
             for offset in [0, 4, 512, PAGE - 4] {
-                // All of the last page, a bit less, and the least.
+                // All of the last page, slightly less, and its smallest part.
                 let most = pages * PAGE - offset;
                 let least = most.saturating_sub(PAGE - 4).max(4);
                 assert_eq!(lists_of_one(&memory, offset, most), Ok(Some(lists)));
@@ -405,7 +404,7 @@ mod tests {
         for offset in [0, 4, 8, 512, 1024, 2048, 3584, PAGE - 4] {
             assert_eq!(lists_of_one(&memory, offset, MAX_BYTES.into()), Ok(Some(5)));
         }
-        // One page more than the list pages reach.
+        // One page more than the list pages can describe.
         assert_eq!(
             lists_of_one(&memory, 0, 2557 * PAGE + 4),
             Err(Status::IOERR)
@@ -414,7 +413,7 @@ mod tests {
         Ok(())
     }
 
-    /// `pages` pages in segments of `step` pages each, the later ones at lower addresses, the
+    /// Returns `pages` pages in segments of `step` pages each, the later ones at lower addresses, the
     /// first without its first `before` bytes, the last without its last `behind` bytes.
     fn scattered(pages: u32, step: u32, before: u32, behind: u32) -> Result<KVec<Segment>> {
         let mut segments = KVec::with_capacity(pages as usize, GFP_KERNEL)?;

@@ -148,7 +148,7 @@ mod tests {
         Lists, //
     };
 
-    /// `count` segments, each of another length.
+    /// Returns `count` segments, each of another length.
     fn scattered(count: usize) -> impl Iterator<Item = Segment> {
         (0..count).map(|i| Segment {
             addr: 0x12_3456_7000 + 0x1_0004 * i as u64,
@@ -161,7 +161,7 @@ mod tests {
         (word as u32, (word >> 56) as u8)
     }
 
-    /// Reads descriptors of `count` segments, as section 4.1.2 has the controller do it.
+    /// Reads the descriptors of `count` segments, as a controller does (section 4.1.2).
     fn describes(list: &impl List, first: usize, count: usize) -> bool {
         scattered(count).enumerate().all(|(i, segment)| {
             let at = 2 * (first + i);

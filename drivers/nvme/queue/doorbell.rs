@@ -90,8 +90,8 @@ fn passes(event: u16, last: u16, value: u16) -> bool {
 mod tests {
     use super::*;
 
-    /// A queue of `entries` entries: on its way from `last`, `value` comes to the entry behind
-    /// `event` or beyond.
+    /// Returns whether a queue of `entries` entries passes `event` when its index goes from `last` to
+    /// `value`, step by step.
     fn is_on_the_way(entries: u16, event: u16, last: u16, value: u16) -> bool {
         let mut at = last;
         while at != value {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn controller_is_told_if_it_may_wait() {
+    fn register_is_written_if_the_event_index_is_passed() {
         for entries in [2, 3, 8, 13] {
             for event in 0..entries {
                 for last in 0..entries {

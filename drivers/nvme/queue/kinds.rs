@@ -88,14 +88,14 @@ impl QueueKinds {
 mod tests {
     use super::*;
 
-    /// Default and read queues of `queues` queues and `vectors` interrupts.
+    /// Returns the numbers of default and read queues, of `queues` queues with `vectors` interrupts.
     fn divided(write: u16, queues: u16, vectors: u32) -> (u16, u16) {
         let found = QueueKinds { write, poll: 0 }.divide(queues, vectors);
         (found.default, found.read)
     }
 
-    /// As `divided`, with polled queues, of which `poll` are wanted, and all the interrupts that
-    /// the queues can use.
+    /// As `divided`, with polled queues, of which `poll` are wanted, and as many interrupts as the
+    /// queues can use.
     fn divided_polled(write: u16, poll: u16, queues: u16) -> (u16, u16, u16) {
         let kinds = QueueKinds { write, poll };
         let found = kinds.divide(queues, kinds.vectors(queues).into());

@@ -134,10 +134,10 @@ fn after(index: u16, entries: u16) -> u16 {
 mod tests {
     use super::*;
 
-    /// The least, odd ones, powers of two, and the most that a queue of ours can have.
+    /// Numbers of entries: the smallest, odd ones, powers of two, and the largest.
     const SIZES: [u16; 7] = [2, 3, 7, 8, 32, 1023, u16::MAX];
 
-    /// How many steps make `entries` come round at least twice.
+    /// Returns a number of steps in which an index wraps at least twice.
     fn steps(entries: u16) -> u32 {
         2 * u32::from(entries) + 3
     }
@@ -191,7 +191,7 @@ mod tests {
         for entries in SIZES {
             assert_eq!(unfetched(entries, 1), Some(0));
             assert_eq!(unfetched(entries, 5), Some(0));
-            // Told only when there is no other way.
+            // Announced only when it must be.
             assert_eq!(unfetched(entries, u32::MAX), Some(0));
         }
     }
@@ -257,8 +257,8 @@ mod tests {
         }
     }
 
-    /// Whether the host takes all entries in order if they come `count` at a time, and nothing
-    /// between.
+    /// Returns whether the host takes all entries in order, and no others, if the controller posts
+    /// `count` at a time.
     fn takes_all(entries: u16, count: u16) -> Result<bool> {
         let mut controller = Poster::new(entries)?;
         let mut head = Head::new(entries);

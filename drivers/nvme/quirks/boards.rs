@@ -119,7 +119,7 @@ pub(super) fn quirks(id: (u16, u16), matches: impl Fn(Field, &CStr) -> bool) -> 
 mod tests {
     use super::*;
 
-    /// The quirks of a device on a machine whose fields are `machine`, each with its value.
+    /// Returns the quirks of a device on a machine whose fields have the values in `machine`.
     fn on(machine: &[(Field, &CStr)], id: (u16, u16)) -> Quirks {
         quirks(id, |field, value| machine.contains(&(field, value)))
     }

@@ -192,7 +192,7 @@ pub(crate) fn secondary_controllers(list: &[u8]) -> impl Iterator<Item = Seconda
 mod tests {
     use super::*;
 
-    /// Bytes that tell where they are: byte `i` is `i`.
+    /// Returns bytes whose value is their index.
     fn counted() -> [u8; 256] {
         let mut data = [0; 256];
         for (byte, i) in data.iter_mut().zip(0..=u8::MAX) {

@@ -57,8 +57,8 @@ impl Listen for Listener {
         };
         let result = match event {
             BusEvent::Added => self.added(dev, vf),
-            // The PCI core holds the rescan lock, but not the device lock of the VF. A failure is
-            // reported; then the VF's namespaces are detached when it is enabled next.
+            // The rescan lock is held, but not the device lock of the VF. A failure is reported; then
+            // the VF's namespaces are detached when it is enabled next.
             BusEvent::Removed => {
                 let _ = self.family.post(Job::Retire(vf), Patience::Any);
                 return;

@@ -164,12 +164,12 @@ mod tests {
         assert_eq!(scid(1), Some(0x41));
         assert_eq!(scid(2), Some(0x42));
         assert_eq!(scid(3), None);
-        // The number after that does not come round to the controller that is no VF.
+        // The next number does not wrap to 0, which the controller that is no VF has.
         assert_eq!(scid(u16::MAX), None);
         Ok(())
     }
 
-    /// How many resources of `kind` are free for `ours`.
+    /// Returns how many resources of `kind` are free for `ours`.
     fn free(inventory: &Inventory, kind: Resource, ours: &[u16]) -> Option<u32> {
         let pool = inventory.pool(kind, |scid| ours.contains(&scid));
         pool.map(|pool| pool.free)

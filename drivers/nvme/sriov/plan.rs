@@ -137,7 +137,7 @@ mod tests {
     fn spreads_the_remainder() {
         assert_eq!(divide(pool(17, 8, 1, 2), [0; 3]), Ok([6, 6, 5]));
         assert_eq!(divide(pool(30, 0, 4, 2), [0; 4]), Ok([8, 8, 8, 4]));
-        // Nobody gets more than the limit.
+        // No VF gets more than the limit.
         assert_eq!(divide(pool(17, 5, 1, 2), [0; 3]), Ok([5, 5, 5]));
     }
 
@@ -184,9 +184,9 @@ mod tests {
     /// A rule of the division that does not hold.
     #[derive(Debug, PartialEq, Eq)]
     enum Broken {
-        /// More is given than there is.
+        /// The shares are more than the pool has.
         Pool,
-        /// A VF has more than one VF can have.
+        /// A VF has more than the limit for one VF.
         Limit,
         /// A VF has less than it needs.
         Minimum,
@@ -195,17 +195,17 @@ mod tests {
         /// Equal shares differ by more than one step, or an earlier VF has less than a later one.
         Equal,
         /// An equal share is no multiple of the granularity, though one of at least the minimum
-        /// was to be had for all.
+        /// was possible for all.
         Granularity,
         /// A VF could have one step more.
         Waste,
         /// Refused, though it can be done.
         Refused,
-        /// What is needed or free is told wrong.
+        /// The numbers in the shortage are wrong.
         Told,
     }
 
-    /// Divides `pool`, and tells what is wrong with the result, if anything.
+    /// Divides `pool`, and returns what is wrong with the result, if anything.
     fn fault(pool: Pool, settings: &[u16], shares: &mut [u16]) -> Option<Broken> {
         let vfs = settings.len() as u64;
         let sharing = settings.iter().filter(|&&setting| setting == 0).count() as u64;
@@ -256,7 +256,7 @@ mod tests {
             return None;
         }
 
-        // The least multiple of the granularity that does for a VF.
+        // The smallest multiple of the granularity with which a VF works.
         let granularity = pool.granularity.max(1);
         let multiple = u32::from(pool.minimum.div_ceil(granularity)) * u32::from(granularity);
         let fits =
@@ -280,7 +280,7 @@ mod tests {
     struct Random(u64);
 
     impl Random {
-        /// The next number, from 0 to `max`.
+        /// Returns the next number, from 0 to `max`.
         fn upto(&mut self, max: u32) -> u32 {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -288,8 +288,8 @@ mod tests {
             ((self.0 >> 32) * (u64::from(max) + 1) >> 32) as u32
         }
 
-        /// A pool and how it is to be divided among up to 32 VFs. Half of the pools are about as
-        /// large as is needed.
+        /// Returns a pool, and the settings of up to 32 VFs among which it is to be divided. Half of the
+        /// pools are about as large as needed.
         fn case(&mut self, settings: &mut [u16; 32]) -> (Pool, usize) {
             let minimum = 1 + self.upto(3) as u16;
             let max = match self.upto(3) {
@@ -330,8 +330,8 @@ mod tests {
         }
     }
 
-    /// Whether some shares of up to `limit` each, added to those that are set, fit into `free`:
-    /// finds out by trying them all.
+    /// Returns whether some shares of up to `limit` each, added to those that are set, fit into `free`, by
+    /// trying them all.
     fn possible(pool: &Pool, settings: &[u16], free: u16) -> bool {
         let Some((&setting, others)) = settings.split_first() else {
             return true;

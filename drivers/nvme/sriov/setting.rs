@@ -88,7 +88,7 @@ impl Settings {
 mod tests {
     use super::*;
 
-    /// What a VF gets of each kind for which so many are wanted.
+    /// Returns what a VF gets of each kind, if `queues` and `interrupts` are set.
     fn given(queues: u16, interrupts: u16) -> (u16, u16) {
         let wanted = Wanted::default()
             .with(Resource::Queue, queues)

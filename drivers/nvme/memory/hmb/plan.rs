@@ -88,7 +88,7 @@ mod tests {
         }
     }
 
-    /// The pieces of a plan if all of `size` bytes are to be had.
+    /// Returns the pieces of a plan, if all pieces of `size` bytes can be allocated.
     fn pieces(plan: Plan, size: u64) -> (u64, u64) {
         let (mut count, mut have) = (0, 0);
         loop {
