@@ -19,6 +19,9 @@
 //! - [`sysfs`]: folders of attributes.
 //! - [`workqueue`]: workqueues of a module's own.
 
+// Kbuild has these on the command line, where rustdoc overlooks them when it collects examples.
+#![cfg_attr(doctest, no_std, feature(asm_goto))]
+
 mod bindings;
 pub mod block;
 pub mod dma;

@@ -12,6 +12,30 @@ use kernel::{
 };
 
 /// A counter of events that one side signals and the other waits for.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     prelude::*,
+///     sync::Arc,
+///     time::msecs_to_jiffies, //
+/// };
+/// use kernel_ext::sync::Completion;
+///
+/// // Whoever signals it may outlive whoever waits: share it, as the wait may end first.
+/// let answered = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+/// let theirs = answered.clone();
+///
+/// // In an interrupt handler, say.
+/// theirs.complete();
+///
+/// // In a context that may sleep.
+/// if answered.wait_io_timeout(msecs_to_jiffies(500)).is_none() {
+///     return Err(ETIMEDOUT);
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[pin_data]
 pub struct Completion {
     #[pin]
