@@ -6,12 +6,9 @@ use super::{
     as_raw,
     from_raw, //
 };
-use core::{
-    marker::PhantomData,
-    ops::{
-        Deref,
-        DerefMut, //
-    }, //
+use core::ops::{
+    Deref,
+    DerefMut, //
 };
 use kernel::{
     device,
@@ -32,82 +29,124 @@ use kernel::{
 /// A mutex over what a driver holds of a bound device: its interrupts, its DMA memory.
 ///
 /// While the guard lives, the device cannot be unbound, so the guard also hands out the
-/// [`Device<Bound>`](device::Bound). Unbinding waits for the guard, drops the contents, and
-/// leaves a lock that answers `ENODEV`. Work items, block layer callbacks and whatever else runs
-/// without the device lock reach the device through this.
+/// [`Device<Bound>`](device::Bound). Unbinding waits for the guard, drops the state, leaves a
+/// default one in its place, and has the lock answer `ENODEV`. Work items, callbacks of the block
+/// layer, and all other code that runs without the device lock reach the device through this.
+///
+/// The lock sleeps. The device lock may be held when it is taken, and must not be taken while it
+/// is held: unbinding takes them in that order.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{prelude::*, sync::Arc};
+/// # use kernel_ext::pci::{irq::{Kinds, Vectors}, BoundLock, DeviceEnabled};
+/// /// What the driver holds of the device. Fields are dropped in this order: the interrupts, then
+/// /// the device that sends them.
+/// #[derive(Default)]
+/// struct Hardware {
+///     vectors: Option<Arc<Vectors>>,
+///     enabled: Option<DeviceEnabled>,
+/// }
+///
+/// /// Starts the device again, in a work item: the device may be unbound meanwhile.
+/// fn restart(bound: &BoundLock<Hardware>) -> Result {
+///     // Fails once the device is unbound. Until `hw` is dropped, it stays bound.
+///     let mut hw = bound.lock()?;
+///     let (pdev, hw) = hw.split();
+///     hw.vectors = None;
+///     hw.enabled = Some(DeviceEnabled::new(pdev)?);
+///     hw.vectors = Some(Vectors::alloc(pdev, Kinds::Any, 1, 1)?);
+///     Ok(())
+/// }
+/// ```
 #[pin_data]
 pub struct BoundLock<S> {
     dev: ARef<Device>,
     #[pin]
-    state: Mutex<Option<S>>,
+    contents: Mutex<Contents<S>>,
+}
+
+/// What a [`BoundLock`] protects.
+///
+/// # Invariants
+///
+/// The device is bound until `is_revoked` is set.
+struct Contents<S> {
+    state: S,
+    is_revoked: bool,
 }
 
 impl<S: Default + Send + Unpin> BoundLock<S> {
-    /// Creates the lock of `dev` with default contents.
+    /// Creates the lock of `dev` with a default state.
     pub(super) fn new(dev: &Device<device::Core<'_>>) -> Result<Arc<Self>> {
         let dev: &Device<device::Bound> = dev;
         Arc::pin_init(
             pin_init!(Self {
                 dev: dev.into(),
-                state <- new_mutex!(Some(S::default()), "BoundLock::state"),
+                // INVARIANT: The device is being probed; the adapter calls `revoke` before the
+                // device is unbound.
+                contents <- new_mutex!(
+                    Contents {
+                        state: S::default(),
+                        is_revoked: false,
+                    },
+                    "BoundLock::contents"
+                ),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Waits for the holder, drops the state, and refuses all callers from now on.
+    pub(super) fn revoke(&self) {
+        let mut contents = self.contents.lock();
+        contents.is_revoked = true;
+        // The state must be gone before the device is: drop it under the lock. A default state
+        // holds nothing of the device.
+        contents.state = S::default();
     }
 }
 
 impl<S: Unpin> BoundLock<S> {
     /// Locks the device; sleeps. `ENODEV` once the device is unbound.
     pub fn lock(&self) -> Result<BoundGuard<'_, S>> {
-        BoundGuard::new(&self.dev, self.state.lock())
+        BoundGuard::new(&self.dev, self.contents.lock())
     }
 
     /// Locks the device if nobody holds it: `EBUSY` if somebody does, `ENODEV` once it is unbound.
     pub fn try_lock(&self) -> Result<BoundGuard<'_, S>> {
-        BoundGuard::new(&self.dev, self.state.try_lock().ok_or(EBUSY)?)
-    }
-
-    /// Waits for the holder, drops the contents, and refuses everybody from now on.
-    pub(super) fn revoke(&self) {
-        let mut state = self.state.lock();
-        // The contents must be gone before the device is: drop them under the lock.
-        *state = None;
+        BoundGuard::new(&self.dev, self.contents.try_lock().ok_or(EBUSY)?)
     }
 }
 
-/// The device, held bound, and the contents of its [`BoundLock`].
+/// A bound device that stays bound, and the state in its [`BoundLock`].
 ///
 /// # Invariants
 ///
-/// `guard` holds `Some`, and the device stays bound while the guard lives: `revoke`, which the
-/// adapter calls before the device is unbound, waits for it.
+/// The device stays bound while the guard lives: the lock is not revoked, and `revoke`, which the
+/// adapter calls before the device is unbound, waits for the guard.
 pub struct BoundGuard<'a, S> {
     dev: &'a Device<device::Bound>,
-    guard: Guard<'a, Option<S>, MutexBackend>,
-    _s: PhantomData<S>,
+    contents: Guard<'a, Contents<S>, MutexBackend>,
 }
 
 impl<'a, S: Unpin> BoundGuard<'a, S> {
-    fn new(dev: &'a Device, guard: Guard<'a, Option<S>, MutexBackend>) -> Result<Self> {
-        if guard.is_none() {
+    /// Creates the guard of `dev`. `ENODEV` if the lock is revoked.
+    fn new(dev: &'a Device, contents: Guard<'a, Contents<S>, MutexBackend>) -> Result<Self> {
+        if contents.is_revoked {
             return Err(ENODEV);
         }
-        // SAFETY: The lock is created while the device is being probed and revoked before it is
-        // unbound; it is not revoked yet, as the contents are there, and cannot be while `guard`
-        // lives.
+        // SAFETY: By the invariants of `Contents`, the device is bound, and `revoke` cannot set the
+        // mark while `contents` lives.
         let dev = unsafe { from_raw(as_raw(dev)) };
         // INVARIANT: Checked and argued above.
-        Ok(Self {
-            dev,
-            guard,
-            _s: PhantomData,
-        })
+        Ok(Self { dev, contents })
     }
 
-    /// Splits the guard into the device and the contents.
+    /// Splits the guard into the device and the state.
     pub fn split(&mut self) -> (&Device<device::Bound>, &mut S) {
-        let dev = self.dev;
-        (dev, &mut **self)
+        (self.dev, &mut self.contents.state)
     }
 }
 
@@ -115,20 +154,12 @@ impl<S: Unpin> Deref for BoundGuard<'_, S> {
     type Target = S;
 
     fn deref(&self) -> &S {
-        match &*self.guard {
-            Some(state) => state,
-            // SAFETY: By the type invariant.
-            None => unsafe { core::hint::unreachable_unchecked() },
-        }
+        &self.contents.state
     }
 }
 
 impl<S: Unpin> DerefMut for BoundGuard<'_, S> {
     fn deref_mut(&mut self) -> &mut S {
-        match &mut *self.guard {
-            Some(state) => state,
-            // SAFETY: By the type invariant.
-            None => unsafe { core::hint::unreachable_unchecked() },
-        }
+        &mut self.contents.state
     }
 }
