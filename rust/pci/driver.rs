@@ -29,7 +29,8 @@ use kernel::{
     driver,
     error::{
         from_result,
-        to_result, //
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
     },
     pci::{
         Device,
@@ -45,7 +46,91 @@ use kernel::{
 /// A PCI driver.
 ///
 /// All callbacks run with the device's lock held, between the start of `probe` and the end of
-/// `unbind`.
+/// `unbind`. Those after `leave` are optional: the PCI core is told of the ones that a driver has.
+/// Of those for system sleep it must have all four, of those for the interrupts of VFs both.
+///
+/// # Examples
+///
+/// ```
+/// # use core::pin::Pin;
+/// # use kernel::{
+/// #     device::Core,
+/// #     dma::DmaMask,
+/// #     driver::Registration,
+/// #     pci::{Device, IdTable},
+/// #     prelude::*,
+/// #     sync::Arc,
+/// #     InPlaceModule, ModuleMetadata, ThisModule,
+/// # };
+/// # use kernel_ext::pci::{self, device_id, BoundLock, DeviceEnabled, Regions, Registered};
+/// struct Sample;
+///
+/// /// Lives from probe to unbind, which its lifetime says.
+/// #[pin_data]
+/// struct Data<'bound> {
+///     _regions: Regions<'bound>,
+///     /// What work items, say, reach the device by.
+///     bound: Arc<BoundLock<Option<DeviceEnabled>>>,
+/// }
+///
+/// kernel::pci_device_table!(IDS, (), [(device_id(0x1b36, 0x0010), ())]);
+///
+/// #[vtable]
+/// impl pci::Driver for Sample {
+///     type Data<'bound> = Data<'bound>;
+///     type State = Option<DeviceEnabled>;
+///     type Shared = ();
+///     const DMA_MIN_ALIGN_MASK: u32 = 0xfff;
+///     const ID_TABLE: IdTable<()> = &IDS;
+///
+///     fn dma_mask(_dev: &Device<Core<'_>>) -> DmaMask {
+///         DmaMask::new::<64>()
+///     }
+///
+///     fn probe<'bound>(
+///         dev: &'bound Device<Core<'_>>,
+///         bound: Arc<BoundLock<Self::State>>,
+///         _driver: &'bound Registered<Self>,
+///     ) -> impl PinInit<Data<'bound>, Error> + 'bound {
+///         pin_init::pin_init_scope(move || {
+///             // If this fails, the adapter revokes `bound`: the device is disabled again.
+///             *bound.lock()? = Some(DeviceEnabled::new(dev)?);
+///             Ok(try_pin_init!(Data {
+///                 _regions: Regions::request(dev, c"sample")?,
+///                 bound,
+///             }))
+///         })
+///     }
+///
+///     fn unbind<'bound>(
+///         _dev: &'bound Device<Core<'_>>,
+///         data: Pin<&Data<'bound>>,
+///         _driver: &'bound Registered<Self>,
+///     ) {
+///         if let Ok(mut enabled) = data.bound.lock() {
+///             *enabled = None;
+///         }
+///     }
+///
+///     // It shares nothing with VFs.
+///     fn leave(_driver: &Registered<Self>, _shared: &()) {}
+/// }
+///
+/// /// The module, for as long as it is loaded.
+/// #[pin_data]
+/// struct SampleModule {
+///     #[pin]
+///     _driver: Registration<pci::Adapter<Sample>>,
+/// }
+///
+/// impl InPlaceModule for SampleModule {
+///     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+///         try_pin_init!(Self {
+///             _driver <- Registration::new(c"sample", module),
+///         })
+///     }
+/// }
+/// ```
 #[vtable]
 pub trait Driver: Sized + 'static {
     /// The driver's private data of a bound device. Callbacks share it, hence `Sync`.
@@ -89,7 +174,10 @@ pub trait Driver: Sized + 'static {
     fn leave(driver: &Registered<Self>, shared: &Self::Shared);
 
     /// Quiesces `dev` for power-off, reboot or kexec.
-    fn shutdown<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+    fn shutdown<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The administrator wrote `num_vfs` to `sriov_numvfs`. Returns how many VFs are enabled now.
     ///
@@ -100,13 +188,19 @@ pub trait Driver: Sized + 'static {
         data: Pin<&Self::Data<'bound>>,
         num_vfs: u16,
         lock: &sriov::RescanLocked,
-    ) -> Result<u16>;
+    ) -> Result<u16> {
+        let _ = (dev, data, num_vfs, lock);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// How many interrupts the VFs of `dev` can be given together (`sriov_vf_total_msix`).
     fn sriov_vf_total_msix<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
-    ) -> u32;
+    ) -> u32 {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The administrator wrote `count` to `sriov_vf_msix_count` of VF `vf`, from 0, of `dev`; 0
     /// asks for the driver's default. The VF has no driver, and its device lock is held too.
@@ -115,55 +209,88 @@ pub trait Driver: Sized + 'static {
         data: Pin<&Self::Data<'bound>>,
         vf: u16,
         count: u32,
-    ) -> Result;
+    ) -> Result {
+        let _ = (dev, data, vf, count);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// A function reset is about to happen: stop using the device.
-    fn reset_prepare<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+    fn reset_prepare<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+    ) {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The function reset is over: start the device again.
-    fn reset_done<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+    fn reset_done<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// An image of the system is about to be made or restored, or it has been made and the system
     /// is powered off: stop the device.
     fn freeze<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
-    ) -> Result;
+    ) -> Result {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The image is made, or restored, or could not be: start the device again.
     fn thaw<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
-    ) -> Result;
+    ) -> Result {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The system is going to sleep: stop the device, or have it save power.
     fn suspend<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
-    ) -> Result;
+    ) -> Result {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The system is awake: start the device again.
     fn resume<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
-    ) -> Result;
+    ) -> Result {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// An error was reported, by the device or by something between it and the CPU.
     fn error_detected<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
         state: ChannelState,
-    ) -> Recovery;
+    ) -> Recovery {
+        let _ = (dev, data, state);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The device has been reset as [`Recovery::NeedReset`] asked, and its configuration space is
     /// restored.
     fn slot_reset<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
-    ) -> Recovery;
+    ) -> Recovery {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Error recovery is over.
-    fn error_resume<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>);
+    fn error_resume<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, data);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What error recovery has done to the channel to a device that reported an error.
