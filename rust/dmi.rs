@@ -24,6 +24,16 @@ pub enum Field {
 }
 
 /// Whether `field` is exactly `value`; `false` if the firmware says nothing.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel_ext::dmi::{matches, Field};
+/// /// Returns whether the device must be stopped when this machine sleeps.
+/// fn needs_full_stop() -> bool {
+///     matches(Field::BoardVendor, c"Example Corp.") && matches(Field::BoardName, c"EX-100")
+/// }
+/// ```
 pub fn matches(field: Field, value: &CStr) -> bool {
     let field = match field {
         Field::SystemVendor => bindings::dmi_field_DMI_SYS_VENDOR,

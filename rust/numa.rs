@@ -16,6 +16,29 @@ pub fn current_node() -> c_int {
 }
 
 /// The nodes that have CPUs online.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::prelude::*;
+/// # use kernel_ext::numa::{current_node, nodes_with_cpus};
+/// /// Creates a counter for each node.
+/// fn counters() -> Result<KVec<(i32, KBox<u64>)>> {
+///     let mut all = KVec::new();
+///     for node in nodes_with_cpus() {
+///         all.push((node, KBox::new(0, GFP_KERNEL)?), GFP_KERNEL)?;
+///     }
+///     Ok(all)
+/// }
+///
+/// /// Returns the counter of this CPU's node. There is none if the first CPU of the node has come
+/// /// online later.
+/// fn counter(all: &mut [(i32, KBox<u64>)]) -> Option<&mut u64> {
+///     let here = current_node();
+///     let (_, counter) = all.iter_mut().find(|(node, _)| *node == here)?;
+///     Some(&mut **counter)
+/// }
+/// ```
 pub fn nodes_with_cpus() -> impl Iterator<Item = c_int> {
     // SAFETY: Reads what does not change after boot.
     let end = unsafe { bindings::ext_nr_node_ids() };

@@ -27,6 +27,24 @@ use kernel::{
 };
 
 /// A workqueue. When it is dropped, nothing more can be spawned, and what was is waited for.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::prelude::*;
+/// # use kernel_ext::workqueue::OwnedQueue;
+/// // Kept by the module: it may be unloaded only when none of its closures runs any more.
+/// let queue = OwnedQueue::new(c"example")?;
+///
+/// // Handed to the module's parts, which may outlive the queue.
+/// let spawner = queue.spawner().clone();
+/// spawner.spawn(|| pr_info!("in another thread, with no lock held\n"))?;
+///
+/// // Waits for the closure.
+/// drop(queue);
+/// assert_eq!(spawner.spawn(|| ()), Err(ENODEV));
+/// # Ok::<(), Error>(())
+/// ```
 pub struct OwnedQueue {
     spawner: Spawner,
 }
@@ -154,6 +172,32 @@ impl Spawner {
 }
 
 /// A value that is dropped in another thread, where that may sleep for long.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::prelude::*;
+/// # use kernel_ext::workqueue::{DropLater, Spawner};
+/// /// Waits for its peer when it is dropped.
+/// struct Connection;
+///
+/// impl Drop for Connection {
+///     fn drop(&mut self) {
+///         // ...
+///     }
+/// }
+///
+/// /// The driver's data of a device, which is dropped with the device lock held.
+/// struct Data {
+///     connection: DropLater<Connection>,
+/// }
+///
+/// fn data(connection: Connection, spawner: &Spawner) -> Data {
+///     Data {
+///         connection: DropLater::new(connection, spawner),
+///     }
+/// }
+/// ```
 pub struct DropLater<T: Send + 'static> {
     value: ManuallyDrop<T>,
     spawner: Spawner,

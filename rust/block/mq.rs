@@ -16,13 +16,13 @@ pub(crate) use self::{
     list::RequestList,
     map::{
         Mapping,
-        Payload, //
+        Payload,
+        SegmentPool, //
     }, //
 };
 pub use self::{
     map::{
         Segment,
-        SegmentPool,
         Segments,
         MAX_SEGMENTS, //
     },

@@ -21,6 +21,36 @@ use kernel::{
 /// not wait for one pool's lock.
 ///
 /// Keep it no longer than the device is bound.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Device}, dma::DmaAddress, prelude::*};
+/// # use kernel_ext::dma::{Block, NodePools};
+/// /// Makes pools of lists of up to 32 addresses.
+/// fn pools(dev: &Device<Bound>) -> Result<NodePools> {
+///     NodePools::new(dev, c"small lists", 32, 256)
+/// }
+///
+/// /// Writes the list that the device is to read.
+/// fn list_of(pools: &NodePools, addresses: &[DmaAddress]) -> Result<Block> {
+///     let mut list = pools.alloc()?;
+///     if addresses.len() > list.words() {
+///         // A block has no destructor.
+///         pools.free(list);
+///         return Err(EINVAL);
+///     }
+///     for (index, addr) in addresses.iter().enumerate() {
+///         list.write(index, *addr);
+///     }
+///     Ok(list)
+/// }
+///
+/// /// The device has read the list: only now its block may be used for another one.
+/// fn completed(pools: &NodePools, list: Block) {
+///     pools.free(list);
+/// }
+/// ```
 pub struct NodePools {
     pools: KVec<Pool>,
 }

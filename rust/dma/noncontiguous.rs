@@ -25,6 +25,27 @@ use kernel::{
 /// # Invariants
 ///
 /// `table` was allocated for `size` bytes for `dev`, in both directions.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Device}, prelude::*, sizes::SZ_1M};
+/// # use kernel_ext::dma::Noncontiguous;
+/// /// Allocates memory that the device uses for itself.
+/// fn lend(dev: &Device<Bound>) -> Result<Option<Noncontiguous>> {
+///     match Noncontiguous::alloc(dev, 64 * SZ_1M) {
+///         Ok(memory) => {
+///             dev_dbg!(dev, "lend {} at {:#x}\n", memory.size(), memory.dma_address());
+///             // The caller keeps it in the device's `BoundLock`, and has the device let go of
+///             // it before that is revoked.
+///             Ok(Some(memory))
+///         }
+///         // Without an IOMMU the device gets pieces instead.
+///         Err(e) if e == EOPNOTSUPP => Ok(None),
+///         Err(e) => Err(e),
+///     }
+/// }
+/// ```
 pub struct Noncontiguous {
     dev: ARef<Device>,
     table: NonNull<bindings::sg_table>,

@@ -22,6 +22,45 @@ use kernel::{
 };
 
 /// The claim of a device's memory BARs; released when dropped.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Bound, io::Io, pci::Device, prelude::*, sync::Arc};
+/// # use kernel_ext::pci::{BarMapping, Doorbell, Regions};
+/// /// How much of BAR 0 is used.
+/// const SIZE: usize = 0x2000;
+///
+/// /// Where the device is told how far a queue is filled.
+/// const DOORBELL: usize = 0x1000;
+///
+/// /// Belongs to a file that user space may hold open when the device is gone.
+/// struct Registers {
+///     mapping: Arc<BarMapping<SIZE>>,
+///     doorbell: Doorbell<SIZE>,
+/// }
+///
+/// /// The claim ends with the device, as its lifetime says; what is mapped may outlive it.
+/// fn map<'bound>(dev: &'bound Device<Bound>) -> Result<(Regions<'bound>, Registers)> {
+///     let regions = Regions::request(dev, c"example")?;
+///     let mapping = regions.map::<SIZE>(0)?;
+///     let doorbell = mapping.doorbell(DOORBELL)?;
+///     Ok((regions, Registers { mapping, doorbell }))
+/// }
+///
+/// impl Registers {
+///     /// Checks no bounds: the offset is known to be below `SIZE` when this is compiled, and the
+///     /// doorbell's was checked when it was made.
+///     fn submit(&self, tail: u32) -> Result {
+///         // All ones are what is read from a device that is gone.
+///         if self.mapping.read32(0x1c) == u32::MAX {
+///             return Err(ENODEV);
+///         }
+///         self.doorbell.ring(tail);
+///         Ok(())
+///     }
+/// }
+/// ```
 pub struct Regions<'bound> {
     dev: &'bound Device<Bound>,
     bars: i32,
@@ -76,6 +115,18 @@ impl Drop for Regions<'_> {
 }
 
 /// Where a function's BARs are on its bus, which may differ from where the CPU sees them.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Bound, pci::Device, prelude::*};
+/// # use kernel_ext::pci::BusAddress;
+/// /// Returns the address that the device itself, or a peer of it, uses for a buffer in BAR 2. A
+/// /// bridge may translate, so this need not be the address in `/proc/iomem`.
+/// fn buffer_address(dev: &Device<Bound>, offset: u64) -> Result<u64> {
+///     dev.bus_address(2)?.checked_add(offset).ok_or(EINVAL)
+/// }
+/// ```
 pub trait BusAddress {
     /// The address of BAR `bar`. `EINVAL` if there can be no such.
     fn bus_address(&self, bar: u32) -> Result<u64>;

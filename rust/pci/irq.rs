@@ -47,6 +47,25 @@ impl Kinds {
 ///
 /// Keep it in the device's [`BoundLock`](super::BoundLock): the vectors must be freed before the
 /// device is unbound.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Bound, pci::Device, prelude::*, sync::Arc};
+/// # use kernel_ext::pci::irq::{Kinds, Sets, Vectors};
+/// /// Allocates a vector for the device's events, and up to `queues` for its queues: a set for
+/// /// those that write, and one for those that read.
+/// fn vectors(dev: &Device<Bound>, queues: u32) -> Result<Arc<Vectors>> {
+///     Vectors::alloc_sets(dev, Kinds::Any, 1, 1 + queues, 1, |count| {
+///         // There may be fewer than were asked for, even none.
+///         let reads = count / 2;
+///         let mut sets = Sets::default();
+///         sets[0] = count - reads;
+///         sets[1] = reads;
+///         sets
+///     })
+/// }
+/// ```
 pub struct Vectors {
     dev: ARef<Device>,
     len: u32,
@@ -153,6 +172,36 @@ impl Drop for Vectors {
 }
 
 /// What an interrupt does.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{irq::IrqReturn, prelude::*, sync::Arc};
+/// # use kernel_ext::pci::irq::{Handler, IrqCell, Vectors};
+/// /// The completion queue of a device.
+/// struct Queue {
+///     head: u16,
+/// }
+///
+/// impl Queue {
+///     fn reap(&mut self) -> u16 {
+///         let found = 0;
+///         // ... reads entries from `head` on ...
+///         self.head = self.head.wrapping_add(found);
+///         found
+///     }
+/// }
+///
+/// impl Handler for Queue {
+///     // In hard interrupt context, unless the interrupt is threaded: must not sleep.
+///     fn handle(&mut self) -> IrqReturn {
+///         match self.reap() {
+///             0 => IrqReturn::None,
+///             _ => IrqReturn::Handled,
+///         }
+///     }
+/// }
+/// ```
 pub trait Handler: Send + 'static {
     /// Handles the interrupt, in hard interrupt context or in the interrupt's thread. Never runs
     /// beside itself, nor beside [`IrqCell::with`].
@@ -162,6 +211,31 @@ pub trait Handler: Send + 'static {
 /// State that an interrupt handler owns: `&mut` in the handler without any lock, and `&mut`
 /// elsewhere with the interrupt kept away. Instead of an interrupt it may have callers that poll,
 /// of which one at a time owns it.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{irq::IrqReturn, prelude::*, sync::Arc};
+/// # use kernel_ext::pci::irq::{Handler, IrqCell, Vectors};
+/// # struct Queue { head: u16 }
+/// # impl Queue { fn reap(&mut self) -> u16 { self.head } }
+/// # impl Handler for Queue {
+/// #     fn handle(&mut self) -> IrqReturn { self.reap(); IrqReturn::Handled }
+/// # }
+/// /// Creates a queue that vector 1 serves.
+/// fn start(vectors: &Arc<Vectors>) -> Result<IrqCell<Queue>> {
+///     let cell = IrqCell::new(Queue { head: 0 })?;
+///     // The cell holds `vectors` from now on: they are freed after the interrupt.
+///     cell.request(vectors, 1, c"example-q1", false)?;
+///     Ok(cell)
+/// }
+///
+/// /// Looks for a completion whose interrupt was lost, when a command has timed out. Sleeps: the
+/// /// handler takes no lock, so its interrupt is disabled meanwhile.
+/// fn timed_out(cell: &IrqCell<Queue>) -> bool {
+///     cell.with(|queue| queue.reap() > 0)
+/// }
+/// ```
 pub struct IrqCell<H: Handler> {
     inner: Pin<KBox<Inner<H>>>,
 }

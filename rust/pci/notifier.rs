@@ -22,6 +22,28 @@ pub enum BusEvent {
 }
 
 /// Whoever wants to hear of devices.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{pci::Device, prelude::*, sync::{aref::ARef, atomic::{Atomic, Relaxed}}};
+/// # use kernel_ext::pci::{sriov::VirtualFunction, BusEvent, BusListener, Listen};
+/// /// Makes the VFs of a physical function ready before a driver sees them.
+/// struct Watch {
+///     pf: ARef<Device>,
+///     ready: Atomic<u32>,
+/// }
+///
+/// impl Listen for Watch {
+///     // Called for each device that joins or leaves the bus. The caller holds the locks that
+///     // this takes, so a listener must not wait for another thread that adds or removes devices.
+///     fn happened(&self, event: BusEvent, dev: &Device) {
+///         if dev.index_in(&self.pf).is_some() && event == BusEvent::Added {
+///             self.ready.fetch_add(1, Relaxed);
+///         }
+///     }
+/// }
+/// ```
 pub trait Listen: Send + Sync + 'static {
     /// Something happens to `dev`; called in the context of whoever adds or removes it, so all
     /// others who add or remove PCI devices wait for this. May sleep.
@@ -30,6 +52,27 @@ pub trait Listen: Send + Sync + 'static {
 
 /// A listener on the PCI bus, told of every PCI device until it is dropped, which waits for calls
 /// that run: not to be dropped by its own.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{pci::Device, prelude::*};
+/// # use kernel_ext::pci::{BusEvent, BusListener, Listen};
+/// struct Watch;
+///
+/// impl Listen for Watch {
+///     fn happened(&self, event: BusEvent, _dev: &Device) {
+///         pr_debug!("{event:?}\n");
+///     }
+/// }
+///
+/// let listener = BusListener::new(Watch)?;
+/// // ... devices come and go ...
+///
+/// // Waits for a call of `happened` that runs, so no lock may be held that this takes.
+/// drop(listener);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct BusListener<T: Listen>(Pin<KBox<Block<T>>>);
 
 /// The notifier block and whom it tells.

@@ -24,6 +24,27 @@ use kernel::{
 ///
 /// It shows as `p2pmem` in the device's folder in sysfs, where user space can allocate from it,
 /// too.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Core}, pci::Device, prelude::*, sizes::SZ_1M};
+/// # use kernel_ext::pci::{P2pMemory, P2pPool};
+/// /// Called once in probe: what is registered stays so until the device is unbound.
+/// fn register(dev: &Device<Core<'_>>) -> Result<P2pPool> {
+///     // The first MiB of BAR 4 is memory.
+///     P2pPool::register(dev, 4, SZ_1M, 0)
+/// }
+///
+/// /// Creates a queue in the device's own memory, with one entry. Unbinding the device waits until
+/// /// the queue is dropped.
+/// fn queue(pool: &P2pPool, dev: &Device<Bound>) -> Result<P2pMemory> {
+///     let mut queue = pool.alloc(dev, 4096)?;
+///     queue.write(0, &[0u8; 64])?;
+///     dev_dbg!(dev, "queue at {:#x} on the bus\n", queue.bus_address());
+///     Ok(queue)
+/// }
+/// ```
 pub struct P2pPool {
     dev: ARef<Device>,
 }

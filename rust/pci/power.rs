@@ -17,6 +17,28 @@ use kernel::{
 };
 
 /// A PCI function with its memory space and bus mastering on; disabled when dropped.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Bound, pci::Device, prelude::*};
+/// # use kernel_ext::pci::DeviceEnabled;
+/// /// Starts a device, if need be after a reset. The caller keeps the result in the device's
+/// /// `BoundLock`, so that the device is disabled before it is unbound.
+/// fn start(
+///     dev: &Device<Bound>,
+///     mut try_start: impl FnMut(&Device<Bound>) -> Result,
+/// ) -> Result<DeviceEnabled> {
+///     let mut enabled = DeviceEnabled::new(dev)?;
+///     enabled.save_state();
+///     if try_start(dev).is_err() {
+///         enabled.reset_function()?;
+///         // If this fails, too, the device is disabled on return.
+///         try_start(dev)?;
+///     }
+///     Ok(enabled)
+/// }
+/// ```
 pub struct DeviceEnabled {
     dev: ARef<Device>,
 }
@@ -76,6 +98,22 @@ impl Drop for DeviceEnabled {
 }
 
 /// Resetting a single function.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Core, pci::Device, prelude::*};
+/// # use kernel_ext::pci::FunctionReset;
+/// /// Resets a device that another kernel has left running. Called by probe, before the device is
+/// /// used.
+/// fn quiesce(dev: &Device<Core<'_>>) -> Result {
+///     match dev.reset_function() {
+///         // It has no such reset: it is to be stopped by its registers.
+///         Err(e) if e == ENOTTY => Ok(()),
+///         result => result,
+///     }
+/// }
+/// ```
 pub trait FunctionReset {
     /// Resets the function and restores its configuration space. Nobody may be using the device;
     /// the driver's reset callbacks are not called. Sleeps for a tenth of a second.
@@ -96,6 +134,30 @@ impl FunctionReset for Device<Core<'_>> {
 }
 
 /// A function while the system sleeps, as its driver's callbacks decide on it.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Core, pci::Device, prelude::*};
+/// # use kernel_ext::pci::{DeviceExt, SystemSleep};
+/// /// The suspend callback of a driver whose device has a power state of its own.
+/// fn suspend(
+///     dev: &Device<Core<'_>>,
+///     stop: impl FnOnce() -> Result,
+///     sleep: impl FnOnce() -> Result,
+/// ) -> Result {
+///     if !dev.keeps_context() || !dev.has_aspm() || dev.wants_storage_d3() {
+///         return stop();
+///     }
+///     // First: an access to the configuration space could wake the device up.
+///     dev.keep_power();
+///     sleep().or_else(|_| {
+///         // It stays awake, so the PCI core is to turn it off after all.
+///         dev.leave_power();
+///         stop()
+///     })
+/// }
+/// ```
 pub trait SystemSleep {
     /// Whether the device keeps its power and its state if nobody turns it off.
     fn keeps_context(&self) -> bool;
@@ -134,6 +196,25 @@ impl SystemSleep for Device<Core<'_>> {
 }
 
 /// What the kernel crate does not tell about a PCI function.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Bound, pci::Device, prelude::*};
+/// # use kernel_ext::pci::DeviceExt;
+/// /// Returns why the device cannot be reset after a timeout, if so.
+/// fn can_be_reset(dev: &Device<Bound>) -> Result {
+///     if dev.is_channel_offline() {
+///         // Error recovery is going to reset it.
+///         return Err(EAGAIN);
+///     }
+///     // The first reads a flag, the second the device.
+///     if dev.is_disconnected() || !dev.is_present() {
+///         return Err(ENODEV);
+///     }
+///     Ok(())
+/// }
+/// ```
 pub trait DeviceExt {
     /// Whether the function answers configuration reads. Sleeps not, but costs a bus cycle.
     fn is_present(&self) -> bool;

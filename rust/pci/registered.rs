@@ -40,6 +40,35 @@ use kernel::{
 };
 
 /// A driver while it is registered, as its callbacks see it.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Core, pci::Device, prelude::*, sync::Arc};
+/// # use kernel_ext::pci::{DeviceExt, Driver, Registered};
+/// /// What VFs have to know of their physical function.
+/// struct Family {
+///     limit: u16,
+/// }
+///
+/// /// In probe. A physical function shares its family until it is unbound, with those of its VFs
+/// /// that this driver drives.
+/// fn join<T: Driver<Shared = Family>>(
+///     driver: &Registered<T>,
+///     dev: &Device<Core<'_>>,
+/// ) -> Result<Option<Arc<Family>>> {
+///     if dev.is_physfn() {
+///         let limit = dev.total_vfs();
+///         driver.share(dev, Arc::new(Family { limit }, GFP_KERNEL)?)?;
+///         // Runs without the device lock that probe holds, and is over when the driver is gone.
+///         driver.spawn(|_driver| pr_info!("shared\n"))?;
+///         return Ok(None);
+///     }
+///     // `None` for a VF whose physical function has another driver.
+///     let found = driver.shared_of(dev);
+///     Ok(found.and_then(|(family, vf)| (vf < family.limit).then_some(family)))
+/// }
+/// ```
 #[repr(C)]
 pub struct Registered<T: Driver> {
     /// First: the PCI core's pointer to the driver is one to this.

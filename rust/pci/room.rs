@@ -14,6 +14,27 @@ use kernel::{
 };
 
 /// What the bus lacks. The PCI core answers `ENOMEM` to either.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Core, pci::Device, prelude::*};
+/// # use kernel_ext::pci::{sriov::{EnableVfs, RescanLocked}, NoRoom};
+/// fn enable(dev: &Device<Core<'_>>, count: u16, lock: &RescanLocked) -> Result {
+///     dev.enable_vfs(count, lock).inspect_err(|e| {
+///         // Only now: no VF may be enabled when this looks.
+///         match NoRoom::find(dev, count) {
+///             Some(NoRoom::Memory { bar, size }) => {
+///                 dev_err!(dev, "no {size} bytes for VF BAR {bar}\n");
+///             }
+///             Some(NoRoom::Buses { needed, last }) => {
+///                 dev_err!(dev, "no bus {needed}, the last one is {last}\n");
+///             }
+///             None => dev_err!(dev, "cannot enable {count} VFs: {e:?}\n"),
+///         }
+///     })
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoom {
     /// VF BAR `bar` (0 to 5) has no address: the bridge above the device has no window of `size`

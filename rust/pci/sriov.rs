@@ -24,6 +24,27 @@ use kernel::{
 };
 
 /// A physical function and its VFs.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Core, pci::Device, prelude::*};
+/// # use kernel_ext::pci::sriov::{EnableVfs, PhysicalFunction, RescanLocked};
+/// /// The `sriov_configure` callback: the PCI core holds the lock that `lock` stands for.
+/// fn sriov_configure(
+///     dev: &Device<Core<'_>>,
+///     count: u16,
+///     lock: &RescanLocked,
+/// ) -> Result<u16> {
+///     if count == 0 {
+///         dev.disable_vfs(lock);
+///     } else {
+///         // Drivers of VFs may be probed in here: hold no lock that their probe takes.
+///         dev.enable_vfs(count, lock)?;
+///     }
+///     Ok(dev.enabled_vfs())
+/// }
+/// ```
 pub trait PhysicalFunction {
     /// How many VFs are enabled, by whichever driver. 0 while they are being enabled.
     fn enabled_vfs(&self) -> u16;
@@ -34,6 +55,25 @@ pub trait PhysicalFunction {
 }
 
 /// A physical function that is bound to a driver.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Bound, pci::Device, prelude::*};
+/// # use kernel_ext::pci::sriov::{find_vf, EnableVfs, PhysicalFunction, RescanLocked};
+/// /// Enables `count` VFs, or none if one of them cannot be found.
+/// fn enable(dev: &Device<Bound>, count: u16, lock: &RescanLocked) -> Result {
+///     dev.enable_vfs(count, lock)?;
+///     // All are on the bus now; their drivers may still be probing them.
+///     for vf in 0..count {
+///         if find_vf(dev, vf).is_none() {
+///             dev.disable_vfs(lock);
+///             return Err(ENODEV);
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 pub trait EnableVfs {
     /// Enables `count` VFs and adds them to the bus; their drivers may be probed before this
     /// returns.
@@ -100,6 +140,33 @@ pub fn lock_vf(pf: &Device, vf: u16) -> Result<DeviceLocked> {
 }
 
 /// A VF's place among those of its physical function.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{pci::Device, prelude::*};
+/// # use kernel_ext::pci::{sriov::VirtualFunction, BusEvent};
+/// /// Called by a listener on the bus, which hears of all devices, for the physical function `pf`.
+/// fn happened(pf: &Device, event: BusEvent, dev: &Device) -> Result {
+///     let Some(vf) = dev.index_in(pf) else {
+///         return Ok(());
+///     };
+///     if event == BusEvent::Added {
+///         dev_dbg!(pf, "VF {vf} is there\n");
+///         // The VF cannot be stopped any more when its physical function sleeps.
+///         dev.sleep_before(pf)?;
+///     }
+///     Ok(())
+/// }
+///
+/// /// Has a VF probed again whose probe has failed. Called by a work item, as this takes the VF's
+/// /// device lock.
+/// fn once_more(vf: &Device) {
+///     if let Err(e) = vf.reprobe() {
+///         dev_warn!(vf, "cannot be probed: {e:?}\n");
+///     }
+/// }
+/// ```
 pub trait VirtualFunction {
     /// The number of this VF, from 0, if it is a VF of `pf`.
     fn index_in(&self, pf: &Device) -> Option<u16>;

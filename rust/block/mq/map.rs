@@ -32,7 +32,7 @@ pub const MAX_SEGMENTS: usize = 256;
 ///
 /// Only devices behind an IOMMU without merging, or behind bounce buffers, need a table; others
 /// have nothing to remember of a mapping.
-pub struct SegmentPool {
+pub(crate) struct SegmentPool {
     pool: NonNull<bindings::mempool_t>,
 }
 
@@ -46,7 +46,7 @@ type Table = [Segment; MAX_SEGMENTS];
 
 impl SegmentPool {
     /// Creates the pool with one table in reserve.
-    pub fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new() -> Result<Arc<Self>> {
         // SAFETY: The pool's element functions are the kernel's own for plain memory of the size
         // that they get as their data.
         let pool = unsafe {
@@ -422,6 +422,33 @@ impl Mapping {
 ///
 /// `mapping` lives in the request `rq`, which is valid and not started; `dev` is valid and bound.
 /// `iter`, if any, was started for `payload` of `rq` with `mapping`'s state.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel_ext::block::mq::{Segment, Segments, Status};
+/// /// What the device reads of a segment.
+/// #[derive(Clone, Copy)]
+/// struct Descriptor {
+///     addr: u64,
+///     len: u32,
+/// }
+///
+/// /// Writes what the device is to read of a request's data, and returns how many descriptors
+/// /// that takes. Each segment is mapped when it is asked for.
+/// fn describe(segments: &mut Segments<'_>, list: &mut [Descriptor]) -> Result<usize, Status> {
+///     // An error has those unmapped that are mapped already.
+///     if segments.at_most() > list.len() {
+///         return Err(Status::RESOURCE);
+///     }
+///     let mut used = 0;
+///     for (descriptor, Segment { addr, len }) in list.iter_mut().zip(segments) {
+///         *descriptor = Descriptor { addr, len };
+///         used += 1;
+///     }
+///     Ok(used)
+/// }
+/// ```
 pub struct Segments<'a> {
     mapping: &'a mut Mapping,
     payload: Payload,

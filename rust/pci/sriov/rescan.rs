@@ -42,6 +42,26 @@ const STEP_MS: u32 = 10;
 /// Proof that the lock of PCI rescan and removal is held, by this thread or on its behalf.
 ///
 /// VFs may be added and removed only under it.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Core, pci::Device};
+/// # use kernel_ext::{pci::sriov::{PhysicalFunction, RescanLocked}, workqueue::Spawner};
+/// /// Called by unbind, for which the PCI core may hold the lock or not.
+/// fn unbind(dev: &Device<Core<'_>>, spawner: &Spawner) {
+///     let pf: &Device = dev;
+///     RescanLocked::for_unbind(dev, spawner, |lock| pf.disable_vfs(lock));
+/// }
+///
+/// /// Called by a work item, which holds neither lock. A holder of the device lock who has to wait
+/// /// for the work item makes `wanted` return false first.
+/// fn disable(pf: &Device, wanted: impl Fn() -> bool) {
+///     if let Some((lock, _device_lock)) = RescanLocked::lock_with(pf, wanted) {
+///         pf.disable_vfs(&lock);
+///     }
+/// }
+/// ```
 pub struct RescanLocked {
     taken: bool,
     _not_send: NotThreadSafe,
