@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The block layer, as a multi-queue driver meets it.
+//! The block layer: the parts of it that a multi-queue driver uses, beyond `kernel::block`.
 
 pub mod mq;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the firmware says of the machine (System Management BIOS).
+//! The names that the firmware has for the machine (System Management BIOS).
+//!
+//! For quirks of machines. They are read in any context, as they do not change after boot.
 //!
 //! C header: [`include/linux/dmi.h`](srctree/include/linux/dmi.h)
 
@@ -10,20 +12,20 @@ use kernel::{
     str::CStr, //
 };
 
-/// What of the machine.
+/// A string that the firmware has about the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Who made it.
+    /// The maker of the machine.
     SystemVendor,
-    /// What it is called.
+    /// The name of the machine.
     ProductName,
-    /// Who made its mainboard.
+    /// The maker of its mainboard.
     BoardVendor,
-    /// What its mainboard is called.
+    /// The name of its mainboard.
     BoardName,
 }
 
-/// Whether `field` is exactly `value`; `false` if the firmware says nothing.
+/// Returns whether `field` is exactly `value`; `false` if the firmware does not have the field.
 ///
 /// # Examples
 ///

@@ -2,14 +2,18 @@
 
 //! What the `kernel` crate lacks for a complete PCI storage driver.
 //!
-//! The modules mirror the paths that they would have in the `kernel` crate, and each stands on
-//! its own. All unsafe code of the driver is in this crate; its public interface is safe and is
-//! meant to be sound for any caller, not only for the driver beside it.
+//! The modules mirror the paths that they would have in the `kernel` crate. All unsafe code of the
+//! driver is in this crate; its public interface is safe and is meant to be sound for any caller,
+//! not only for the driver beside it.
 //!
-//! - [`block`]: what blk-mq hands to a driver: statuses, completion batches, request mapping.
-//! - [`dma`]: pools of small coherent blocks for each NUMA node, memory that an IOMMU puts
-//!   together.
-//! - [`dmi`]: what the firmware says of the machine.
+//! A module uses the kernel crate and C, and of this crate only what is named here: [`dma`] uses
+//! [`numa`]; [`pci`] uses [`sync`] and [`workqueue`]; [`nvme`] uses [`block`] and [`sysfs`]. The
+//! others stand on their own.
+//!
+//! - [`block`]: statuses of requests, and mapping their data for DMA.
+//! - [`dma`]: pools of small coherent blocks for each NUMA node, memory that an IOMMU makes
+//!   contiguous.
+//! - [`dmi`]: the firmware's names for the machine.
 //! - [`mod@module_param`]: module parameters that show in sysfs.
 //! - [`numa`]: which CPUs are next to which memory.
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.
@@ -17,7 +21,7 @@
 //!   memory for peer-to-peer DMA.
 //! - [`sync`]: completions with a time limit.
 //! - [`sysfs`]: folders of attributes.
-//! - [`workqueue`]: workqueues of a module's own.
+//! - [`workqueue`]: workqueues that a module owns.
 
 // Kbuild has these on the command line, where rustdoc overlooks them when it collects examples.
 #![cfg_attr(doctest, no_std, feature(asm_goto))]

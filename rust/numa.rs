@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! NUMA nodes: CPUs and the memory next to them, by number. On a machine without there is node 0.
+//! NUMA nodes: which CPUs are next to which memory. Nodes are numbers; a machine that is not NUMA
+//! has node 0 only.
+//!
+//! Can be asked in any context.
 //!
 //! C headers: [`include/linux/topology.h`](srctree/include/linux/topology.h),
 //! [`include/linux/nodemask.h`](srctree/include/linux/nodemask.h)
@@ -8,14 +11,14 @@
 use crate::bindings;
 use kernel::ffi::c_int;
 
-/// The node of the CPU that runs this. The caller may be on another one when it returns.
+/// Returns the node of this CPU. The caller may run on another one by the time that it is used.
 #[inline]
 pub fn current_node() -> c_int {
     // SAFETY: Reads a variable of this CPU, whichever it is.
     unsafe { bindings::ext_numa_node_id() }
 }
 
-/// The nodes that have CPUs online.
+/// Returns the nodes that have CPUs online.
 ///
 /// # Examples
 ///

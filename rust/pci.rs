@@ -3,6 +3,13 @@
 //! PCI: driver callbacks beyond probe and unbind, SR-IOV, interrupts, bus notifications, BARs,
 //! memory for peer-to-peer DMA.
 //!
+//! Each module's head says in which context it is used. Locks of this module are taken in this
+//! order: PCI rescan and removal ([`sriov::RescanLocked`]), the device ([`DeviceLocked`], and all
+//! callbacks of [`Driver`]), the [`BoundLock`], the lock of an [`irq::IrqCell`].
+//!
+//! [`Driver`], [`Adapter`] and [`Registered`] use each other, as a trait and the handles in its
+//! signatures do. Uses [`sync`](crate::sync) and [`workqueue`](crate::workqueue).
+//!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
 use crate::layout::{

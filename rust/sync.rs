@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Completions that can be waited for with a limit.
+//! Completions, which one thread signals and another waits for, with a time limit.
+//!
+//! Signalling works in any context; waiting sleeps.
 //!
 //! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
 
@@ -48,7 +50,7 @@ unsafe impl Send for Completion {}
 unsafe impl Sync for Completion {}
 
 impl Completion {
-    /// Creates a completion that nothing was signalled on.
+    /// Creates a completion without events.
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             inner <- Opaque::ffi_init(|slot| {
@@ -58,14 +60,14 @@ impl Completion {
         })
     }
 
-    /// Signals one event. Any context.
+    /// Signals one event, in any context.
     pub fn complete(&self) {
         // SAFETY: Initialised by `new`.
         unsafe { bindings::complete(self.inner.get()) };
     }
 
-    /// Waits for one event, counted as I/O wait, for at most `limit` jiffies. Returns what is
-    /// left of `limit`, at least 1, or `None` if nothing was signalled.
+    /// Waits for one event, for at most `limit` jiffies; the time counts as I/O wait. Returns the
+    /// rest of `limit`, at least 1, or `None` if no event was signalled. Sleeps.
     pub fn wait_io_timeout(&self, limit: Jiffies) -> Option<Jiffies> {
         // SAFETY: Initialised by `new`.
         match unsafe { bindings::wait_for_completion_io_timeout(self.inner.get(), limit) } {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Workqueues of a module's own: what runs in one has ended before the module's code goes.
+//! Workqueues that a module owns, so that their closures have ended when the module is unloaded.
+//!
+//! Spawning and dropping a queue sleep. Closures run in a thread that holds no lock.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -26,7 +28,7 @@ use kernel::{
     },
 };
 
-/// A workqueue. When it is dropped, nothing more can be spawned, and what was is waited for.
+/// A workqueue. Dropping it refuses further closures, and waits for those that were spawned.
 ///
 /// # Examples
 ///
@@ -49,7 +51,7 @@ pub struct OwnedQueue {
     spawner: Spawner,
 }
 
-/// Has closures run in an [`OwnedQueue`], which may be gone meanwhile.
+/// A handle that spawns closures in an [`OwnedQueue`]. It may outlive the queue.
 #[derive(Clone)]
 pub struct Spawner(Arc<Inner>);
 
@@ -67,8 +69,8 @@ struct Raw(NonNull<bindings::workqueue_struct>);
 unsafe impl Send for Raw {}
 
 impl OwnedQueue {
-    /// Makes a queue without CPUs or an order of its own: each closure may run at the same time as
-    /// any other. `ENOMEM` without memory.
+    /// Creates a queue that is bound to no CPU and keeps no order: closures run side by side.
+    /// `ENOMEM` without memory.
     pub fn new(name: &'static CStr) -> Result<Self> {
         let flags = bindings::wq_flags_WQ_UNBOUND;
         // SAFETY: The format takes one string. `0` is the default for how many may run at once.
@@ -95,7 +97,7 @@ impl OwnedQueue {
         }
     }
 
-    /// What can be handed to whoever is to spawn something.
+    /// Returns the handle that spawns closures, to be cloned.
     pub fn spawner(&self) -> &Spawner {
         &self.spawner
     }
@@ -112,8 +114,8 @@ impl Drop for OwnedQueue {
     }
 }
 
-/// A closure that is called once. There is one type of work item for all of them, as lockdep wants
-/// it of what shares a lock class.
+/// A closure that is called once. All closures share one type of work item, as lockdep requires of
+/// work items with one lock class.
 trait Task: Send {
     fn run(&mut self);
 }
@@ -147,7 +149,7 @@ impl WorkItem for Item {
 }
 
 impl Spawner {
-    /// Has `f` run soon, in another thread, with no locks held. Sleeps.
+    /// Runs `f` soon, in another thread, with no locks held. Sleeps.
     ///
     /// `ENOMEM` without memory, `ENODEV` if the queue is gone.
     pub fn spawn(&self, f: impl FnOnce() + Send + 'static) -> Result {
@@ -171,7 +173,7 @@ impl Spawner {
     }
 }
 
-/// A value that is dropped in another thread, where that may sleep for long.
+/// A value that is dropped in another thread, because its destructor may sleep for long.
 ///
 /// # Examples
 ///
@@ -204,7 +206,8 @@ pub struct DropLater<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> DropLater<T> {
-    /// Has `spawner` drop `value`. If it cannot, `value` is dropped where this is.
+    /// Wraps `value`, to be dropped by `spawner`. If its queue is gone, or memory is short, `value`
+    /// is dropped in place.
     pub fn new(value: T, spawner: &Spawner) -> Self {
         Self {
             value: ManuallyDrop::new(value),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! blk-mq: what a driver answers to a request, and how its data and metadata are
-//! mapped for DMA.
+//! blk-mq: what a driver answers to a request, and how its data and metadata are mapped for DMA.
+//!
+//! Requests are mapped while they are queued, and unmapped when they are completed; neither sleeps.
 //!
 //! C headers: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h),
 //! [`include/linux/blk-mq-dma.h`](srctree/include/linux/blk-mq-dma.h)
@@ -32,8 +33,8 @@ pub use self::{
     }, //
 };
 
-/// How many queues can be of use: one for each CPU that there may be, but for those that are
-/// isolated from managed interrupts.
+/// Returns how many queues a device can use: one for each possible CPU that is not isolated from
+/// managed interrupts.
 pub fn possible_queues() -> u32 {
     // SAFETY: No preconditions; 0 is no limit.
     unsafe { bindings::blk_mq_num_possible_queues(0) }

@@ -72,16 +72,16 @@ impl NodePools {
         Ok(Self { pools })
     }
 
-    /// Takes a block, not zeroed, of the pool of the CPU that runs this; never sleeps. `ENOMEM` if
-    /// there is no memory at hand.
+    /// Allocates a block, not zeroed, from the pool of this CPU's node; never sleeps. `ENOMEM` if
+    /// no memory is free.
     pub fn alloc(&self) -> Result<Block> {
         let here = numa::current_node();
         let of_node = self.pools.iter().find(|pool| pool.node() == here);
-        // The first CPU of a node may have come later.
+        // A node whose first CPU came online after `new` has no pool.
         of_node.or(self.pools.first()).ok_or(ENOMEM)?.alloc()
     }
 
-    /// Gives a block back. A block of other pools is refused with a warning, and leaks.
+    /// Frees a block. A block of other pools is refused with a warning, and leaks.
     pub fn free(&self, mut block: Block) {
         for pool in &self.pools {
             match pool.free(block) {

@@ -18,7 +18,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// Memory for a device, in one piece for it, and out of reach for the CPU.
+/// Memory that is contiguous for the device; the CPU has no access to it.
 ///
 /// Keep it no longer than the device is bound.
 ///
@@ -89,13 +89,13 @@ impl Noncontiguous {
         })
     }
 
-    /// Where the device finds the memory.
+    /// Returns the address of the memory for the device.
     pub fn dma_address(&self) -> DmaAddress {
         // SAFETY: By the type invariant; the table has one segment for the device, its first.
         unsafe { (*self.table.as_ref().sgl).dma_address }
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub fn size(&self) -> usize {
         self.size
     }

@@ -25,12 +25,12 @@ use kernel::{
 /// The id of the next pool.
 static NEXT_ID: Atomic<u64> = Atomic::new(0);
 
-/// A pool of coherent blocks of as many 64-bit words each.
+/// A pool of coherent blocks, each of the same number of 64-bit words.
 ///
 /// Keep it no longer than the device is bound.
 pub(super) struct Pool {
     pool: NonNull<bindings::dma_pool>,
-    /// No other pool ever has it, whereas the address may be that of another one later.
+    /// Unlike the address, it is never used again for another pool.
     id: u64,
     node: c_int,
     words: usize,
@@ -43,7 +43,7 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// As [`NodePools::new`](super::NodePools::new), for CPUs of `node`.
+    /// Creates a pool for CPUs of `node`, see [`NodePools::new`](super::NodePools::new).
     pub(super) fn new(
         dev: &Device<Bound>,
         name: &'static CStr,
@@ -70,13 +70,13 @@ impl Pool {
         })
     }
 
-    /// The node whose CPUs the pool is for.
+    /// Returns the node whose CPUs the pool is for.
     #[inline]
     pub(super) fn node(&self) -> c_int {
         self.node
     }
 
-    /// As [`NodePools::alloc`](super::NodePools::alloc).
+    /// Allocates a block, see [`NodePools::alloc`](super::NodePools::alloc).
     pub(super) fn alloc(&self) -> Result<Block> {
         let mut dma = 0;
         // SAFETY: The pool lives while `self` is borrowed.
@@ -132,12 +132,12 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// The address that the device knows the block by.
+    /// Returns the address of the block for the device.
     pub fn dma_address(&self) -> DmaAddress {
         self.dma
     }
 
-    /// How many words the block has.
+    /// Returns the number of words.
     #[inline]
     pub fn words(&self) -> usize {
         self.words

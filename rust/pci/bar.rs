@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory BARs whose mapping may outlive the driver's hold on the device.
+//! Memory BARs whose mapping may outlive the time that the driver is bound to the device.
+//!
+//! Claiming and mapping sleep, as do unmapping and releasing; registers are accessed in any
+//! context.
 
 use super::as_raw;
 use crate::bindings;
@@ -114,7 +117,7 @@ impl Drop for Regions<'_> {
     }
 }
 
-/// Where a function's BARs are on its bus, which may differ from where the CPU sees them.
+/// The addresses of a function's BARs on its bus, which may differ from those for the CPU.
 ///
 /// # Examples
 ///
@@ -128,7 +131,7 @@ impl Drop for Regions<'_> {
 /// }
 /// ```
 pub trait BusAddress {
-    /// The address of BAR `bar`. `EINVAL` if there can be no such.
+    /// Returns the bus address of BAR `bar`. `EINVAL` unless `bar` is 0 to 5.
     fn bus_address(&self, bar: u32) -> Result<u64>;
 }
 
@@ -156,12 +159,12 @@ pub struct BarMapping<const SIZE: usize> {
 }
 
 impl<const SIZE: usize> BarMapping<SIZE> {
-    /// The length of the BAR in bytes.
+    /// Returns the length of the BAR in bytes.
     pub fn len(&self) -> usize {
         self.as_view().size()
     }
 
-    /// Whether the BAR has no bytes; never, as [`Regions::map`] refuses such.
+    /// Returns whether the BAR has no bytes. It has some, as [`Regions::map`] refuses an empty one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -181,7 +184,8 @@ impl<const SIZE: usize> BarMapping<SIZE> {
         self.try_write32((value >> 32) as u32, high)
     }
 
-    /// A register of 32 bits at `offset` that is written often: the bounds are checked once, here.
+    /// Creates a register of 32 bits at `offset`, whose bounds are checked once, here. `EINVAL` if
+    /// it is not aligned, or beyond the end.
     pub fn doorbell(self: &Arc<Self>, offset: usize) -> Result<Doorbell<SIZE>> {
         let end = offset.checked_add(4).ok_or(EINVAL)?;
         if end > self.len() || offset % 4 != 0 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A lock that gives a bound device to code that no driver callback covers.
+//! A lock that gives a bound device to code that runs outside the callbacks of its driver.
+//!
+//! The lock sleeps. It is taken after the device lock, if both are.
 
 use super::{
     as_raw,
@@ -114,7 +116,7 @@ impl<S: Unpin> BoundLock<S> {
         BoundGuard::new(&self.dev, self.contents.lock())
     }
 
-    /// Locks the device if nobody holds it: `EBUSY` if somebody does, `ENODEV` once it is unbound.
+    /// Locks the device if it is not locked: `EBUSY` if it is, `ENODEV` once it is unbound.
     pub fn try_lock(&self) -> Result<BoundGuard<'_, S>> {
         BoundGuard::new(&self.dev, self.contents.try_lock().ok_or(EBUSY)?)
     }

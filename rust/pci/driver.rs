@@ -3,7 +3,9 @@
 //! PCI driver registration with the callbacks that `kernel::pci::Driver` lacks.
 //!
 //! [`Adapter`] plugs into [`kernel::driver::Registration`] as the kernel crate's own adapter does,
-//! so the private data's life cycle is the driver core's.
+//! so the driver core creates and drops the private data.
+//!
+//! All callbacks may sleep, and run with the device lock held.
 
 use super::sriov::VirtualFunction as _;
 use super::{
@@ -137,6 +139,7 @@ pub trait Driver: Sized + 'static {
     type Data<'bound>: Send + Sync + 'bound;
 
     /// What the driver keeps in the device's [`BoundLock`]; dropped before the device is unbound.
+    /// A default value, which holds nothing of the device, is there before and after that.
     type State: Send + Default + Unpin + 'static;
 
     /// What a physical function shares with the driver of its VFs, see [`Registered::share`].
@@ -150,7 +153,7 @@ pub trait Driver: Sized + 'static {
     /// addresses, which nobody could write.
     const ID_TABLE: IdTable<()>;
 
-    /// How many bits of address `dev` reaches.
+    /// Returns the mask of the addresses that `dev` can access.
     fn dma_mask(dev: &Device<device::Core<'_>>) -> DmaMask;
 
     /// Starts `dev`. `bound` gives the device to contexts that no callback covers, such as work
@@ -169,8 +172,8 @@ pub trait Driver: Sized + 'static {
         driver: &'bound Registered<Self>,
     );
 
-    /// The driver is about to be unregistered, and leaves the physical function that shares
-    /// `shared` next. No lock is held.
+    /// Prepares the physical function that shares `shared` for the driver's end: the driver is
+    /// about to be unregistered. No lock is held.
     fn leave(driver: &Registered<Self>, shared: &Self::Shared);
 
     /// Quiesces `dev` for power-off, reboot or kexec.
@@ -179,7 +182,8 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The administrator wrote `num_vfs` to `sriov_numvfs`. Returns how many VFs are enabled now.
+    /// Enables `num_vfs` VFs, or disables all for 0, as the administrator wrote to `sriov_numvfs`.
+    /// Returns how many VFs are enabled now.
     ///
     /// The PCI core has checked `num_vfs` against TotalVFs, and calls with a number above zero
     /// only while no VF is enabled.
@@ -193,7 +197,7 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// How many interrupts the VFs of `dev` can be given together (`sriov_vf_total_msix`).
+    /// Returns how many interrupts the VFs of `dev` can have together (`sriov_vf_total_msix`).
     fn sriov_vf_total_msix<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -202,8 +206,9 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The administrator wrote `count` to `sriov_vf_msix_count` of VF `vf`, from 0, of `dev`; 0
-    /// asks for the driver's default. The VF has no driver, and its device lock is held too.
+    /// Gives VF `vf`, from 0, of `dev` `count` interrupts, as the administrator wrote to its
+    /// `sriov_vf_msix_count`; 0 is the driver's default. The VF has no driver, and its device lock
+    /// is held too.
     fn sriov_set_vf_msix<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -214,7 +219,7 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A function reset is about to happen: stop using the device.
+    /// Stops using the device, as its function is about to be reset.
     fn reset_prepare<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -223,14 +228,14 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The function reset is over: start the device again.
+    /// Starts the device again after a function reset.
     fn reset_done<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
         let _ = (dev, data);
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// An image of the system is about to be made or restored, or it has been made and the system
-    /// is powered off: stop the device.
+    /// Stops the device, as an image of the system is about to be made or restored, or has been
+    /// made and the system is about to be powered off.
     fn freeze<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -239,7 +244,8 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The image is made, or restored, or could not be: start the device again.
+    /// Starts the device again after [`Driver::freeze`], whether the image was made or restored or
+    /// not.
     fn thaw<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -248,7 +254,7 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The system is going to sleep: stop the device, or have it save power.
+    /// Stops the device, or makes it save power, as the system is about to sleep.
     fn suspend<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -257,7 +263,7 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The system is awake: start the device again.
+    /// Starts the device again, as the system is awake.
     fn resume<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -266,7 +272,7 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// An error was reported, by the device or by something between it and the CPU.
+    /// Handles an error that the device, or a bridge above it, has reported.
     fn error_detected<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -276,8 +282,8 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The device has been reset as [`Recovery::NeedReset`] asked, and its configuration space is
-    /// restored.
+    /// Checks the device after the reset that [`Recovery::NeedReset`] asked for. Its configuration
+    /// space is restored.
     fn slot_reset<'bound>(
         dev: &'bound Device<device::Core<'_>>,
         data: Pin<&Self::Data<'bound>>,
@@ -286,14 +292,14 @@ pub trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Error recovery is over.
+    /// Starts I/O again, as error recovery is over.
     fn error_resume<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
         let _ = (dev, data);
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
 
-/// What error recovery has done to the channel to a device that reported an error.
+/// The state of the channel to a device that reported an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelState {
     /// I/O works as before.
@@ -304,7 +310,7 @@ pub enum ChannelState {
     Failed,
 }
 
-/// What a driver wants of error recovery.
+/// The answer of a driver to error recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// Nothing is lost: go on without a reset.
@@ -355,8 +361,8 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
         name: &'static CStr,
         module: &'static ThisModule,
     ) -> Result {
-        // SAFETY: By the contract of `register`, `reg` is a default value that nobody else uses yet,
-        // and stays pinned until `unregister`.
+        // SAFETY: By the contract of `register`, `reg` is a default value that nobody else uses
+        // yet, and stays pinned until `unregister`.
         unsafe { Registered::init(reg.get(), name)? };
         // SAFETY: As above.
         let pdrv = unsafe { Registered::as_raw(reg.get()) };
@@ -589,7 +595,7 @@ impl<T: Driver> Adapter<T> {
         unsafe { Self::with_data(pdev, |dev, _, data| T::reset_done(dev, data)) }
     }
 
-    /// The PCI device that `dev` is part of.
+    /// Returns the PCI device that `dev` is part of.
     ///
     /// # Safety
     ///

@@ -4,7 +4,7 @@
 
 use kernel::pci::DeviceId;
 
-/// An entry for device `device` of vendor `vendor`, whatever its class.
+/// Returns an entry for device `device` of vendor `vendor`, of any class.
 ///
 /// # Examples
 ///

@@ -2,6 +2,12 @@
 
 //! Interrupt vectors, spread over the CPUs if wanted, and state that belongs to an interrupt
 //! handler.
+//!
+//! Allocating, registering and freeing sleep. A handler runs in hard interrupt context or in a
+//! thread of its own, and takes no lock of this module.
+//!
+//! C headers: [`include/linux/pci.h`](srctree/include/linux/pci.h),
+//! [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
 
 use super::as_raw;
 use crate::bindings;
@@ -25,7 +31,7 @@ use kernel::{
     }, //
 };
 
-/// Which kinds of interrupts may be used.
+/// The kinds of interrupts that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kinds {
     /// MSI-X before MSI before INTx.
@@ -72,8 +78,8 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Allocates between `min` and `max` vectors of one of `kinds`, whose affinity is the
-    /// administrator's to set.
+    /// Allocates between `min` and `max` vectors of one of `kinds`. The administrator sets their
+    /// affinity.
     ///
     /// `ENOSPC` if the device has fewer than `min`.
     pub fn alloc(dev: &Device<Bound>, kinds: Kinds, min: u32, max: u32) -> Result<Arc<Vectors>> {
@@ -81,9 +87,10 @@ impl Vectors {
         unsafe { Self::alloc_raw(dev, kinds.to_raw(), min, max, null_mut()) }
     }
 
-    /// As [`Vectors::alloc`], with the vectors after the first `pre_vectors` in sets, each of which
-    /// is spread over all CPUs; their affinity is the kernel's to manage. `sets` is asked how to
-    /// divide so many vectors, perhaps several times; what it asks for beyond that it does not get.
+    /// Allocates vectors like [`Vectors::alloc`]. Those after the first `pre_vectors` are divided
+    /// into sets, each of which is spread over all CPUs; the kernel manages their affinity. `sets`
+    /// is called with the number of vectors to divide, perhaps several times, and returns the
+    /// sizes; sizes beyond that number are cut.
     ///
     /// `EINVAL` if `pre_vectors` is 0: if the only interrupt is INTx, the PCI core then forgets
     /// what it has allocated for its affinity.
@@ -131,7 +138,7 @@ impl Vectors {
         Ok(Arc::new(vectors, GFP_KERNEL)?)
     }
 
-    /// How many vectors there are; at least one.
+    /// Returns the number of vectors, at least one.
     pub fn count(&self) -> u32 {
         self.len
     }
@@ -171,7 +178,7 @@ impl Drop for Vectors {
     }
 }
 
-/// What an interrupt does.
+/// The state of an interrupt handler, and the handler.
 ///
 /// # Examples
 ///
@@ -203,14 +210,14 @@ impl Drop for Vectors {
 /// }
 /// ```
 pub trait Handler: Send + 'static {
-    /// Handles the interrupt, in hard interrupt context or in the interrupt's thread. Never runs
-    /// beside itself, nor beside [`IrqCell::with`].
+    /// Handles the interrupt, in hard interrupt context or in the interrupt's thread. Does not run
+    /// while another call of it, or [`IrqCell::with`], runs.
     fn handle(&mut self) -> IrqReturn;
 }
 
 /// State that an interrupt handler owns: `&mut` in the handler without any lock, and `&mut`
-/// elsewhere with the interrupt kept away. Instead of an interrupt it may have callers that poll,
-/// of which one at a time owns it.
+/// elsewhere with the interrupt disabled. Instead of an interrupt it may have callers that poll, of
+/// which one at a time owns it.
 ///
 /// # Examples
 ///
@@ -353,8 +360,8 @@ impl<H: Handler> IrqCell<H> {
         Ok(())
     }
 
-    /// Runs `f` on the state, if that is to be polled and nobody else is at it. Does not wait; not
-    /// for interrupt context.
+    /// Runs `f` on the state, if the state is polled and no other caller has it. Does not wait;
+    /// must not be called in interrupt context.
     pub fn poll<R>(&self, f: impl FnOnce(&mut H) -> R) -> Option<R> {
         let source = self.inner.source.try_lock()?;
         match *source {
@@ -364,12 +371,12 @@ impl<H: Handler> IrqCell<H> {
         }
     }
 
-    /// Whether [`IrqCell::poll`] reaches the state. Sleeps.
+    /// Returns whether the state is polled, see [`IrqCell::start_polling`]. Sleeps.
     pub fn is_polled(&self) -> bool {
         matches!(*self.inner.source.lock(), Source::Polled)
     }
 
-    /// Takes the handler off its interrupt, or ends polling, waiting for whoever is at it. Sleeps.
+    /// Unregisters the handler, or ends polling, and waits for those that run. Sleeps.
     pub fn free(&self) {
         let mut source = self.inner.source.lock();
         if let Some(l) = source.line() {
@@ -379,8 +386,8 @@ impl<H: Handler> IrqCell<H> {
         *source = Source::None;
     }
 
-    /// Runs `f` on the state with the interrupt, or who polls, kept away. Sleeps; not for
-    /// interrupt context.
+    /// Runs `f` on the state. The interrupt is disabled meanwhile, and other callers wait. Sleeps;
+    /// must not be called in interrupt context.
     pub fn with<R>(&self, f: impl FnOnce(&mut H) -> R) -> R {
         let source = self.inner.source.lock();
         if let Some(l) = source.line() {

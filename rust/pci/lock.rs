@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device lock, for code that no callback of the PCI core covers: attributes in sysfs, work.
+//! The device lock, for code that runs without it: attributes in sysfs, work items.
+//!
+//! The lock sleeps. It is taken before all locks of a driver, and after that of PCI rescan and
+//! removal ([`RescanLocked`](super::sriov::RescanLocked)).
 
 use super::as_raw;
 use crate::bindings;
@@ -39,12 +42,12 @@ impl DeviceLocked {
         }
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &Device {
         &self.dev
     }
 
-    /// Whether a driver is bound to the device, or being probed.
+    /// Returns whether a driver is bound to the device, or probes it.
     pub fn has_driver(&self) -> bool {
         // SAFETY: The device is valid; the lock keeps the pointer as it is.
         !unsafe { (*as_raw(&self.dev)).dev.driver }.is_null()

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hearing of devices that join the PCI bus, before any driver does, and of those that leave it,
-//! after their drivers did.
+//! Listeners for devices that join the PCI bus, before any driver sees them, and for those that
+//! leave it, after their drivers have left them.
+//!
+//! Listeners are called in a context that may sleep, with the lock of PCI rescan and removal held.
+//!
+//! C header: [`include/linux/device/bus.h`](srctree/include/linux/device/bus.h)
 
 use crate::bindings;
 use kernel::{
@@ -21,7 +25,7 @@ pub enum BusEvent {
     Removed,
 }
 
-/// Whoever wants to hear of devices.
+/// A listener for devices that join or leave the PCI bus.
 ///
 /// # Examples
 ///
@@ -45,13 +49,13 @@ pub enum BusEvent {
 /// }
 /// ```
 pub trait Listen: Send + Sync + 'static {
-    /// Something happens to `dev`; called in the context of whoever adds or removes it, so all
-    /// others who add or remove PCI devices wait for this. May sleep.
+    /// Notes that something happens to `dev`. Called by the thread that adds or removes `dev`, for
+    /// which all others that add or remove PCI devices wait. May sleep.
     fn happened(&self, event: BusEvent, dev: &Device);
 }
 
-/// A listener on the PCI bus, told of every PCI device until it is dropped, which waits for calls
-/// that run: not to be dropped by its own.
+/// A registered listener, which is called for each PCI device until this is dropped. Dropping it
+/// waits for calls that run, so the listener must not drop it itself.
 ///
 /// # Examples
 ///
@@ -75,7 +79,7 @@ pub trait Listen: Send + Sync + 'static {
 /// ```
 pub struct BusListener<T: Listen>(Pin<KBox<Block<T>>>);
 
-/// The notifier block and whom it tells.
+/// The notifier block and its listener.
 #[pin_data]
 #[repr(C)]
 struct Block<T> {
@@ -90,7 +94,7 @@ unsafe impl<T: Listen> Send for Block<T> {}
 unsafe impl<T: Listen> Sync for Block<T> {}
 
 impl<T: Listen> BusListener<T> {
-    /// Has `listener` told from now on. `ENOMEM` without memory.
+    /// Registers `listener`, which is called from now on. `ENOMEM` without memory.
     pub fn new(listener: T) -> Result<Self> {
         let block = KBox::pin_init(
             pin_init!(Block {

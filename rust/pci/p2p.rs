@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory in a device's BAR that the device itself and its peers reach by DMA.
+//! Memory in a device's BAR that the device itself and its peers access by DMA.
+//!
+//! Registering sleeps; the memory is written in any context.
 //!
 //! C header: [`include/linux/pci-p2pdma.h`](srctree/include/linux/pci-p2pdma.h)
 
@@ -74,13 +76,13 @@ impl P2pPool {
         Ok(Self { dev: dev.into() })
     }
 
-    /// Lets other drivers use the memory as they like, instead of this one only.
+    /// Lets other drivers allocate from the memory.
     pub fn publish(&self) {
         // SAFETY: `as_raw` is valid; nothing happens if it has no pool any more.
         unsafe { bindings::pci_p2pmem_publish(as_raw(&self.dev), true) };
     }
 
-    /// Takes `len` bytes of whole pages, not zeroed. Unbinding the device waits until they are
+    /// Allocates `len` bytes, in whole pages, not zeroed. Unbinding the device waits until they are
     /// dropped.
     ///
     /// `ENOMEM` if they are not free, `EINVAL` if `dev` is another device.
@@ -123,7 +125,7 @@ unsafe impl Send for P2pMemory {}
 unsafe impl Sync for P2pMemory {}
 
 impl P2pMemory {
-    /// Where the device and its peers find the memory.
+    /// Returns the address of the memory for the device and its peers.
     pub fn bus_address(&self) -> DmaAddress {
         self.bus
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Enabling and resetting a PCI function, and what can be asked of one.
+//! Enabling and resetting a PCI function, its power, and its properties.
+//!
+//! Enabling and resetting sleep; properties are read in any context.
 
 use super::as_raw;
 use crate::bindings;
@@ -133,7 +135,7 @@ impl FunctionReset for Device<Core<'_>> {
     }
 }
 
-/// A function while the system sleeps, as its driver's callbacks decide on it.
+/// How a function spends the system's sleep. For the suspend callback of its driver.
 ///
 /// # Examples
 ///
@@ -159,14 +161,14 @@ impl FunctionReset for Device<Core<'_>> {
 /// }
 /// ```
 pub trait SystemSleep {
-    /// Whether the device keeps its power and its state if nobody turns it off.
+    /// Returns whether the platform leaves the device its power, and with it its state.
     fn keeps_context(&self) -> bool;
 
-    /// Whether the link to the device saves power by itself (ASPM).
+    /// Returns whether the link to the device saves power by itself (ASPM).
     fn has_aspm(&self) -> bool;
 
-    /// Has the PCI core leave the device in D0 while the system sleeps. Saves the configuration
-    /// space, so it is for the last moment when it is accessible.
+    /// Makes the PCI core leave the device in D0 while the system sleeps. Saves the configuration
+    /// space, so the device must still be in D0.
     fn keep_power(&self);
 
     /// Undoes [`SystemSleep::keep_power`], before the system sleeps.
@@ -195,7 +197,7 @@ impl SystemSleep for Device<Core<'_>> {
     }
 }
 
-/// What the kernel crate does not tell about a PCI function.
+/// Properties of a PCI function that the kernel crate does not have.
 ///
 /// # Examples
 ///
@@ -216,28 +218,30 @@ impl SystemSleep for Device<Core<'_>> {
 /// }
 /// ```
 pub trait DeviceExt {
-    /// Whether the function answers configuration reads. Sleeps not, but costs a bus cycle.
+    /// Returns whether the function answers configuration reads. Does not sleep, but accesses the
+    /// device.
     fn is_present(&self) -> bool;
 
-    /// Whether the function was unplugged or its link is lost for good.
+    /// Returns whether the function was unplugged, or its link is lost for good.
     fn is_disconnected(&self) -> bool;
 
-    /// Whether error recovery has frozen the channel to the function.
+    /// Returns whether error recovery has blocked I/O to the function.
     fn is_channel_offline(&self) -> bool;
 
-    /// Whether an IOMMU translates the addresses that the function uses.
+    /// Returns whether the function is behind an IOMMU.
     fn has_iommu(&self) -> bool;
 
-    /// Whether the firmware wants the device in D3 when the system sleeps (ACPI's StorageD3Enable).
+    /// Returns whether the firmware wants the device in D3 when the system sleeps (ACPI's
+    /// StorageD3Enable).
     fn wants_storage_d3(&self) -> bool;
 
-    /// How many VFs the function can have (TotalVFs); 0 for any but a physical function.
+    /// Returns how many VFs the function can have (TotalVFs); 0 unless it is a physical function.
     fn total_vfs(&self) -> u16;
 
-    /// Whether the function is an SR-IOV physical function.
+    /// Returns whether the function is an SR-IOV physical function.
     fn is_physfn(&self) -> bool;
 
-    /// Whether the function is an SR-IOV virtual function.
+    /// Returns whether the function is an SR-IOV virtual function.
     fn is_virtfn(&self) -> bool;
 }
 

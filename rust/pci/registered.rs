@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A registered driver: what its devices share, and its work.
+//! A registered driver: what physical functions share with their VFs, and a workqueue.
+//!
+//! Sharing and spawning sleep. The lock of what is shared is taken last, and held for a look only.
 
 use super::{
     as_raw,
@@ -134,7 +136,7 @@ impl<T: Driver> Registered<T> {
         unsafe { (&raw mut (*this).own).cast::<Own<T>>().drop_in_place() };
     }
 
-    /// The driver as the PCI core knows it.
+    /// Returns the driver as the PCI core knows it.
     ///
     /// # Safety
     ///
@@ -144,12 +146,12 @@ impl<T: Driver> Registered<T> {
         unsafe { (&raw mut (*this).raw).cast() }
     }
 
-    /// The driver as the PCI core knows it.
+    /// Returns the driver as the PCI core knows it.
     pub(super) fn raw(&self) -> *const bindings::pci_driver {
         self.raw.get()
     }
 
-    /// The driver of `pdev`.
+    /// Returns the driver of `pdev`.
     ///
     /// # Safety
     ///
@@ -165,12 +167,13 @@ impl<T: Driver> Registered<T> {
         unsafe { self.own.assume_init_ref() }
     }
 
-    /// The driver's own workqueue: nothing of it runs any more when the driver is unregistered.
+    /// Returns the driver's own workqueue, which is empty by the time that the driver is
+    /// unregistered.
     pub fn spawner(&self) -> &Spawner {
         self.own().queue.spawner()
     }
 
-    /// Has `f` run soon, in another thread, with no locks held. Sleeps. `ENOMEM` without memory.
+    /// Runs `f` soon, in another thread, with no locks held. Sleeps. `ENOMEM` without memory.
     pub fn spawn(&self, f: impl FnOnce(&Self) + Send + 'static) -> Result {
         let this = core::ptr::from_ref(self).expose_provenance();
         self.spawner().spawn(move || {
@@ -179,8 +182,8 @@ impl<T: Driver> Registered<T> {
         })
     }
 
-    /// Shares `shared` with whoever drives the VFs of `pf` by this driver, until `pf` is unbound, or
-    /// its probe fails. `EEXIST` if it shares something already, `ENOMEM` without memory.
+    /// Shares `shared` with those VFs of `pf` that this driver drives, until `pf` is unbound, or
+    /// its probe fails. `EEXIST` if `pf` shares something already, `ENOMEM` without memory.
     pub fn share(&self, pf: &Device<Core<'_>>, shared: Arc<T::Shared>) -> Result {
         let pf = as_raw(pf);
         let mut all = self.own().shared.lock();
@@ -209,8 +212,8 @@ impl<T: Driver> Registered<T> {
         drop(removed);
     }
 
-    /// What the physical function of `vf` shares, and the number of the VF, from 0. `None` if `vf`
-    /// is no VF, or its physical function shares nothing.
+    /// Returns what the physical function of `vf` shares, and the number of the VF, from 0. `None`
+    /// if `vf` is no VF, or its physical function shares nothing.
     pub fn shared_of(&self, vf: &Device<Core<'_>>) -> Option<(Arc<T::Shared>, u16)> {
         let pf = physfn(vf)?;
         let index = vf.index_in(pf)?;
@@ -221,7 +224,7 @@ impl<T: Driver> Registered<T> {
         Some((sharing.shared.clone(), index))
     }
 
-    /// Has the driver leave each physical function that shares something.
+    /// Calls [`Driver::leave`] for each physical function that shares something.
     pub(super) fn leave_all(&self) {
         // Others may come and go meanwhile.
         while let Some(shared) = self.next_to_leave() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the bus has room for VFs: memory for their BARs, and bus numbers.
+//! What the bus lacks for VFs: memory for their BARs, or bus numbers.
+//!
+//! For the message of a driver whose VFs could not be enabled, while it holds the device lock.
 
 use super::{
     as_raw,
@@ -56,8 +58,8 @@ pub enum NoRoom {
 }
 
 impl NoRoom {
-    /// What the bus lacks for `count` VFs of `dev`, a physical function, none of which is enabled.
-    /// `None` if it lacks nothing that can be seen here.
+    /// Returns what the bus lacks for `count` VFs of `dev`, a physical function whose VFs are not
+    /// enabled. `None` if neither memory nor a bus is missing.
     pub fn find(dev: &Device<Core<'_>>, count: u16) -> Option<Self> {
         // SAFETY: `as_raw` is valid.
         let cap = unsafe {
@@ -110,8 +112,8 @@ impl Capability<'_> {
         None
     }
 
-    /// Which bits of the VF BAR register at `offset` can be written, and what it holds. VFs do not
-    /// decode addresses now, so for a moment it may hold anything.
+    /// Returns which bits of the VF BAR register at `offset` can be written, and its value. The
+    /// register is overwritten for a moment, which is harmless as no VF decodes addresses.
     fn probe(&self, offset: usize) -> Option<(u32, u32)> {
         let value = self.read_dword(offset)?;
         self.write_dword(offset, u32::MAX);

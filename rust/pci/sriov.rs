@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! SR-IOV: switching virtual functions (VFs) on and off, and telling whose they are.
+//! SR-IOV: enabling and disabling virtual functions (VFs), and finding their physical function.
+//!
+//! VFs are enabled and disabled under the lock of PCI rescan and removal, which sleeps
+//! ([`RescanLocked`]). The number of a VF, and its physical function, are read in any context.
 
 mod rescan;
 
@@ -46,7 +49,7 @@ use kernel::{
 /// }
 /// ```
 pub trait PhysicalFunction {
-    /// How many VFs are enabled, by whichever driver. 0 while they are being enabled.
+    /// Returns how many VFs are enabled; 0 while they are being enabled.
     fn enabled_vfs(&self) -> u16;
 
     /// Unbinds the VFs' drivers, removes the VFs from the bus and disables them, if any are
@@ -104,7 +107,7 @@ impl EnableVfs for Device<Bound> {
     }
 }
 
-/// The physical function of `vf`. `None` if `vf` is no VF.
+/// Returns the physical function of `vf`. `None` if `vf` is no VF.
 pub(super) fn physfn<Ctx: DeviceContext>(vf: &Device<Ctx>) -> Option<&Device> {
     if !vf.is_virtfn() {
         return None;
@@ -134,7 +137,7 @@ pub fn find_vf(pf: &Device, vf: u16) -> Option<ARef<Device>> {
 
 /// Waits for the device lock of VF `vf`, from 0, of `pf`. `ENODEV` if it is not on the bus.
 ///
-/// Who holds the lock must not wait for the caller.
+/// The holder of the lock must not wait for the caller.
 pub fn lock_vf(pf: &Device, vf: u16) -> Result<DeviceLocked> {
     Ok(DeviceLocked::lock(&*find_vf(pf, vf).ok_or(ENODEV)?))
 }
@@ -168,15 +171,15 @@ pub fn lock_vf(pf: &Device, vf: u16) -> Result<DeviceLocked> {
 /// }
 /// ```
 pub trait VirtualFunction {
-    /// The number of this VF, from 0, if it is a VF of `pf`.
+    /// Returns the number of this VF, from 0, if it is a VF of `pf`.
     fn index_in(&self, pf: &Device) -> Option<u16>;
 
-    /// Has the system put this VF to sleep before `pf`, and wake it up after it. Ends with the
-    /// VF. `ENOMEM` without memory.
+    /// Makes the system put this VF to sleep before `pf`, and wake it up after `pf`, until the VF
+    /// leaves the bus. `ENOMEM` without memory.
     fn sleep_before(&self, pf: &Device) -> Result;
 
-    /// Takes the driver away from the device, if it has one, and looks for one anew. No lock of the
-    /// device's may be held.
+    /// Unbinds the driver of the device, if there is one, and probes the device anew. Takes the
+    /// device lock.
     fn reprobe(&self) -> Result;
 }
 
@@ -223,7 +226,7 @@ impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
     }
 }
 
-/// The Routing ID of a function: its bus, device and function number.
+/// Returns the Routing ID of a function: its bus, device and function number.
 ///
 /// # Safety
 ///
@@ -233,7 +236,8 @@ unsafe fn routing_id(dev: *mut bindings::pci_dev) -> u32 {
     unsafe { u32::from((*(*dev).bus).number) << 8 | (*dev).devfn & 0xff }
 }
 
-/// First VF Offset and VF Stride of a physical function (SR-IOV, sections 9.3.3.9 and 9.3.3.10).
+/// Reads First VF Offset and VF Stride of a physical function (SR-IOV, sections 9.3.3.9 and
+/// 9.3.3.10).
 ///
 /// # Safety
 ///
@@ -253,8 +257,8 @@ unsafe fn offset_and_stride(pf: *mut bindings::pci_dev) -> Option<(u16, u16)> {
     Some((offset, read(bindings::PCI_SRIOV_VF_STRIDE)?))
 }
 
-/// The number of the VF whose Routing ID is `distance` above its physical function's. A stride of 0
-/// is legal with one VF.
+/// Returns the number of the VF whose Routing ID is `distance` above its physical function's. A
+/// stride of 0 is legal with one VF.
 fn index(distance: u32, offset: u16, stride: u16) -> Option<u16> {
     let beyond = distance.checked_sub(u32::from(offset))?;
     match u32::from(stride) {

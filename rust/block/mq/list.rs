@@ -9,7 +9,7 @@ use crate::{
 use core::ptr::null_mut;
 use kernel::prelude::*;
 
-/// A first-in, first-out list of requests that its owner owns.
+/// A first-in, first-out list of requests, which belong to the owner of the list.
 ///
 /// # Invariants
 ///
@@ -17,7 +17,7 @@ use kernel::prelude::*;
 pub(crate) struct RequestList(bindings::rq_list);
 
 impl RequestList {
-    /// An empty list.
+    /// Creates an empty list.
     #[inline]
     pub(crate) const fn new() -> Self {
         Self(bindings::rq_list {
@@ -36,13 +36,13 @@ impl RequestList {
         Self(core::mem::replace(list, Self::new().0))
     }
 
-    /// The list, for C.
+    /// Returns the list as C knows it.
     #[inline]
     pub(crate) fn into_raw(self) -> bindings::rq_list {
         self.0
     }
 
-    /// Whether nothing is in the list.
+    /// Returns whether the list is empty.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.head.is_null()

@@ -28,7 +28,7 @@ pub struct Segment {
 /// page.
 pub const MAX_SEGMENTS: usize = 256;
 
-/// A reserve of segment tables, so that a request can always make progress.
+/// A reserve of segment tables, so that one request can always be mapped.
 ///
 /// Only devices behind an IOMMU without merging, or behind bounce buffers, need a table; others
 /// have nothing to remember of a mapping.
@@ -88,7 +88,7 @@ impl Drop for SegmentPool {
     }
 }
 
-/// What of a request is mapped.
+/// The part of a request that is mapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Payload {
     /// Its data.
@@ -98,7 +98,7 @@ pub(crate) enum Payload {
 }
 
 impl Payload {
-    /// How many segments `rq` has of it.
+    /// Returns how many segments of it `rq` has.
     ///
     /// # Safety
     ///
@@ -344,7 +344,7 @@ impl Mapping {
         if let (Kind::Range(_), Some(attrs)) = (&self.kind, singly) {
             if need_unmap() {
                 let table = pool.alloc().ok_or(Status::RESOURCE)?;
-                // Those before it are where they were: there is nothing to unmap.
+                // Segments before this one have no bounce buffer: they need no unmapping.
                 self.kind = Kind::Table(table, 0, attrs);
             }
         }
@@ -383,7 +383,8 @@ impl Mapping {
         }
     }
 
-    /// Not inlined, so that the way of a single segment is short.
+    /// Unmaps what is mapped, unless that is a single segment. Not inlined, so that a single
+    /// segment takes few instructions.
     ///
     /// # Safety
     ///
@@ -458,7 +459,7 @@ pub struct Segments<'a> {
     /// With which attributes segments are mapped, if each is by itself.
     singly: Option<u32>,
     at_most: u16,
-    /// Mapped, but not given out yet.
+    /// Mapped, but not returned yet.
     next: Option<Segment>,
     /// Maps the next ones, if there may be any.
     iter: Option<&'a mut bindings::blk_dma_iter>,
@@ -467,7 +468,7 @@ pub struct Segments<'a> {
 }
 
 impl Segments<'_> {
-    /// How many segments there are at most, those that were given out included.
+    /// Returns the upper limit of segments, including those that were returned already.
     #[inline]
     pub fn at_most(&self) -> usize {
         self.at_most.into()
@@ -544,7 +545,7 @@ unsafe fn unmap_segment(
     };
 }
 
-/// Which way `rq`'s data goes.
+/// Returns the direction of `rq`'s data.
 ///
 /// # Safety
 ///

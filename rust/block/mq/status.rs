@@ -12,15 +12,16 @@ pub struct Status(bindings::blk_status_t);
 impl Status {
     /// The I/O failed for good (`BLK_STS_IOERR`).
     pub const IOERR: Self = Self(10);
-    /// Something that will be free later is short: try again (`BLK_STS_RESOURCE`).
+    /// A resource is exhausted that will be free later: the block layer tries again
+    /// (`BLK_STS_RESOURCE`).
     pub const RESOURCE: Self = Self(9);
 
-    /// Any status but success, from C; `None` stands for `BLK_STS_OK`.
+    /// Creates a status from a C one; `None` stands for `BLK_STS_OK`.
     pub(crate) fn from_raw(raw: bindings::blk_status_t) -> Option<Self> {
         (raw != 0).then_some(Self(raw))
     }
 
-    /// The result as C has it.
+    /// Returns the C status of `result`.
     pub(crate) fn to_raw(result: Result<(), Self>) -> bindings::blk_status_t {
         match result {
             Ok(()) => 0,
@@ -51,7 +52,7 @@ impl TimerAction {
 mod tests {
     use super::*;
 
-    /// What the block layer makes of a status.
+    /// Returns the error that the block layer reports for a status.
     fn errno(status: Status) -> Error {
         // SAFETY: Only looks the status up, and knows every value.
         Error::from_errno(unsafe { bindings::blk_status_to_errno(Status::to_raw(Err(status))) })

@@ -2,10 +2,10 @@
 
 //! The lock of PCI rescan and removal, under which VFs come and go.
 //!
-//! Whoever removes a device takes this lock, then that device's lock. Nobody else may take them in
-//! the other order: with a device lock held, this lock is only ever taken by another thread, whose
-//! end is not waited for if the device is being removed ([`RescanLocked::for_unbind`]). The PCI
-//! core itself breaks the rule, in `sriov_numvfs`.
+//! Both it and device locks sleep. The removal of a device takes this lock, then the device's lock,
+//! and no code may take them in the other order. A callback that has the device lock lets another
+//! thread take this lock, and does not wait for that thread if the device is being removed
+//! ([`RescanLocked::for_unbind`]). The PCI core itself breaks the rule, in `sriov_numvfs`.
 
 use super::super::{
     as_raw,
@@ -79,8 +79,8 @@ impl RescanLocked {
         }
     }
 
-    /// Takes the lock and then that of `dev`, for which it waits without the first. Neither may be
-    /// held. `None` if `wanted` says that they are not wanted any more.
+    /// Takes the lock, and then that of `dev`; the first is not held while it waits for the second.
+    /// The caller must hold neither. `None` once `wanted` returns `false`.
     pub fn lock_with(dev: &Device, wanted: impl Fn() -> bool) -> Option<(Self, DeviceLocked)> {
         while wanted() {
             let lock = Self::lock();
@@ -93,9 +93,9 @@ impl RescanLocked {
         None
     }
 
-    /// Calls `f` with the lock, while `dev` is being unbound: in another thread, which takes the
-    /// lock, if only the driver goes (`unbind` in sysfs, rmmod); in this one, if the PCI core
-    /// removes the device, as it then holds the lock already.
+    /// Calls `f` with the lock, while `dev` is being unbound. If the driver alone is taken away
+    /// (`unbind` in sysfs, rmmod), another thread takes the lock and calls `f`. If the PCI core
+    /// removes the device, it holds the lock already, and this thread calls `f`.
     ///
     /// The PCI core clears its "added" mark on a device when it begins to remove it, with the
     /// lock held, and before it waits for the device lock.
@@ -138,7 +138,7 @@ impl RescanLocked {
         }
     }
 
-    /// The lock, held by somebody who waits for this thread.
+    /// Creates the proof that another thread holds the lock, and waits for this one.
     ///
     /// # Safety
     ///
@@ -160,7 +160,7 @@ impl Drop for RescanLocked {
     }
 }
 
-/// Whether nobody has begun to remove `dev` from the bus.
+/// Returns whether `dev` is on the bus, and its removal has not begun.
 fn is_added(dev: &Device<Core<'_>>) -> bool {
     // SAFETY: `as_raw` is valid; the flags are changed by atomic bit operations only.
     let flags = unsafe { core::ptr::read_volatile(&raw const (*as_raw(dev)).priv_flags) };
@@ -187,7 +187,7 @@ struct Shared(NonNull<Call>);
 unsafe impl Send for Shared {}
 
 impl Errand {
-    /// Has `call` called under the lock, unless [`Errand::give_up`] comes first.
+    /// Starts a thread that calls `call` under the lock, unless [`Errand::give_up`] comes first.
     fn start(spawner: &Spawner, call: NonNull<Call>) -> Result<Arc<Self>> {
         let errand = Arc::pin_init(
             pin_init!(Self {
@@ -210,7 +210,7 @@ impl Errand {
         Ok(errand)
     }
 
-    /// Has the call not begin. `false` if it has.
+    /// Prevents the call. Returns `false` if it has begun.
     fn give_up(&self) -> bool {
         !self.settled.xchg(true, Full)
     }
