@@ -6,21 +6,37 @@
 //! turns block requests into commands. A [`Transport`] carries the commands to the controller and
 //! the completions back. A [`Controller`] is what the two share.
 //!
+//! A module uses what is below it; `scripts/rust-layers` has the order and checks it. From the top:
+//!
+//! - `controller::setup` makes a controller, and gives nvme-core and the block layer its tables of
+//!   calls; the rest of `controller` holds, stops and starts one.
+//! - `ctrl_ops` and `mq_ops` are these tables: what nvme-core (`struct nvme_ctrl_ops`) and the block
+//!   layer (`struct blk_mq_ops`) call.
+//! - `admin` sends commands of the transport's own; `queue_tags` finds and completes requests.
+//! - `transport`, `controller`, `request`, `batch`, `complete` and `attributes` use each other, and
+//!   are one layer: the trait names the types in its signatures, which are generic over the trait.
+//!   The kernel crate's `block::mq` is the same: its `Operations` takes a `Request<Self>`, and its
+//!   `Request<T: Operations>` is sent by one.
+//! - `tag_table`, `io_queues`, `command`, `quirks`, `trace`, `work` and `data` know no
+//!   transport.
+//!
 //! C header: `drivers/nvme/host/nvme.h`
 
 mod admin;
 mod attributes;
 mod batch;
 mod command;
+mod complete;
 mod controller;
+mod ctrl_ops;
 #[cfg(NVME_RS_FAULTS)]
 mod data;
 mod io_queues;
-mod ops;
-mod queue;
+mod mq_ops;
+mod queue_tags;
 mod quirks;
 mod request;
-mod tags;
+mod tag_table;
 mod trace;
 mod transport;
 mod work;
@@ -42,6 +58,10 @@ pub use self::{
         ADMIN_QUEUE_DEPTH,
         ASYNC_EVENT_ID, //
     },
+    complete::{
+        Batch,
+        CompletionBatch, //
+    },
     controller::{
         Controller,
         HostMemory,
@@ -49,17 +69,13 @@ pub use self::{
         State, //
     },
     io_queues::IoQueues,
+    queue_tags::QueueTags,
     quirks::Quirks,
     request::{
         InFlight,
         Prepared,
         Request,
         Started, //
-    },
-    tags::{
-        Batch,
-        CompletionBatch,
-        QueueTags, //
     },
     trace::TracedTail,
     transport::Transport,

@@ -3,7 +3,6 @@
 //! Requests that the block layer hands over many at a time, sent with one doorbell for each queue.
 
 use super::{
-    queue,
     request::Pdu,
     Command,
     Request,
@@ -53,7 +52,7 @@ pub(super) unsafe fn queue_rqs<T: Transport>(list: &mut bindings::rq_list) {
         // SAFETY: By the contract of this function; `init_hctx` set `driver_data`.
         let (ctrl, of_rq) = unsafe {
             let queue = &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>();
-            (queue::controller::<T>(rq), queue)
+            (Pdu::<T>::controller(rq), queue)
         };
         match queue.replace(of_rq) {
             Some(previous) if !core::ptr::eq(previous, of_rq) => {

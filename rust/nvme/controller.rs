@@ -7,8 +7,7 @@ mod run;
 mod setup;
 
 use super::{
-    ops,
-    tags::TagTable,
+    tag_table::TagTable,
     IoQueues,
     Quirks,
     Transport, //
@@ -25,9 +24,6 @@ use core::{
 };
 use kernel::{
     device,
-    error::to_result,
-    new_mutex,
-    new_spinlock,
     prelude::*,
     sync::{
         aref::{
@@ -186,64 +182,6 @@ unsafe impl<T: Transport> AlwaysRefCounted for Controller<T> {
 }
 
 impl<T: Transport> Controller<T> {
-    /// Makes a controller below `parent`, not visible to anybody yet, with room for `queues`
-    /// queues including the admin queue. nvme-core may find more quirks than `quirks` later.
-    pub fn new(
-        parent: &device::Device<device::Bound>,
-        queues: u16,
-        limits: Limits,
-        quirks: Quirks,
-        data: impl PinInit<T, Error>,
-    ) -> Result<ARef<Self>> {
-        let parent: &device::Device = parent;
-        let this = KBox::pin_init(
-            try_pin_init!(Self {
-                ctrl: Opaque::zeroed(),
-                admin_set: Opaque::zeroed(),
-                io_set: Opaque::zeroed(),
-                ops: UnsafeCell::new(ops::vtable::<T>()),
-                parent: parent.into(),
-                limits,
-                segments: SegmentPool::new()?,
-                tags: TagTable::new(queues)?,
-                made <- new_mutex!(Made::default(), "Controller::made"),
-                quiescing <- new_mutex!((), "Controller::quiescing"),
-                io_queues <- new_spinlock!(IoQueues::default(), "Controller::io_queues"),
-                data <- data,
-            }),
-            GFP_KERNEL,
-        )?;
-
-        let ctrl = this.as_raw();
-        let dev = layout::device(parent);
-        // SAFETY: `ctrl` is zeroed, as nvme-core expects it; the parent is valid and held by
-        // `parent`; `ops` lives as long as the controller.
-        unsafe {
-            bindings::ext_init_work(&raw mut (*ctrl).reset_work, Some(reset_callback::<T>));
-            to_result(bindings::nvme_init_ctrl(
-                ctrl,
-                dev,
-                this.ops.get(),
-                quirks.to_raw(),
-            ))?;
-            let max_bytes = limits
-                .max_bytes
-                .min(u32::try_from(bindings::dma_opt_mapping_size(dev)).unwrap_or(u32::MAX));
-            (*ctrl).numa_node = bindings::ext_dev_to_node(dev);
-            (*ctrl).max_hw_sectors = max_bytes >> bindings::SECTOR_SHIFT;
-            (*ctrl).max_segments = limits.max_segments;
-            (*ctrl).max_integrity_segments = 1;
-        }
-
-        // From here on nvme-core owns the memory, and calls `free` with the last reference.
-        // SAFETY: `nvme_init_ctrl` has made one reference, which passes to the caller; the value
-        // stays pinned.
-        Ok(unsafe {
-            let this = KBox::into_raw(Pin::into_inner_unchecked(this));
-            ARef::from_raw(NonNull::new_unchecked(this))
-        })
-    }
-
     /// The controller around `ctrl`.
     ///
     /// # Safety
@@ -253,22 +191,6 @@ impl<T: Transport> Controller<T> {
     pub(super) unsafe fn from_raw<'a>(ctrl: *mut bindings::nvme_ctrl) -> &'a Self {
         // SAFETY: By the contract of this function; `ctrl` is in field `ctrl`.
         unsafe { &*ctrl.byte_sub(offset_of!(Self, ctrl)).cast::<Self>() }
-    }
-
-    /// Frees what `new` made.
-    ///
-    /// # Safety
-    ///
-    /// nvme-core's last reference to `ctrl` is gone.
-    pub(super) unsafe fn free(ctrl: *mut bindings::nvme_ctrl) {
-        // SAFETY: By the contract of this function, nobody uses the controller any more but a reset
-        // that is still to come, and `new` gave its box to nvme-core.
-        unsafe {
-            bindings::cancel_work_sync(&raw mut (*ctrl).reset_work);
-            let this = Self::from_raw(ctrl);
-            this.remove_io_tag_set();
-            drop(KBox::from_raw(core::ptr::from_ref(this).cast_mut()));
-        }
     }
 
     #[inline]
@@ -462,17 +384,3 @@ impl<T: Transport> Controller<T> {
 
 /// A request queue of the controller's.
 pub(super) type NonNullQueue = *mut bindings::request_queue;
-
-/// # Safety
-///
-/// Only called by the workqueue, with the `reset_work` of a `Controller<T>`.
-unsafe extern "C" fn reset_callback<T: Transport>(work: *mut bindings::work_struct) {
-    // SAFETY: By the contract of this function. `Controller::free` waits for the work.
-    let ctrl = unsafe {
-        let ctrl = work
-            .byte_sub(offset_of!(bindings::nvme_ctrl, reset_work))
-            .cast();
-        Controller::<T>::from_raw(ctrl)
-    };
-    T::reset(ctrl);
-}

@@ -2,10 +2,6 @@
 
 //! What the I/O queues are for, and which CPU uses which.
 
-use super::{
-    Controller,
-    Transport, //
-};
 use crate::bindings;
 use kernel::{
     cpu::nr_cpu_ids,
@@ -56,10 +52,11 @@ impl IoQueues {
     ///
     /// # Safety
     ///
-    /// `set` is the I/O tag set of `ctrl`, being set up or changed by the caller.
-    pub(super) unsafe fn map<T: Transport>(
+    /// `set` is an I/O tag set that the caller sets up or changes. `dev` is valid, and the device
+    /// that has the interrupt vectors.
+    pub(super) unsafe fn map(
         &self,
-        ctrl: &Controller<T>,
+        dev: *mut bindings::device,
         set: *mut bindings::blk_mq_tag_set,
     ) {
         // SAFETY: By the contract of this function.
@@ -72,7 +69,7 @@ impl IoQueues {
                 (*map).nr_queues = count;
                 (*map).queue_offset = offset;
                 if count > 0 {
-                    self.fill(map, ctrl, kind);
+                    self.fill(map, dev, kind);
                 }
             }
         }
@@ -83,10 +80,11 @@ impl IoQueues {
     ///
     /// # Safety
     ///
-    /// `set` is the I/O tag set of `ctrl`, and its maps do not change meanwhile.
-    pub(super) unsafe fn are_mapped<T: Transport>(
+    /// `set` is an I/O tag set whose maps do not change meanwhile. `dev` is valid, and the device that
+    /// has the interrupt vectors.
+    pub(super) unsafe fn are_mapped(
         &self,
-        ctrl: &Controller<T>,
+        dev: *mut bindings::device,
         set: *mut bindings::blk_mq_tag_set,
     ) -> bool {
         // SAFETY: By the contract of this function.
@@ -107,7 +105,7 @@ impl IoQueues {
             }
             map.mq_map = new.as_mut_ptr();
             // SAFETY: `map` is a copy of a map of the set, with as many entries of its own.
-            unsafe { self.fill(&raw mut map, ctrl, kind) };
+            unsafe { self.fill(&raw mut map, dev, kind) };
             new[..] == *old
         })
     }
@@ -136,19 +134,20 @@ impl IoQueues {
     ///
     /// # Safety
     ///
-    /// `map` is valid, has queues, and an entry for each CPU; no one else accesses it meanwhile.
-    unsafe fn fill<T: Transport>(
+    /// `map` is valid, has queues, and an entry for each CPU; no one else accesses it meanwhile. `dev` is
+    /// valid, and the device that has the interrupt vectors.
+    unsafe fn fill(
         &self,
         map: *mut bindings::blk_mq_queue_map,
-        ctrl: &Controller<T>,
+        dev: *mut bindings::device,
         kind: u32,
     ) {
-        // SAFETY: By the contract of this function; the device of a controller is valid.
+        // SAFETY: By the contract of this function.
         unsafe {
             match self.first_vector {
                 Some(first) if kind != bindings::hctx_type_HCTX_TYPE_POLL => {
                     let vector = first.wrapping_add((*map).queue_offset);
-                    bindings::blk_mq_map_hw_queues(map, ctrl.dma_device(), vector);
+                    bindings::blk_mq_map_hw_queues(map, dev, vector);
                 }
                 _ => bindings::blk_mq_map_queues(map),
             }

@@ -70,6 +70,18 @@ impl<T: Transport> Pdu<T> {
         unsafe { &raw mut (*Self::of(rq)).nvme }
     }
 
+    /// The controller of `rq`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`], and [`Pdu::init`] was called.
+    #[inline]
+    pub(super) unsafe fn controller<'a>(rq: *mut bindings::request) -> &'a Controller<T> {
+        // SAFETY: By the contract of this function; `init` stored the controller, which outlives
+        // its tag sets.
+        unsafe { Controller::from_raw((*Self::nvme_request(rq)).ctrl) }
+    }
+
     /// The command, as it was built last.
     #[inline]
     pub(super) fn command(&self) -> Command {

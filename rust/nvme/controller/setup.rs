@@ -1,23 +1,117 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making and unmaking what nvme-core has of a controller: its character device and its tag sets.
+//! Making and unmaking a controller, and what nvme-core has of it: its character device and its
+//! tag sets.
 
-use super::Controller;
+use super::{
+    Controller,
+    Limits,
+    Made, //
+};
 use crate::{
     bindings,
+    block::mq::SegmentPool,
+    layout,
     nvme::{
-        queue::Operations,
+        ctrl_ops,
+        mq_ops::Operations,
         request::Pdu,
+        tag_table::TagTable,
         IoQueues,
+        Quirks,
         Transport, //
     }, //
 };
+use core::{
+    cell::UnsafeCell,
+    mem::offset_of,
+    ptr::NonNull, //
+};
 use kernel::{
+    device,
     error::to_result,
-    prelude::*, //
+    new_mutex,
+    new_spinlock,
+    prelude::*,
+    sync::aref::ARef,
+    types::Opaque, //
 };
 
 impl<T: Transport> Controller<T> {
+    /// Makes a controller below `parent`, not visible to anybody yet, with room for `queues`
+    /// queues including the admin queue. nvme-core may find more quirks than `quirks` later.
+    pub fn new(
+        parent: &device::Device<device::Bound>,
+        queues: u16,
+        limits: Limits,
+        quirks: Quirks,
+        data: impl PinInit<T, Error>,
+    ) -> Result<ARef<Self>> {
+        let parent: &device::Device = parent;
+        let this = KBox::pin_init(
+            try_pin_init!(Self {
+                ctrl: Opaque::zeroed(),
+                admin_set: Opaque::zeroed(),
+                io_set: Opaque::zeroed(),
+                ops: UnsafeCell::new(ctrl_ops::vtable::<T>()),
+                parent: parent.into(),
+                limits,
+                segments: SegmentPool::new()?,
+                tags: TagTable::new(queues)?,
+                made <- new_mutex!(Made::default(), "Controller::made"),
+                quiescing <- new_mutex!((), "Controller::quiescing"),
+                io_queues <- new_spinlock!(IoQueues::default(), "Controller::io_queues"),
+                data <- data,
+            }),
+            GFP_KERNEL,
+        )?;
+
+        let ctrl = this.as_raw();
+        let dev = layout::device(parent);
+        // SAFETY: `ctrl` is zeroed, as nvme-core expects it; the parent is valid and held by
+        // `parent`; `ops` lives as long as the controller.
+        unsafe {
+            bindings::ext_init_work(&raw mut (*ctrl).reset_work, Some(reset_callback::<T>));
+            to_result(bindings::nvme_init_ctrl(
+                ctrl,
+                dev,
+                this.ops.get(),
+                quirks.to_raw(),
+            ))?;
+            let max_bytes = limits
+                .max_bytes
+                .min(u32::try_from(bindings::dma_opt_mapping_size(dev)).unwrap_or(u32::MAX));
+            (*ctrl).numa_node = bindings::ext_dev_to_node(dev);
+            (*ctrl).max_hw_sectors = max_bytes >> bindings::SECTOR_SHIFT;
+            (*ctrl).max_segments = limits.max_segments;
+            (*ctrl).max_integrity_segments = 1;
+        }
+
+        // From here on nvme-core owns the memory, and calls `free` with the last reference.
+        // SAFETY: `nvme_init_ctrl` has made one reference, which passes to the caller; the value
+        // stays pinned.
+        Ok(unsafe {
+            let this = KBox::into_raw(Pin::into_inner_unchecked(this));
+            ARef::from_raw(NonNull::new_unchecked(this))
+        })
+    }
+
+    /// Frees what `new` made.
+    ///
+    /// # Safety
+    ///
+    /// nvme-core's last reference to `ctrl` is gone.
+    pub(in crate::nvme) unsafe fn free(ctrl: *mut bindings::nvme_ctrl) {
+        // SAFETY: By the contract of this function, nobody uses the controller any more but a reset
+        // that is still to come, and `new` gave its box to nvme-core.
+        unsafe {
+            bindings::cancel_work_sync(&raw mut (*ctrl).reset_work);
+            let this = Self::from_raw(ctrl);
+            this.remove_io_tag_set();
+            drop(KBox::from_raw(core::ptr::from_ref(this).cast_mut()));
+        }
+    }
+
     /// Makes `/dev/nvmeX`. Undone by [`Controller::uninit`].
     pub fn add(&self) -> Result {
         let mut made = self.made.lock();
@@ -113,7 +207,7 @@ impl<T: Transport> Controller<T> {
     }
 
     /// Takes the I/O queues' tags away. Only when no namespace is left: the last reference.
-    pub(super) fn remove_io_tag_set(&self) {
+    fn remove_io_tag_set(&self) {
         if core::mem::take(&mut self.made.lock().io_set) {
             // SAFETY: The tag set was made; namespaces hold the controller, so none is left, and
             // so do the owners of `QueueTags`, so nobody looks a tag up.
@@ -132,7 +226,7 @@ impl<T: Transport> Controller<T> {
         let before = core::mem::replace(&mut *self.io_queues.lock(), queues);
         let set = self.io_set.get();
         // SAFETY: The tag set is made, and changes with `made` locked alone.
-        let as_wanted = || unsafe { (*set).nr_hw_queues == count && queues.are_mapped(self, set) };
+        let as_wanted = || unsafe { (*set).nr_hw_queues == count && queues.are_mapped(self.dma_device(), set) };
         if before == queues && as_wanted() {
             return Ok(());
         }
@@ -143,9 +237,10 @@ impl<T: Transport> Controller<T> {
         unsafe {
             bindings::blk_mq_update_nr_hw_queues(set, count as c_int);
             for index in 0..last {
-                let tags = match index < (*set).nr_hw_queues as usize {
-                    true => *(*set).tags.add(index),
-                    false => core::ptr::null_mut(),
+                let tags = if index < (*set).nr_hw_queues as usize {
+                    *(*set).tags.add(index)
+                } else {
+                    core::ptr::null_mut()
                 };
                 self.tags.set(index.wrapping_add(1), tags);
             }
@@ -154,4 +249,18 @@ impl<T: Transport> Controller<T> {
         drop(made);
         Ok(())
     }
+}
+
+/// # Safety
+///
+/// Only called by the workqueue, with the `reset_work` of a `Controller<T>`.
+unsafe extern "C" fn reset_callback<T: Transport>(work: *mut bindings::work_struct) {
+    // SAFETY: By the contract of this function. [`Controller::free`] waits for the work.
+    let ctrl = unsafe {
+        let ctrl = work
+            .byte_sub(offset_of!(bindings::nvme_ctrl, reset_work))
+            .cast();
+        Controller::<T>::from_raw(ctrl)
+    };
+    T::reset(ctrl);
 }

@@ -4,6 +4,7 @@
 
 use super::{
     batch,
+    complete,
     request::Pdu,
     Batch,
     CompletionBatch,
@@ -35,7 +36,7 @@ impl<T: Transport, const ADMIN: bool> Operations<T, ADMIN> {
             Some(queue_rqs_callback::<T>)
         },
         commit_rqs: Some(commit_rqs_callback::<T>),
-        complete: Some(complete_callback::<T>),
+        complete: Some(complete::complete_callback::<T>),
         timeout: Some(timeout_callback::<T>),
         init_hctx: Some(init_hctx_callback::<T, ADMIN>),
         exit_hctx: Some(exit_hctx_callback::<T>),
@@ -57,16 +58,6 @@ impl<T: Transport, const ADMIN: bool> Operations<T, ADMIN> {
 
 /// # Safety
 ///
-/// `rq` is a valid request of transport `T`.
-#[inline]
-pub(super) unsafe fn controller<'a, T: Transport>(rq: *mut bindings::request) -> &'a Controller<T> {
-    // SAFETY: By the contract of this function; `Pdu::init` stored the controller, which outlives
-    // its tag sets.
-    unsafe { Controller::from_raw((*Pdu::<T>::nvme_request(rq)).ctrl) }
-}
-
-/// # Safety
-///
 /// Only called by the block layer: `hctx` is one of transport `T`, `bd` describes a request that
 /// is handed over.
 unsafe extern "C" fn queue_rq_callback<T: Transport>(
@@ -76,7 +67,7 @@ unsafe extern "C" fn queue_rq_callback<T: Transport>(
     // SAFETY: By the contract of this function; `init_hctx_callback` set `driver_data`.
     let (ctrl, queue, rq, last) = unsafe {
         let rq = (*bd).rq;
-        let ctrl = controller::<T>(rq);
+        let ctrl = Pdu::<T>::controller(rq);
         let queue = &*(*hctx).driver_data.cast::<T::Queue>();
         (ctrl, queue, Request::new(rq, ctrl), (*bd).last)
     };
@@ -121,37 +112,6 @@ unsafe extern "C" fn poll_callback<T: Transport>(
 
 /// # Safety
 ///
-/// `rq` is a completed request of transport `T`, owned by the caller.
-pub(super) unsafe extern "C" fn complete_callback<T: Transport>(rq: *mut bindings::request) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        Pdu::<T>::release(rq);
-        bindings::nvme_complete_rq(rq);
-    }
-}
-
-/// # Safety
-///
-/// `iob` holds completed requests of transport `T`, owned by the caller.
-pub(super) unsafe extern "C" fn complete_batch_callback<T: Transport>(
-    iob: *mut bindings::io_comp_batch,
-) {
-    // As nvme_complete_batch() has it, but without a call through a pointer for each request.
-    // SAFETY: By the contract of this function; the list is linked through the requests, which
-    // stay valid until the batch ends.
-    unsafe {
-        let mut rq = (*iob).req_list.head;
-        while !rq.is_null() {
-            Pdu::<T>::release(rq);
-            bindings::nvme_complete_batch_req(rq);
-            rq = *crate::layout::rq_next(rq);
-        }
-        bindings::blk_mq_end_request_batch(iob);
-    }
-}
-
-/// # Safety
-///
 /// Only called by the block layer: `rq` is a started request of transport `T`, referenced by the
 /// caller.
 unsafe extern "C" fn timeout_callback<T: Transport>(
@@ -160,7 +120,7 @@ unsafe extern "C" fn timeout_callback<T: Transport>(
     // SAFETY: By the contract of this function; a started request has its hardware context.
     let (ctrl, queue, rq) = unsafe {
         let queue = &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>();
-        (controller::<T>(rq), queue, InFlight::new(rq))
+        (Pdu::<T>::controller(rq), queue, InFlight::new(rq))
     };
     T::timeout(ctrl, queue, &rq).to_raw()
 }
@@ -244,5 +204,5 @@ unsafe extern "C" fn map_queues_callback<T: Transport>(set: *mut bindings::blk_m
     let ctrl = unsafe { Controller::<T>::from_raw((*set).driver_data.cast()) };
     let queues = *ctrl.io_queues.lock();
     // SAFETY: By the contract of this function.
-    unsafe { queues.map(ctrl, set) };
+    unsafe { queues.map(ctrl.dma_device(), set) };
 }

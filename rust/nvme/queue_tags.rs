@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a completion queue entry to the request that it completes.
+
+use super::{
+    request::Pdu,
+    Batch,
+    Completion,
+    Controller,
+    TracedTail,
+    Transport, //
+};
+use crate::bindings;
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        rcu, //
+    }, //
+};
+
+/// The right to complete the requests of one queue; there is one for each queue.
+///
+/// Whoever owns the completion queue owns this.
+pub struct QueueTags<T: Transport> {
+    ctrl: ARef<Controller<T>>,
+    qid: u16,
+    tail: TracedTail,
+}
+
+impl<T: Transport> QueueTags<T> {
+    /// Takes the tags of queue `qid`: `EBUSY` if somebody has them, `EINVAL` if there is no such
+    /// queue.
+    pub fn take(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
+        let tail = TracedTail::new()?;
+        ctrl.tags.take(usize::from(qid))?;
+        Ok(Self {
+            ctrl: ctrl.into(),
+            qid,
+            tail,
+        })
+    }
+
+    /// The controller that the queue is of.
+    pub fn controller(&self) -> &Controller<T> {
+        &self.ctrl
+    }
+
+    /// The number of the queue.
+    pub fn qid(&self) -> u16 {
+        self.qid
+    }
+
+    /// The tail of the queue, which is to be noted for each command.
+    pub fn tail(&self) -> &TracedTail {
+        &self.tail
+    }
+
+    /// The request that `cqe` is for. `ENOENT` if no command with this identifier is under way in
+    /// this queue.
+    #[inline]
+    fn find(&self, cqe: &Completion, rcu: &rcu::Guard) -> Result<*mut bindings::request> {
+        let rq = self.ctrl.tags.find(usize::from(self.qid), cqe, rcu)?;
+        // SAFETY: The request is in flight and of this controller, so it has a `Pdu<T>` whose
+        // `nvme_request` is ours until it is completed, and only the owner of `self` does that:
+        // cancelling first hides the tags.
+        let generation = unsafe { (*Pdu::<T>::nvme_request(rq)).genctr };
+        if !cqe.id().is_of(generation) {
+            return Err(ENOENT);
+        }
+        Ok(rq)
+    }
+
+    /// The opcode of the command that `cqe` is for, if it came from user space and is under way in
+    /// this queue.
+    pub fn user_opcode(&self, cqe: &Completion, rcu: &rcu::Guard) -> Option<u8> {
+        let rq = self.find(cqe, rcu).ok()?;
+        // SAFETY: As in `find`, the request has a `Pdu<T>` that is ours.
+        unsafe {
+            let flags = (*Pdu::<T>::nvme_request(rq)).flags;
+            let is_users = u32::from(flags) & bindings::NVME_REQ_USERCMD != 0;
+            is_users.then(|| (*Pdu::<T>::of(rq)).command().opcode())
+        }
+    }
+
+    /// Completes the request that `cqe` is for: by itself, or with the requests of `batch`.
+    ///
+    /// `ENOENT` if no command with this identifier is under way in this queue; a device that
+    /// completes what was never sent, or completes it twice, is found out here.
+    #[inline]
+    pub fn complete(
+        &mut self,
+        cqe: &Completion,
+        batch: &mut Batch<'_, T>,
+        rcu: &rcu::Guard,
+    ) -> Result {
+        let rq = self.find(cqe, rcu)?;
+        // SAFETY: As in `find`.
+        let req = unsafe { Pdu::<T>::nvme_request(rq) };
+
+        // SAFETY: `rq` is in flight and the device is done with it, as far as the device can be
+        // believed.
+        unsafe {
+            self.tail.trace(rq, u16::from_le(cqe.sq_head));
+            if bindings::ext_nvme_try_complete_req(
+                rq,
+                u16::from_le(cqe.status),
+                u64::from_le(cqe.result),
+            ) {
+                // The CPU that submitted it completes it.
+                return Ok(());
+            }
+            let failed = (*req).status != 0;
+            batch.add(rq, failed);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transport> Drop for QueueTags<T> {
+    fn drop(&mut self) {
+        self.ctrl.tags.give(usize::from(self.qid));
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the tags of each queue are now, and from a tag to the request that is in flight with it.
+
+use super::Completion;
+use crate::bindings;
+use core::ptr::null_mut;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        rcu, //
+    }, //
+};
+
+/// The tags of each queue, as the block layer has them now.
+///
+/// # Invariants
+///
+/// `tags`, unless null or hidden, is valid until an RCU grace period after it was hidden.
+pub(super) struct TagTable {
+    entries: KVec<Entry>,
+}
+
+struct Entry {
+    tags: Atomic<*mut bindings::blk_mq_tags>,
+    /// Whether nobody may look at `tags`. Apart from it, as the block layer may note tags
+    /// meanwhile.
+    hidden: Atomic<bool>,
+    /// Whether a `QueueTags` for this queue exists.
+    taken: Atomic<bool>,
+}
+
+impl TagTable {
+    /// For queues 0 to `queues` - 1.
+    pub(super) fn new(queues: u16) -> Result<Self> {
+        let mut entries = KVec::with_capacity(usize::from(queues), GFP_KERNEL)?;
+        for _ in 0..queues {
+            entries.push(
+                Entry {
+                    tags: Atomic::new(null_mut()),
+                    hidden: Atomic::new(false),
+                    taken: Atomic::new(false),
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Self { entries })
+    }
+
+    /// Notes the tags of queue `qid`, null for none. If it is hidden, it stays so.
+    ///
+    /// # Safety
+    ///
+    /// `tags` is null, or valid until after [`TagTable::hide`] was called for it.
+    pub(super) unsafe fn set(&self, qid: usize, tags: *mut bindings::blk_mq_tags) {
+        if let Some(entry) = self.entries.get(qid) {
+            entry.tags.store(tags, Release);
+        }
+    }
+
+    /// Makes the requests of the queues from `first` on to `last` impossible to find, and waits
+    /// until nobody holds one that was found. Sleeps for a grace period.
+    pub(super) fn hide(&self, first: usize, last: usize) {
+        for entry in self.range(first, last) {
+            entry.hidden.store(true, Relaxed);
+        }
+        rcu::synchronize_rcu();
+    }
+
+    /// Undoes [`TagTable::hide`].
+    ///
+    /// # Safety
+    ///
+    /// The tags that were noted last, of each queue, are valid until they are hidden again.
+    pub(super) unsafe fn show(&self, first: usize, last: usize) {
+        for entry in self.range(first, last) {
+            entry.hidden.store(false, Release);
+        }
+    }
+
+    /// Takes the right to complete the requests of queue `qid`: `EBUSY` if somebody has it,
+    /// `EINVAL` if there is no such queue.
+    pub(super) fn take(&self, qid: usize) -> Result {
+        let entry = self.entries.get(qid).ok_or(EINVAL)?;
+        if entry.taken.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
+    /// Gives back what [`TagTable::take`] took.
+    pub(super) fn give(&self, qid: usize) {
+        if let Some(entry) = self.entries.get(qid) {
+            entry.taken.store(false, Relaxed);
+        }
+    }
+
+    /// The request in flight in queue `qid` that has the tag of `cqe`. `ENOENT` if there is none.
+    /// Whether the generation is that of `cqe` is for the caller to see.
+    ///
+    /// It is valid during the RCU read-side section that `_rcu` stands for.
+    #[inline]
+    pub(super) fn find(
+        &self,
+        qid: usize,
+        cqe: &Completion,
+        _rcu: &rcu::Guard,
+    ) -> Result<*mut bindings::request> {
+        let entry = self.entries.get(qid).ok_or(ENOENT)?;
+        // Before `tags`, which may be others when they are shown again.
+        if entry.hidden.load(Acquire) {
+            return Err(ENOENT);
+        }
+        let tags = entry.tags.load(Acquire);
+        if tags.is_null() {
+            return Err(ENOENT);
+        }
+        let tag = cqe.id().tag();
+        // SAFETY: Tags that are not hidden are valid during the RCU read-side section that `_rcu`
+        // stands for. `rqs` has `nr_tags` entries; requests are not freed while the tags are valid.
+        let rq = unsafe {
+            if u32::from(tag) >= (*tags).nr_tags {
+                return Err(ENOENT);
+            }
+            (*tags).rqs.add(usize::from(tag)).read_volatile()
+        };
+        if rq.is_null() {
+            return Err(ENOENT);
+        }
+        // SAFETY: As above, `rq` is valid.
+        let state = unsafe { (&raw const (*rq).state).read_volatile() };
+        if state != bindings::mq_rq_state_MQ_RQ_IN_FLIGHT {
+            return Err(ENOENT);
+        }
+        Ok(rq)
+    }
+
+    fn range(&self, first: usize, last: usize) -> impl Iterator<Item = &Entry> {
+        let count = last.saturating_sub(first).saturating_add(1);
+        self.entries.iter().skip(first).take(count)
+    }
+
+    /// How many queues the table has room for.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
