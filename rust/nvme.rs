@@ -17,7 +17,7 @@
 //!   are one layer: the trait names the types in its signatures, which are generic over the trait.
 //!   The kernel crate's `block::mq` is the same: its `Operations` takes a `Request<Self>`, and its
 //!   `Request<T: Operations>` is sent by one.
-//! - `tag_table`, `io_queues`, `command`, `quirks`, `trace`, `work` and `data` know no
+//! - `tag_table`, `io_queues`, `command`, `quirks`, `trace`, `work` and `fault_data` know no
 //!   transport.
 //!
 //! C header: `drivers/nvme/host/nvme.h`
@@ -30,7 +30,7 @@ mod complete;
 mod controller;
 mod ctrl_ops;
 #[cfg(NVME_RS_FAULTS)]
-mod data;
+mod fault_data;
 mod io_queues;
 mod mq_ops;
 mod queue_tags;
@@ -42,7 +42,7 @@ mod transport;
 mod work;
 
 #[cfg(NVME_RS_FAULTS)]
-pub use self::data::Data;
+pub use self::fault_data::FaultData;
 pub use self::{
     admin::{
         AdminDone,

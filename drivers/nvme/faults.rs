@@ -59,7 +59,7 @@ use kernel_ext::nvme::{
     Command,
     CommandId,
     Completion,
-    Data, //
+    FaultData, //
 };
 
 /// The rules about commands.
@@ -204,7 +204,7 @@ pub(crate) fn is_gone() -> bool {
 }
 
 /// Changes the data that the controller returned for admin command `command`.
-pub(crate) fn data(command: &Command, data: &mut Data<'_>) {
+pub(crate) fn data(command: &Command, data: &mut FaultData<'_>) {
     for rule in &RULES {
         if let Some(patch) = rule.patch(command) {
             data.write(patch.at, patch.bytes());

@@ -57,7 +57,7 @@ use kernel::{
 #[cfg(NVME_RS_FAULTS)]
 use kernel_ext::nvme::{
     Command,
-    Data, //
+    FaultData, //
 };
 use kernel_ext::{
     block::mq::{
@@ -230,7 +230,7 @@ impl Transport for Nvme {
     }
 
     #[cfg(NVME_RS_FAULTS)]
-    fn inject(queue: &Queue<Self>, command: &Command, data: &mut Data<'_>) {
+    fn inject(queue: &Queue<Self>, command: &Command, data: &mut FaultData<'_>) {
         if queue.qid() == 0 {
             faults::data(command, data);
         }

@@ -3,7 +3,7 @@
 //! A request on its way through the transport: new, prepared, started, in flight.
 
 #[cfg(NVME_RS_FAULTS)]
-use super::Data;
+use super::FaultData;
 use super::{
     Command,
     CommandId,
@@ -145,7 +145,7 @@ impl<T: Transport> Pdu<T> {
                 pdu.metadata.unmap(rq, ctrl.dma_device(), ctrl.segments());
             }
             #[cfg(NVME_RS_FAULTS)]
-            T::inject(queue, &pdu.command, &mut Data::new(rq));
+            T::inject(queue, &pdu.command, &mut FaultData::new(rq));
         }
     }
 }

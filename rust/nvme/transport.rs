@@ -14,7 +14,7 @@ use super::{
 #[cfg(NVME_RS_FAULTS)]
 use super::{
     Command,
-    Data, //
+    FaultData, //
 };
 use crate::block::mq::{
     Status,
@@ -101,7 +101,7 @@ pub trait Transport: Sized + Send + Sync + 'static {
     /// `command` of `queue` is complete, and nobody has seen yet what it has read into `data`. May
     /// change that, to test who reads it.
     #[cfg(NVME_RS_FAULTS)]
-    fn inject(queue: &Self::Queue, command: &Command, data: &mut Data<'_>);
+    fn inject(queue: &Self::Queue, command: &Command, data: &mut FaultData<'_>);
 
     /// The time of `rq` is up. Sleeps if it likes.
     fn timeout(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The data of a request, for fault injection to change.
+//! The data of a request, for faults that are made up to change: only with `NVME_RS_FAULTS`.
 
 use crate::bindings;
 use core::marker::PhantomData;
@@ -10,12 +10,12 @@ use core::marker::PhantomData;
 /// # Invariants
 ///
 /// `rq` is valid and owned by whoever made this value; no device accesses its data.
-pub struct Data<'a> {
+pub struct FaultData<'a> {
     rq: *mut bindings::request,
     _rq: PhantomData<&'a mut ()>,
 }
 
-impl Data<'_> {
+impl FaultData<'_> {
     /// # Safety
     ///
     /// The type invariants hold as long as the value lives.
