@@ -243,8 +243,7 @@ pub(crate) const fn set_param_arg(param: &mut bindings::kernel_param, arg: *cons
 /// Returns a device's attribute.
 #[inline]
 pub(crate) const fn device_attribute(
-    name: &'static CStr,
-    mode: bindings::umode_t,
+    attr: bindings::attribute,
     show: unsafe extern "C" fn(
         *mut bindings::device,
         *mut bindings::device_attribute,
@@ -258,8 +257,7 @@ pub(crate) const fn device_attribute(
     ) -> isize,
 ) -> bindings::device_attribute {
     let mut raw: bindings::device_attribute = pin_init::zeroed();
-    raw.attr.name = name.to_bytes_with_nul().as_ptr();
-    raw.attr.mode = mode;
+    raw.attr = attr;
     raw.__bindgen_anon_1.show = Some(show);
     raw.__bindgen_anon_2.store = Some(store);
     raw

@@ -43,8 +43,7 @@ pub trait Attributes: Send + Sync + 'static {
 #[repr(C)]
 pub struct Attribute<T: ?Sized> {
     raw: bindings::attribute,
-    show: Show<T>,
-    store: Option<Store<T>>,
+    access: Access<T>,
 }
 
 /// Prints an attribute. The output ends with a newline, as is the habit.
@@ -56,24 +55,79 @@ pub type Store<T> = fn(&T, &str) -> Result;
 impl<T> Attribute<T> {
     /// An attribute that anybody can read (mode 0444).
     pub const fn read_only(name: &'static CStr, show: Show<T>) -> Self {
-        Self::new(name, 0o444, show, None)
+        Self::new(name, Access::read_only(show))
     }
 
     /// An attribute that anybody can read and root can write (mode 0644).
     pub const fn writable(name: &'static CStr, show: Show<T>, store: Store<T>) -> Self {
-        Self::new(name, 0o644, show, Some(store))
+        Self::new(name, Access::writable(show, store))
     }
 
-    const fn new(
-        name: &'static CStr,
-        mode: bindings::umode_t,
-        show: Show<T>,
-        store: Option<Store<T>>,
-    ) -> Self {
+    const fn new(name: &'static CStr, access: Access<T>) -> Self {
+        Self {
+            raw: access.attribute(name),
+            access,
+        }
+    }
+}
+
+/// What happens when an attribute of a `T` is read or written; whatever kind of attribute it is.
+pub(crate) struct Access<T: ?Sized> {
+    show: Show<T>,
+    store: Option<Store<T>>,
+}
+
+impl<T: ?Sized> Access<T> {
+    /// It can be read.
+    pub(crate) const fn read_only(show: Show<T>) -> Self {
+        Self { show, store: None }
+    }
+
+    /// It can be read and written.
+    pub(crate) const fn writable(show: Show<T>, store: Store<T>) -> Self {
+        Self {
+            show,
+            store: Some(store),
+        }
+    }
+
+    /// What sysfs is told of it: anybody can read it, and root can write it if that is possible.
+    pub(crate) const fn attribute(&self, name: &'static CStr) -> bindings::attribute {
         let mut raw: bindings::attribute = pin_init::zeroed();
         raw.name = name.to_bytes_with_nul().as_ptr();
-        raw.mode = mode;
-        Self { raw, show, store }
+        raw.mode = if self.store.is_some() { 0o644 } else { 0o444 };
+        raw
+    }
+
+    /// Prints it for `data` to `page`. Returns how many bytes that are, or an errno.
+    ///
+    /// # Safety
+    ///
+    /// `page` is a zeroed page that nobody else uses during the call.
+    pub(crate) unsafe fn show(&self, data: &T, page: *mut c_char) -> isize {
+        // SAFETY: By the contract of this function.
+        let mut output = unsafe { Output::new(page) };
+        from_result(|| {
+            (self.show)(data, &mut output)?;
+            Ok(isize::try_from(output.len)?)
+        })
+    }
+
+    /// Hands `data` the `len` bytes that were written. Returns `len`, or an errno: `EINVAL` unless
+    /// they are UTF-8, `EIO` if the attribute cannot be written.
+    ///
+    /// # Safety
+    ///
+    /// There are `len` bytes at `bytes`, which nobody changes during the call.
+    pub(crate) unsafe fn store(&self, data: &T, bytes: *const c_char, len: usize) -> isize {
+        // SAFETY: By the contract of this function.
+        let bytes = unsafe { core::slice::from_raw_parts(bytes.cast::<u8>(), len) };
+        from_result(|| {
+            let store = self.store.ok_or(EIO)?;
+            let text = core::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+            store(data, text.trim())?;
+            Ok(isize::try_from(len)?)
+        })
     }
 }
 
@@ -88,15 +142,10 @@ impl Output<'_> {
     /// # Safety
     ///
     /// `page` is a zeroed page that only the value writes to.
-    pub(crate) unsafe fn new(page: *mut c_char) -> Self {
+    unsafe fn new(page: *mut c_char) -> Self {
         // SAFETY: By the contract of this function.
         let page = unsafe { core::slice::from_raw_parts_mut(page.cast::<u8>(), PAGE_SIZE - 1) };
         Self { page, len: 0 }
-    }
-
-    /// How many bytes were printed, as sysfs wants to know.
-    pub(crate) fn written(&self) -> Result<isize> {
-        Ok(isize::try_from(self.len)?)
     }
 }
 
@@ -239,12 +288,6 @@ impl<T: Attributes> Drop for Folder<T> {
     }
 }
 
-/// What was written to an attribute, without white space around it. `EINVAL` unless it is UTF-8.
-pub(crate) fn text(bytes: &[u8]) -> Result<&str> {
-    let text = core::str::from_utf8(bytes).map_err(|_| EINVAL)?;
-    Ok(text.trim())
-}
-
 /// # Safety
 ///
 /// `kobj` is of an `Inner<T>` that lives during `'a`.
@@ -264,17 +307,10 @@ unsafe extern "C" fn show_callback<T: Attributes>(
     // SAFETY: By the contract of this function. `attr` is the first field of an entry of
     // `T::LIST`, as a folder has no other files; sysfs keeps the kobject during the call, and
     // hands over a whole page, which is zeroed.
-    let (data, attribute, mut output) = unsafe {
-        (
-            data::<T>(kobj),
-            &*attr.cast_const().cast::<Attribute<T>>(),
-            Output::new(buf),
-        )
-    };
-    from_result(|| {
-        (attribute.show)(data, &mut output)?;
-        output.written()
-    })
+    unsafe {
+        let attribute = &*attr.cast_const().cast::<Attribute<T>>();
+        attribute.access.show(data::<T>(kobj), buf)
+    }
 }
 
 /// # Safety
@@ -287,18 +323,10 @@ unsafe extern "C" fn store_callback<T: Attributes>(
     len: usize,
 ) -> isize {
     // SAFETY: As for `show_callback`; `buf` holds what was written.
-    let (data, attribute, input) = unsafe {
-        (
-            data::<T>(kobj),
-            &*attr.cast_const().cast::<Attribute<T>>(),
-            core::slice::from_raw_parts(buf.cast::<u8>(), len),
-        )
-    };
-    from_result(|| {
-        let store = attribute.store.ok_or(EIO)?;
-        store(data, text(input)?)?;
-        Ok(isize::try_from(len)?)
-    })
+    unsafe {
+        let attribute = &*attr.cast_const().cast::<Attribute<T>>();
+        attribute.access.store(data::<T>(kobj), buf, len)
+    }
 }
 
 /// # Safety

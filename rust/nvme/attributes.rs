@@ -10,18 +10,16 @@ use crate::{
     bindings,
     layout,
     sysfs::{
-        self,
-        Output, //
+        Access,
+        Show,
+        Store, //
     }, //
 };
 use core::{
     marker::PhantomData,
     mem::offset_of, //
 };
-use kernel::{
-    error::from_result,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// A file in the folder of a controller of transport `T`.
 ///
@@ -30,8 +28,7 @@ use kernel::{
 #[repr(C)]
 pub struct Attribute<T: Transport> {
     raw: bindings::device_attribute,
-    show: fn(&Controller<T>, &mut Output<'_>) -> Result,
-    store: Option<fn(&Controller<T>, &str) -> Result>,
+    access: Access<Controller<T>>,
     is_visible: fn(&Controller<T>) -> bool,
 }
 
@@ -41,9 +38,9 @@ impl<T: Transport> Attribute<T> {
     pub const fn read_only(
         name: &'static CStr,
         is_visible: fn(&Controller<T>) -> bool,
-        show: fn(&Controller<T>, &mut Output<'_>) -> Result,
+        show: Show<Controller<T>>,
     ) -> Self {
-        Self::new(name, 0o444, is_visible, show, None)
+        Self::new(name, is_visible, Access::read_only(show))
     }
 
     /// As [`Attribute::read_only`], but root can write it, too (mode 0644): `store` gets what was
@@ -51,23 +48,24 @@ impl<T: Transport> Attribute<T> {
     pub const fn writable(
         name: &'static CStr,
         is_visible: fn(&Controller<T>) -> bool,
-        show: fn(&Controller<T>, &mut Output<'_>) -> Result,
-        store: fn(&Controller<T>, &str) -> Result,
+        show: Show<Controller<T>>,
+        store: Store<Controller<T>>,
     ) -> Self {
-        Self::new(name, 0o644, is_visible, show, Some(store))
+        Self::new(name, is_visible, Access::writable(show, store))
     }
 
     const fn new(
         name: &'static CStr,
-        mode: bindings::umode_t,
         is_visible: fn(&Controller<T>) -> bool,
-        show: fn(&Controller<T>, &mut Output<'_>) -> Result,
-        store: Option<fn(&Controller<T>, &str) -> Result>,
+        access: Access<Controller<T>>,
     ) -> Self {
         Self {
-            raw: layout::device_attribute(name, mode, show_callback::<T>, store_callback::<T>),
-            show,
-            store,
+            raw: layout::device_attribute(
+                access.attribute(name),
+                show_callback::<T>,
+                store_callback::<T>,
+            ),
+            access,
             is_visible,
         }
     }
@@ -162,17 +160,10 @@ unsafe extern "C" fn show_callback<T: Transport>(
 ) -> isize {
     // SAFETY: By the contract of this function. `attr` is the first field of an entry of
     // `T::ATTRIBUTES`; sysfs keeps the device during the call.
-    let (ctrl, attribute, mut output) = unsafe {
-        (
-            controller::<T>(dev),
-            &*attr.cast_const().cast::<Attribute<T>>(),
-            Output::new(page),
-        )
-    };
-    from_result(|| {
-        (attribute.show)(ctrl, &mut output)?;
-        output.written()
-    })
+    unsafe {
+        let attribute = &*attr.cast_const().cast::<Attribute<T>>();
+        attribute.access.show(controller::<T>(dev), page)
+    }
 }
 
 /// # Safety
@@ -186,16 +177,8 @@ unsafe extern "C" fn store_callback<T: Transport>(
     len: usize,
 ) -> isize {
     // SAFETY: As for `show_callback`; `bytes` holds what was written.
-    let (ctrl, attribute, bytes) = unsafe {
-        (
-            controller::<T>(dev),
-            &*attr.cast_const().cast::<Attribute<T>>(),
-            core::slice::from_raw_parts(bytes.cast::<u8>(), len),
-        )
-    };
-    from_result(|| {
-        let store = attribute.store.ok_or(EIO)?;
-        store(ctrl, sysfs::text(bytes)?)?;
-        Ok(isize::try_from(len)?)
-    })
+    unsafe {
+        let attribute = &*attr.cast_const().cast::<Attribute<T>>();
+        attribute.access.store(controller::<T>(dev), bytes, len)
+    }
 }
