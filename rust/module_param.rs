@@ -3,7 +3,8 @@
 //! Module parameters that show in sysfs, may be writable there, and refuse bad values.
 //!
 //! Those of the kernel crate's `module!` are hidden and set once. These are parsed and printed by
-//! the kernel's own functions, so they take and show what those of a C module do.
+//! the kernel's own functions, so they take and show what those of a C module do. [`ModuleParam`]
+//! and [`ModuleParamAccess`] are named as what they would take the place of.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
@@ -38,10 +39,99 @@ type Set = unsafe extern "C" fn(*const c_char, *const bindings::kernel_param) ->
 /// A function of the kernel's that prints what a parameter's `arg` points to.
 type Get = unsafe extern "C" fn(*mut c_char, *const bindings::kernel_param) -> c_int;
 
+/// What a parameter of the kernel's is for Rust: where its value is, and what may be in it.
+trait Parameter: Sync + Sized + 'static {
+    /// What is parsed and printed.
+    type Value;
+
+    /// Flags of `struct kernel_param_ops`.
+    const FLAGS: u32;
+    /// Parses a `Value`, as [`Parameter::with`] hands it over.
+    const SET: Set;
+    /// Prints a `Value`, as [`Parameter::with`] hands it over.
+    const GET: Get;
+
+    /// `ops` of the parameter's `struct kernel_param`.
+    const OPS: bindings::kernel_param_ops = bindings::kernel_param_ops {
+        flags: Self::FLAGS,
+        set: Some(set_callback::<Self>),
+        get: Some(get_callback::<Self>),
+        free: None,
+    };
+
+    /// The value as it is now.
+    fn load(&self) -> Self::Value;
+
+    /// Makes `value` the new one. `EINVAL` if it is a bad one.
+    ///
+    /// # Safety
+    ///
+    /// Only called while the kernel sets the parameter, whose lock is held.
+    unsafe fn store(&self, value: Self::Value) -> Result;
+
+    /// Calls `f` with `param`, made to describe `value`.
+    fn with(
+        value: &mut Self::Value,
+        param: bindings::kernel_param,
+        f: impl FnOnce(*const bindings::kernel_param) -> c_int,
+    ) -> c_int;
+}
+
+/// What the kernel has of `parameter`: its `name`, and what its file in sysfs permits.
+const fn descriptor<P: Parameter>(
+    parameter: &'static P,
+    name: &'static CStr,
+    perm: u16,
+) -> KernelParam {
+    KernelParam::new(layout::kernel_param(
+        name,
+        &P::OPS,
+        perm,
+        core::ptr::from_ref(parameter).cast(),
+    ))
+}
+
+/// # Safety
+///
+/// Only called for a parameter that [`descriptor`] of a `P` describes, with its lock held, and with
+/// a string, or null if the flags allow it.
+unsafe extern "C" fn set_callback<P: Parameter>(
+    string: *const c_char,
+    param: *const bindings::kernel_param,
+) -> c_int {
+    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
+    let (this, param) = unsafe { (&*layout::param_arg(&*param).cast::<P>(), *param) };
+    let mut value = this.load();
+    // SAFETY: By the contract of this function; `with` hands over what `SET` writes.
+    let ret = P::with(&mut value, param, |param| unsafe { P::SET(string, param) });
+    if to_result(ret).is_err() {
+        return ret;
+    }
+    // SAFETY: By the contract of this function.
+    match unsafe { this.store(value) } {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Only called for a parameter that [`descriptor`] of a `P` describes, with a page to write to.
+unsafe extern "C" fn get_callback<P: Parameter>(
+    buffer: *mut c_char,
+    param: *const bindings::kernel_param,
+) -> c_int {
+    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
+    let (this, param) = unsafe { (&*layout::param_arg(&*param).cast::<P>(), *param) };
+    let mut value = this.load();
+    // SAFETY: By the contract of this function; `with` hands over what `GET` reads.
+    P::with(&mut value, param, |param| unsafe { P::GET(buffer, param) })
+}
+
 /// The types that a parameter can have.
 ///
 /// `SET` and `GET` want `arg` to point to a value of the type.
-pub trait ParamType: AtomicType + private::Sealed + 'static {
+pub trait ModuleParam: AtomicType + private::Sealed + 'static {
     /// Flags of `struct kernel_param_ops`.
     #[doc(hidden)]
     const FLAGS: u32;
@@ -59,7 +149,7 @@ macro_rules! param_type {
     ($ty:ty, $flags:expr, $set:ident, $get:ident) => {
         impl private::Sealed for $ty {}
 
-        impl ParamType for $ty {
+        impl ModuleParam for $ty {
             const FLAGS: u32 = $flags;
             const SET: Set = bindings::$set;
             const GET: Get = bindings::$get;
@@ -87,20 +177,12 @@ param_type!(
 );
 
 /// A module parameter; made by [`module_param!`](crate::module_param!).
-pub struct ModuleParam<T: ParamType> {
+pub struct ModuleParamAccess<T: ModuleParam> {
     value: Atomic<T>,
     check: fn(T) -> bool,
 }
 
-impl<T: ParamType> ModuleParam<T> {
-    /// `ops` of this parameter's `struct kernel_param`.
-    const OPS: bindings::kernel_param_ops = bindings::kernel_param_ops {
-        flags: T::FLAGS,
-        set: Some(set_callback::<T>),
-        get: Some(get_callback::<T>),
-        free: None,
-    };
-
+impl<T: ModuleParam> ModuleParamAccess<T> {
     #[doc(hidden)]
     pub const fn new(default: T, check: fn(T) -> bool) -> Self {
         Self {
@@ -118,67 +200,37 @@ impl<T: ParamType> ModuleParam<T> {
     /// What the kernel has of the parameter: its `name`, and what its file in sysfs permits.
     #[doc(hidden)]
     pub const fn descriptor(&'static self, name: &'static CStr, perm: u16) -> KernelParam {
-        KernelParam::new(layout::kernel_param(
-            name,
-            &Self::OPS,
-            perm,
-            core::ptr::from_ref(self).cast(),
-        ))
+        descriptor(self, name, perm)
     }
 }
 
-/// Calls `f` with a copy of `param` whose `arg` is `value`, and with the parameter.
-///
-/// # Safety
-///
-/// `param` was made by [`ModuleParam::descriptor`] of a `ModuleParam<T>`.
-unsafe fn with_value<T: ParamType>(
-    value: &mut T,
-    param: *const bindings::kernel_param,
-    f: impl FnOnce(*const bindings::kernel_param) -> c_int,
-) -> c_int {
-    // SAFETY: By the contract of this function.
-    let mut copy = unsafe { *param };
-    layout::set_param_arg(&mut copy, core::ptr::from_mut(value).cast());
-    f(&copy)
-}
+impl<T: ModuleParam> Parameter for ModuleParamAccess<T> {
+    type Value = T;
 
-/// # Safety
-///
-/// Only called for a parameter that [`ModuleParam::descriptor`] of a `ModuleParam<T>` describes,
-/// with its lock held, and with a string, or null if the type's flags allow it.
-unsafe extern "C" fn set_callback<T: ParamType>(
-    string: *const c_char,
-    param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*layout::param_arg(&*param).cast::<ModuleParam<T>>() };
-    let mut value = this.value();
-    // SAFETY: By the contract of this function; `SET` writes a `T`.
-    let ret = unsafe { with_value(&mut value, param, |param| T::SET(string, param)) };
-    if to_result(ret).is_err() {
-        return ret;
-    }
-    if !(this.check)(value) {
-        return EINVAL.to_errno();
-    }
-    T::store(&this.value, value);
-    0
-}
+    const FLAGS: u32 = T::FLAGS;
+    const SET: Set = T::SET;
+    const GET: Get = T::GET;
 
-/// # Safety
-///
-/// Only called for a parameter that [`ModuleParam::descriptor`] of a `ModuleParam<T>` describes,
-/// with a page to write to.
-unsafe extern "C" fn get_callback<T: ParamType>(
-    buffer: *mut c_char,
-    param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*layout::param_arg(&*param).cast::<ModuleParam<T>>() };
-    let mut value = this.value();
-    // SAFETY: By the contract of this function; `GET` reads a `T`.
-    unsafe { with_value(&mut value, param, |param| T::GET(buffer, param)) }
+    fn load(&self) -> T {
+        self.value()
+    }
+
+    unsafe fn store(&self, value: T) -> Result {
+        if !(self.check)(value) {
+            return Err(EINVAL);
+        }
+        T::store(&self.value, value);
+        Ok(())
+    }
+
+    fn with(
+        value: &mut T,
+        mut param: bindings::kernel_param,
+        f: impl FnOnce(*const bindings::kernel_param) -> c_int,
+    ) -> c_int {
+        layout::set_param_arg(&mut param, core::ptr::from_mut(value).cast());
+        f(&param)
+    }
 }
 
 /// The bytes of `text`, for section `.modinfo`; `N` is its length.
@@ -193,10 +245,10 @@ pub const fn modinfo<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
-/// Declares parameters of a loadable module, each a static [`ModuleParam`] of its name.
+/// Declares parameters of a loadable module, each a static [`ModuleParamAccess`] of its name.
 ///
 /// `perm` is the mode of the file in `/sys/module/MODULE/parameters`. A value that `check`, if
-/// there is one, does not hold for is refused with `EINVAL`. The types are [`ParamType`]'s.
+/// there is one, does not hold for is refused with `EINVAL`. The types are [`ModuleParam`]'s.
 ///
 /// ```ignore
 /// kernel_ext::module_param! {
@@ -211,7 +263,7 @@ pub const fn modinfo<const N: usize>(text: &str) -> [u8; N] {
 /// ```
 ///
 /// [`ModuleParam`]: crate::module_param::ModuleParam
-/// [`ParamType`]: crate::module_param::ParamType
+/// [`ModuleParamAccess`]: crate::module_param::ModuleParamAccess
 #[macro_export]
 macro_rules! module_param {
     // What modinfo calls the types.
@@ -260,11 +312,11 @@ macro_rules! module_param {
     )*) => {$(
         $(#[$attr])*
         #[allow(non_upper_case_globals)]
-        $vis static $name: $crate::module_param::ModuleParam<$ty> = {
+        $vis static $name: $crate::module_param::ModuleParamAccess<$ty> = {
             #[allow(unused_variables)]
             let check: fn($ty) -> bool = |_| true;
             $(let check: fn($ty) -> bool = $check;)?
-            $crate::module_param::ModuleParam::new($default, check)
+            $crate::module_param::ModuleParamAccess::new($default, check)
         };
 
         $crate::module_param!(

@@ -2,14 +2,18 @@
 
 //! Parameters that are strings, given when the module is loaded.
 
-use super::KernelParam;
+use super::{
+    Get,
+    KernelParam,
+    Parameter,
+    Set, //
+};
 use crate::{
     bindings,
     layout, //
 };
 use core::cell::UnsafeCell;
 use kernel::{
-    error::to_result,
     prelude::*,
     str::CStr, //
 };
@@ -30,13 +34,6 @@ pub struct StringParam<const N: usize> {
 unsafe impl<const N: usize> Sync for StringParam<N> {}
 
 impl<const N: usize> StringParam<N> {
-    const OPS: bindings::kernel_param_ops = bindings::kernel_param_ops {
-        flags: 0,
-        set: Some(set_callback::<N>),
-        get: Some(get_callback::<N>),
-        free: None,
-    };
-
     #[doc(hidden)]
     pub const fn new(check: fn(&[u8]) -> bool) -> Self {
         assert!(N > 0, "a string has a NUL");
@@ -58,85 +55,50 @@ impl<const N: usize> StringParam<N> {
     #[doc(hidden)]
     pub const fn descriptor(&'static self, name: &'static CStr, perm: u16) -> KernelParam {
         assert!(perm & 0o222 == 0, "a string parameter is not writable");
-        KernelParam::new(layout::kernel_param(
-            name,
-            &Self::OPS,
-            perm,
-            core::ptr::from_ref(self).cast(),
-        ))
+        super::descriptor(self, name, perm)
+    }
+}
+
+impl<const N: usize> Parameter for StringParam<N> {
+    type Value = [u8; N];
+
+    const FLAGS: u32 = 0;
+    const SET: Set = bindings::param_set_copystring;
+    const GET: Get = bindings::param_get_string;
+
+    fn load(&self) -> [u8; N] {
+        // SAFETY: By the type invariants: the value is not being written, unless by the caller.
+        unsafe { *self.value.get() }
+    }
+
+    unsafe fn store(&self, value: [u8; N]) -> Result {
+        if !(self.check)(until_nul(&value)) {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the contract of this function the kernel is setting the parameter. As its file
+        // in sysfs is not writable, that is while the module's arguments are parsed, when nobody
+        // else looks at it.
+        // INVARIANT: It has a NUL, as `SET` has put one there.
+        unsafe { *self.value.get() = value };
+        Ok(())
+    }
+
+    fn with(
+        value: &mut [u8; N],
+        mut param: bindings::kernel_param,
+        f: impl FnOnce(*const bindings::kernel_param) -> c_int,
+    ) -> c_int {
+        let string = bindings::kparam_string {
+            maxlen: N as c_uint,
+            string: value.as_mut_ptr().cast(),
+        };
+        layout::set_param_arg(&mut param, (&raw const string).cast());
+        f(&param)
     }
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
-}
-
-/// Calls `f` with a copy of `param` that describes the string in `value`.
-///
-/// # Safety
-///
-/// `param` was made by [`StringParam::descriptor`] of a `StringParam<N>`.
-unsafe fn with_string<const N: usize>(
-    value: *mut [u8; N],
-    param: *const bindings::kernel_param,
-    f: impl FnOnce(*const bindings::kernel_param) -> c_int,
-) -> c_int {
-    let string = bindings::kparam_string {
-        maxlen: N as c_uint,
-        string: value.cast(),
-    };
-    // SAFETY: By the contract of this function.
-    let mut copy = unsafe { *param };
-    layout::set_param_arg(&mut copy, (&raw const string).cast());
-    f(&copy)
-}
-
-/// # Safety
-///
-/// Only called for a parameter that [`StringParam::descriptor`] of a `StringParam<N>` describes,
-/// with its lock held, and with a string. As its file in sysfs is not writable, that is while the
-/// module's arguments are parsed.
-unsafe extern "C" fn set_callback<const N: usize>(
-    string: *const c_char,
-    param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*layout::param_arg(&*param).cast::<StringParam<N>>() };
-    let mut value = [0; N];
-    // SAFETY: By the contract of this function; the function writes `N` bytes at most, with a NUL.
-    let ret = unsafe {
-        with_string(&mut value, param, |param| {
-            bindings::param_set_copystring(string, param)
-        })
-    };
-    if to_result(ret).is_err() {
-        return ret;
-    }
-    if !(this.check)(until_nul(&value)) {
-        return EINVAL.to_errno();
-    }
-    // SAFETY: By the contract of this function nobody else looks at it now.
-    // INVARIANT: It has a NUL.
-    unsafe { *this.value.get() = value };
-    0
-}
-
-/// # Safety
-///
-/// Only called for a parameter that [`StringParam::descriptor`] of a `StringParam<N>` describes,
-/// with a page to write to.
-unsafe extern "C" fn get_callback<const N: usize>(
-    buffer: *mut c_char,
-    param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: By the contract of this function; `descriptor` has set `arg`.
-    let this = unsafe { &*layout::param_arg(&*param).cast::<StringParam<N>>() };
-    // SAFETY: By the contract of this function; the value is only read, and has a NUL.
-    unsafe {
-        with_string(this.value.get(), param, |param| {
-            bindings::param_get_string(buffer, param)
-        })
-    }
 }
 
 /// Declares string parameters of a loadable module, each a static [`StringParam`] of its name.
