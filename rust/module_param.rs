@@ -131,6 +131,16 @@ unsafe extern "C" fn get_callback<P: Parameter>(
 /// The types that a parameter can have.
 ///
 /// `SET` and `GET` want `arg` to point to a value of the type.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{fmt::Display, prelude::*};
+/// # use kernel_ext::module_param::{ModuleParam, ModuleParamAccess};
+/// fn report<T: ModuleParam + Display>(param: &ModuleParamAccess<T>) {
+///     pr_info!("it is {}\n", param.value());
+/// }
+/// ```
 pub trait ModuleParam: AtomicType + private::Sealed + 'static {
     /// Flags of `struct kernel_param_ops`.
     #[doc(hidden)]
@@ -177,6 +187,22 @@ param_type!(
 );
 
 /// A module parameter; made by [`module_param!`](crate::module_param!).
+///
+/// # Examples
+///
+/// ```
+/// kernel_ext::module_param! {
+///     /// How many turns to take.
+///     turns: u32 {
+///         default: 4,
+///         perm: 0o644,
+///         description: "Number of turns",
+///     }
+/// }
+///
+/// // Root may write it, so that the next read may give another value.
+/// for _ in 0..turns.value() {}
+/// ```
 pub struct ModuleParamAccess<T: ModuleParam> {
     value: Atomic<T>,
     check: fn(T) -> bool,
@@ -250,7 +276,9 @@ pub const fn modinfo<const N: usize>(text: &str) -> [u8; N] {
 /// `perm` is the mode of the file in `/sys/module/MODULE/parameters`. A value that `check`, if
 /// there is one, does not hold for is refused with `EINVAL`. The types are [`ModuleParam`]'s.
 ///
-/// ```ignore
+/// # Examples
+///
+/// ```
 /// kernel_ext::module_param! {
 ///     /// How many turns to take.
 ///     pub(crate) turns: u32 {

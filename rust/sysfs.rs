@@ -34,12 +34,44 @@ use kernel::{
 
 /// What is behind the attributes of a [`Folder`]. Reads and writes may come at the same time from
 /// several threads, hence `Sync`.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{fmt::Write, prelude::*, sync::atomic::{Atomic, Relaxed}};
+/// # use kernel_ext::sysfs::{Attribute, Attributes};
+/// struct Limits {
+///     most: Atomic<u32>,
+/// }
+///
+/// impl Attributes for Limits {
+///     const LIST: &'static [Attribute<Self>] = &[Attribute::writable(
+///         c"most",
+///         |limits, output| Ok(writeln!(output, "{}", limits.most.load(Relaxed))?),
+///         |limits, text| {
+///             limits.most.store(text.parse().map_err(|_| EINVAL)?, Relaxed);
+///             Ok(())
+///         },
+///     )];
+/// }
+/// ```
 pub trait Attributes: Send + Sync + 'static {
     /// The attributes.
     const LIST: &'static [Attribute<Self>];
 }
 
 /// A file in a [`Folder`] of `T`: a name, and what happens when it is read or written.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{fmt::Write, prelude::*};
+/// # use kernel_ext::sysfs::Attribute;
+/// struct Version(u32);
+///
+/// const VERSION: Attribute<Version> =
+///     Attribute::read_only(c"version", |version, output| Ok(writeln!(output, "{}", version.0)?));
+/// ```
 #[repr(C)]
 pub struct Attribute<T: ?Sized> {
     raw: bindings::attribute,
@@ -171,6 +203,26 @@ struct Inner<T> {
 /// A folder in sysfs. It is there until the value is dropped, which waits for reads and writes
 /// that are under way: not to be dropped by an attribute of its own.
 ///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Device}, fmt::Write, prelude::*};
+/// # use kernel_ext::sysfs::{Attribute, Attributes, Folder};
+/// struct Version(u32);
+///
+/// impl Attributes for Version {
+///     const LIST: &'static [Attribute<Self>] = &[Attribute::read_only(
+///         c"version",
+///         |version, output| Ok(writeln!(output, "{}", version.0)?),
+///     )];
+/// }
+///
+/// /// Makes `sample/version`, for the driver data to hold: it goes when the device is unbound.
+/// fn probe(dev: &Device<Bound>) -> Result<Folder<Version>> {
+///     Folder::new(dev, c"sample", Version(1))
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `inner` points to an `Inner<T>` whose kobject was added to sysfs, and has a reference that is
@@ -186,6 +238,25 @@ unsafe impl<T: Attributes> Send for Folder<T> {}
 unsafe impl<T: Attributes> Sync for Folder<T> {}
 
 /// What a [`Folder`] can be in. Only this module implements it.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Device}, prelude::*};
+/// # use kernel_ext::sysfs::{Attribute, Attributes, Folder};
+/// struct Empty;
+///
+/// impl Attributes for Empty {
+///     const LIST: &'static [Attribute<Self>] = &[];
+/// }
+///
+/// /// Makes a folder, and one within it. The inner one is to be dropped first.
+/// fn probe(dev: &Device<Bound>) -> Result<(Folder<Empty>, Folder<Empty>)> {
+///     let outer = Folder::new(dev, c"outer", Empty)?;
+///     let inner = Folder::new(&outer, c"inner", Empty)?;
+///     Ok((inner, outer))
+/// }
+/// ```
 pub trait Parent: private::Kobject {}
 
 mod private {

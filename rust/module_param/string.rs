@@ -21,6 +21,24 @@ use kernel::{
 /// A string parameter of at most `N - 1` bytes; made by
 /// [`string_param!`](crate::string_param!).
 ///
+/// # Examples
+///
+/// ```
+/// kernel_ext::string_param! {
+///     /// What to say.
+///     greeting {
+///         capacity: 32,
+///         perm: 0o444,
+///         check: |text| text.is_ascii(),
+///         description: "Greeting, up to 31 characters",
+///     }
+/// }
+///
+/// if greeting.value().is_empty() {
+///     // None was given.
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `value` has a NUL. It is only written while the kernel parses the module's arguments, before
@@ -107,7 +125,9 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 /// does not hold for is refused with `EINVAL`. `perm` is the mode of the file in
 /// `/sys/module/MODULE/parameters`, which cannot be writable.
 ///
-/// ```ignore
+/// # Examples
+///
+/// ```
 /// kernel_ext::string_param! {
 ///     /// What to say.
 ///     pub(crate) greeting {

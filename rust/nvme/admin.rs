@@ -17,6 +17,28 @@ use kernel::{
 };
 
 /// What to do when a command that nobody waits for is complete.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{prelude::*, sync::Arc};
+/// # use kernel_ext::nvme::{AdminDone, Command, CommandStatus, Controller, Transport};
+/// struct Report;
+///
+/// impl AdminDone for Report {
+///     fn done(&self, status: Result<(), CommandStatus>) {
+///         if let Err(status) = status {
+///             pr_warn!("the controller refused the command: {:#x}\n", status.code());
+///         }
+///     }
+/// }
+///
+/// /// Sends an Abort for command identifier `id` of the admin queue.
+/// fn abort<T: Transport>(ctrl: &Controller<T>, id: u16) -> Result {
+///     let command = Command::new(0x08).with_dword(10, u32::from(id) << 16);
+///     ctrl.admin_command_nowait(command, Arc::new(Report, GFP_KERNEL)?)
+/// }
+/// ```
 pub trait AdminDone: Send + Sync + 'static {
     /// The command is complete; `status` says why it failed. Any context, so this cannot sleep.
     fn done(&self, status: Result<(), CommandStatus>);

@@ -25,6 +25,21 @@ use kernel::prelude::*;
 ///
 /// It may be read and written from when the controller is added until it is uninitialised, which
 /// waits for whoever does so.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{fmt::Write, prelude::*};
+/// # use kernel_ext::nvme::{Attribute, Transport};
+/// /// Shows what optional admin commands a controller has, once it is known.
+/// const fn oacs<T: Transport>() -> Attribute<T> {
+///     Attribute::read_only(
+///         c"oacs",
+///         |ctrl| ctrl.oacs() != 0,
+///         |ctrl, output| Ok(writeln!(output, "{:#x}", ctrl.oacs())?),
+///     )
+/// }
+/// ```
 #[repr(C)]
 pub struct Attribute<T: Transport> {
     raw: bindings::device_attribute,

@@ -19,6 +19,19 @@ pub const ADMIN_QUEUE_DEPTH: u16 = bindings::NVME_AQ_DEPTH as u16;
 pub const ASYNC_EVENT_ID: CommandId = CommandId::new(bindings::NVME_AQ_BLK_MQ_DEPTH as u16, 0);
 
 /// A submission queue entry: 64 bytes, little-endian (figure 92).
+///
+/// # Examples
+///
+/// ```
+/// # use kernel_ext::nvme::Command;
+/// /// Identify (section 5.1.13) for the structure that `cns` names.
+/// const fn identify(nsid: u32, cns: u8) -> Command {
+///     Command::new(0x06).with_nsid(nsid).with_dword(10, cns as u32)
+/// }
+///
+/// assert_eq!(identify(1, 0).opcode(), 0x06);
+/// assert_eq!(identify(1, 0).dword(1), 1);
+/// ```
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C, align(8))]
 pub struct Command {
@@ -140,6 +153,15 @@ impl Command {
 
 /// A command identifier: the tag of the request, 12 bits, and above it a generation of 4 bits. By that a
 /// completion that comes late, or twice, is told from one for the next command with the same tag.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel_ext::nvme::CommandId;
+/// let id = CommandId::new(0x0abc, 5);
+/// assert_eq!(id.into_raw(), 0x5abc);
+/// assert_eq!((id.tag(), id.generation()), (0x0abc, 5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct CommandId(u16);
@@ -182,6 +204,14 @@ impl CommandId {
 }
 
 /// A completion queue entry: 16 bytes, little-endian (figure 98).
+///
+/// # Examples
+///
+/// ```
+/// # use kernel_ext::nvme::{CommandId, Completion};
+/// let entry = Completion::default().with_id(CommandId::new(3, 1));
+/// assert_eq!(entry.id().tag(), 3);
+/// ```
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Completion {

@@ -53,6 +53,21 @@ impl<'a, T: Transport> Batch<'a, T> {
 }
 
 /// Requests that are completed together, when the value is dropped.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{prelude::*, sync::rcu};
+/// # use kernel_ext::nvme::{Completion, CompletionBatch, QueueTags, Transport};
+/// fn complete_all<T: Transport>(tags: &mut QueueTags<T>, entries: &[Completion]) -> Result {
+///     let mut batch = CompletionBatch::new();
+///     for entry in entries {
+///         tags.complete(entry, &mut batch.collect(), &rcu::read_lock())?;
+///     }
+///     // What is in the batch is completed here, and so it is after an error.
+///     Ok(())
+/// }
+/// ```
 pub struct CompletionBatch<T: Transport> {
     iob: bindings::io_comp_batch,
     _t: PhantomData<T>,

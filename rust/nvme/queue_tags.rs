@@ -22,6 +22,30 @@ use kernel::{
 /// The right to complete the requests of one queue; there is one for each queue.
 ///
 /// Whoever owns the completion queue owns this.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{prelude::*, sync::rcu};
+/// # use kernel_ext::nvme::{Completion, CompletionBatch, Controller, QueueTags, Transport};
+/// /// The consumer of a completion queue.
+/// struct Consumer<T: Transport>(QueueTags<T>);
+///
+/// impl<T: Transport> Consumer<T> {
+///     fn new(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
+///         // There is one consumer: a second one is refused.
+///         Ok(Self(QueueTags::take(ctrl, qid)?))
+///     }
+///
+///     fn handle(&mut self, entry: &Completion) {
+///         let mut batch = CompletionBatch::new();
+///         let is_known = self.0.complete(entry, &mut batch.collect(), &rcu::read_lock()).is_ok();
+///         if !is_known {
+///             dev_warn!(self.0.controller().device(), "no such command: {:?}\n", entry.id());
+///         }
+///     }
+/// }
+/// ```
 pub struct QueueTags<T: Transport> {
     ctrl: ARef<Controller<T>>,
     qid: u16,

@@ -13,6 +13,17 @@ use kernel::{
 };
 
 /// A set of quirks.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel_ext::nvme::Quirks;
+/// const QUIRKS: Quirks = Quirks::NO_APST.or(Quirks::QDEPTH_ONE);
+///
+/// assert!(QUIRKS.contains(Quirks::NO_APST));
+/// assert!(!QUIRKS.without(Quirks::NO_APST).contains(Quirks::NO_APST));
+/// assert_eq!(Quirks::named(b"no_apst"), Some(Quirks::NO_APST));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirks(c_ulong);
 

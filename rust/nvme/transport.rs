@@ -29,6 +29,113 @@ use kernel::{
 ///
 /// `Self` is the transport's data of one controller, see [`Controller::data`]; it lives as long as
 /// anybody holds the controller, which may be longer than the device is bound.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{prelude::*, sync::Arc};
+/// # use kernel_ext::{
+/// #     block::mq::{Status, TimerAction},
+/// #     nvme::{
+/// #         Attribute, Batch, Command, Commands, Controller, InFlight, Request, Started, Transport,
+/// #     },
+/// # };
+/// /// Commands on their way to a controller.
+/// struct Queue;
+///
+/// impl Queue {
+///     fn push(&self, _command: Command) {}
+///     fn ring(&self) {}
+/// }
+///
+/// /// A controller that is reached in some way.
+/// struct Sample {
+///     queues: KVec<Arc<Queue>>,
+/// }
+///
+/// #[vtable]
+/// impl Transport for Sample {
+///     const NAME: &'static CStr = c"sample";
+///     const ATTRIBUTES: &'static [Attribute<Self>] = &[];
+///
+///     type Queue = Queue;
+///     type RequestData = ();
+///
+///     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Queue>> {
+///         ctrl.data().queues.get(usize::from(qid)).cloned()
+///     }
+///
+///     fn queue_rq(
+///         _ctrl: &Controller<Self>,
+///         queue: &Queue,
+///         rq: Request<'_, Self>,
+///         last: bool,
+///     ) -> Result<(), Status> {
+///         if !rq.is_ready() {
+///             return rq.fail_not_ready();
+///         }
+///         // A transport with data maps it in between, by the `Prepared` that `setup` returns.
+///         queue.push(rq.setup()?.start().into_command());
+///         if last {
+///             queue.ring();
+///         }
+///         Ok(())
+///     }
+///
+///     fn prepare<'a>(
+///         _ctrl: &'a Controller<Self>,
+///         _queue: &Queue,
+///         rq: Request<'a, Self>,
+///     ) -> Option<Started<'a, Self>> {
+///         // A request that is refused here comes to `queue_rq`, which says why.
+///         if !rq.is_ready() {
+///             return None;
+///         }
+///         Some(rq.setup().ok()?.start())
+///     }
+///
+///     fn submit(queue: &Queue, commands: Commands<'_, Self>) {
+///         for command in commands {
+///             queue.push(command);
+///         }
+///         queue.ring();
+///     }
+///
+///     fn commit_rqs(queue: &Queue) {
+///         queue.ring();
+///     }
+///
+///     fn timeout(ctrl: &Controller<Self>, _: &Queue, rq: &InFlight<'_, Self>) -> TimerAction {
+///         dev_warn!(ctrl.device(), "command {:?} is lost\n", rq.command_id());
+///         // The reset cancels it.
+///         let _ = ctrl.schedule_reset();
+///         TimerAction::Restart
+///     }
+///
+///     // ... and registers, resets, events, which are left out here.
+/// #     fn read32(_: &Controller<Self>, _: u32) -> Result<u32> {
+/// #         Err(ENODEV)
+/// #     }
+/// #     fn write32(_: &Controller<Self>, _: u32, _: u32) -> Result {
+/// #         Err(ENODEV)
+/// #     }
+/// #     fn read64(_: &Controller<Self>, _: u32) -> Result<u64> {
+/// #         Err(ENODEV)
+/// #     }
+/// #     fn submit_async_event(_: &Controller<Self>) {}
+/// #     fn reset(_: &Controller<Self>) {}
+/// #     fn reset_subsystem(_: &Controller<Self>) -> Result {
+/// #         Err(ENOTTY)
+/// #     }
+/// #     fn print_device_info(_: &Controller<Self>) {}
+/// #     fn poll(_: &Queue, _: &mut Batch<'_, Self>) -> bool {
+/// #         false
+/// #     }
+/// #     fn release(_: &Queue, _: &mut ()) {}
+/// #     #[cfg(NVME_RS_FAULTS)]
+/// #     fn inject(_: &Queue, _: &Command, _: &mut kernel_ext::nvme::FaultData<'_>) {}
+/// }
+/// ```
 #[vtable]
 pub trait Transport: Sized + Send + Sync + 'static {
     /// What `/sys/class/nvme/nvmeX/transport` reads.
