@@ -2,6 +2,18 @@
 
 //! A controller, shared by nvme-core and its transport (`struct nvme_ctrl`).
 
+/// Reads a field of a controller's `struct nvme_ctrl` that nvme-core may write meanwhile, as C's
+/// `READ_ONCE()` does. The kernel crate's `Atomic` has no `u8` and `u16`, and its loads are calls of
+/// a function unless the kernel inlines C in Rust.
+macro_rules! read_once {
+    ($ctrl:expr, $field:ident) => {{
+        let ctrl: *const $crate::bindings::nvme_ctrl = $ctrl.as_raw();
+        // SAFETY: The structure is initialised by `new` and lives as long as the controller;
+        // nvme-core writes the field as one word.
+        unsafe { (&raw const (*ctrl).$field).read_volatile() }
+    }};
+}
+
 mod quiesce;
 mod run;
 mod setup;
@@ -147,7 +159,7 @@ pub struct Controller<T: Transport> {
     /// Held while the I/O queues are quiesced, or let go.
     #[pin]
     quiescing: Mutex<()>,
-    /// What the I/O tag set's queues are for. Written with `made` locked.
+    /// What the I/O tag set's queues are for; written by `replace_io_queues`.
     #[pin]
     pub(super) io_queues: SpinLock<IoQueues>,
     #[pin]
@@ -210,9 +222,8 @@ impl<T: Transport> Controller<T> {
 
     /// The admin queue, if there is one.
     pub(super) fn admin_queue(&self) -> Option<NonNullQueue> {
-        // SAFETY: nvme-core sets the pointer once, when the admin tag set is made, and puts the
-        // queue when the controller is freed.
-        let queue = unsafe { (&raw const (*self.as_raw()).admin_q).read_volatile() };
+        // Set once, when the admin tag set is made, and put when the controller is freed.
+        let queue = read_once!(self, admin_q);
         (!queue.is_null()).then_some(queue)
     }
 
@@ -242,43 +253,37 @@ impl<T: Transport> Controller<T> {
     /// Where the controller is not as the specification has it.
     #[inline]
     pub fn quirks(&self) -> Quirks {
-        // SAFETY: Initialised by `new`; nvme-core adds to it when the controller is identified.
-        Quirks::from_raw(unsafe { (&raw const (*self.as_raw()).quirks).read_volatile() })
+        // nvme-core adds to it when the controller is identified.
+        Quirks::from_raw(read_once!(self, quirks))
     }
 
     /// Optional Admin Command Support as Identify Controller gives it; 0 before `init_finish`.
     pub fn oacs(&self) -> u16 {
-        // SAFETY: Written when the controller is identified only.
-        unsafe { (&raw const (*self.as_raw()).oacs).read_volatile() }
+        read_once!(self, oacs)
     }
 
     /// What the controller wants as Host Memory Buffer; nothing before `init_finish`.
     pub fn host_memory(&self) -> HostMemory {
-        let ctrl = self.as_raw();
-        // SAFETY: Written when the controller is identified only.
-        unsafe {
-            HostMemory {
-                hmpre: (&raw const (*ctrl).hmpre).read_volatile(),
-                hmmin: (&raw const (*ctrl).hmmin).read_volatile(),
-                hmminds: (&raw const (*ctrl).hmminds).read_volatile(),
-                hmmaxd: (&raw const (*ctrl).hmmaxd).read_volatile(),
-            }
+        HostMemory {
+            hmpre: read_once!(self, hmpre),
+            hmmin: read_once!(self, hmmin),
+            hmminds: read_once!(self, hmminds),
+            hmmaxd: read_once!(self, hmmaxd),
         }
     }
 
     /// How many power states the controller has (NPSS, Identify Controller); 1 before
     /// `init_finish`.
     pub fn power_states(&self) -> u32 {
-        // SAFETY: Written when the controller is identified only.
-        let npss = unsafe { (&raw const (*self.as_raw()).npss).read_volatile() };
+        let npss = read_once!(self, npss);
         u32::from(npss).wrapping_add(1)
     }
 
     /// Model Number and Firmware Revision (Identify Controller), padded with spaces. `None` before
     /// `init_finish`.
     pub fn product(&self) -> Option<([u8; 40], [u8; 8])> {
-        // SAFETY: Set when the controller is identified first, and put when it is freed.
-        let subsys = unsafe { (&raw const (*self.as_raw()).subsys).read_volatile() };
+        // Set when the controller is identified first, and put when it is freed.
+        let subsys = read_once!(self, subsys);
         // SAFETY: The subsystem lives as long as the controller. The revision may change when other
         // firmware is activated; then what is read is some of both.
         (!subsys.is_null()).then(|| unsafe {
@@ -296,8 +301,7 @@ impl<T: Transport> Controller<T> {
     /// SGL Support as Identify Controller gives it; 0 before `init_finish`.
     #[inline]
     fn sgls(&self) -> u32 {
-        // SAFETY: Written when the controller is identified only.
-        unsafe { (&raw const (*self.as_raw()).sgls).read_volatile() }
+        read_once!(self, sgls)
     }
 
     /// Whether I/O commands may have SGLs for their data.
@@ -329,8 +333,7 @@ impl<T: Transport> Controller<T> {
     /// The state. It may change at any time.
     #[inline]
     pub fn state(&self) -> State {
-        // SAFETY: Initialised by `new`; nvme-core writes it as one word.
-        State::from_raw(unsafe { (&raw const (*self.as_raw()).state).read_volatile() })
+        State::from_raw(read_once!(self, state))
     }
 
     /// Changes the state, if that is allowed from the present one. Returns whether it was.
@@ -341,8 +344,7 @@ impl<T: Transport> Controller<T> {
 
     /// The time limit of admin commands, in jiffies.
     pub fn admin_timeout(&self) -> kernel::time::Jiffies {
-        // SAFETY: Initialised by `new`; written as one word.
-        let timeout = unsafe { (&raw const (*self.as_raw()).admin_timeout).read_volatile() };
+        let timeout = read_once!(self, admin_timeout);
         timeout as kernel::time::Jiffies
     }
 

@@ -27,15 +27,13 @@ impl<T: Transport> Controller<T> {
 
     /// The Controller Configuration register as it was last written.
     pub fn config(&self) -> u32 {
-        // SAFETY: Initialised by `new`; written as one word.
-        unsafe { (&raw const (*self.as_raw()).ctrl_config).read_volatile() }
+        read_once!(self, ctrl_config)
     }
 
     /// The Controller Capabilities register as [`Controller::set_capabilities`] gave it, or as
     /// [`Controller::enable`] read it.
     pub fn capabilities(&self) -> u64 {
-        // SAFETY: Initialised by `new`; written as one word.
-        unsafe { (&raw const (*self.as_raw()).cap).read_volatile() }
+        read_once!(self, cap)
     }
 
     /// Gives nvme-core the Controller Capabilities register, and the depth of the I/O queues.

@@ -175,7 +175,7 @@ impl<T: Transport> Controller<T> {
             return Err(EEXIST);
         }
         self.check_io_queues(&queues)?;
-        *self.io_queues.lock() = queues;
+        self.replace_io_queues(&mut made, queues);
         self.set_queue_count(queues.total().saturating_add(1));
         // SAFETY: As in `alloc_admin_tag_set`.
         to_result(unsafe {
@@ -189,6 +189,12 @@ impl<T: Transport> Controller<T> {
         })?;
         made.io_set = true;
         Ok(())
+    }
+
+    /// Notes what the I/O queues are for now; returns what they were for. Only whoever changes what
+    /// is made does so, hence the contents of its lock.
+    fn replace_io_queues(&self, _made: &mut Made, queues: IoQueues) -> IoQueues {
+        core::mem::replace(&mut *self.io_queues.lock(), queues)
     }
 
     /// `EINVAL` unless there can be `queues`.
@@ -218,15 +224,16 @@ impl<T: Transport> Controller<T> {
     /// Adapts the I/O queues' tags and maps to `queues`. The queues must be frozen; sleeps.
     pub fn update_io_queues(&self, queues: IoQueues) -> Result {
         self.check_io_queues(&queues)?;
-        let made = self.made.lock();
+        let mut made = self.made.lock();
         if !made.io_set {
             return Err(ENODEV);
         }
         let count = c_uint::from(queues.total());
-        let before = core::mem::replace(&mut *self.io_queues.lock(), queues);
+        let before = self.replace_io_queues(&mut made, queues);
         let set = self.io_set.get();
+        let dev = self.dma_device();
         // SAFETY: The tag set is made, and changes with `made` locked alone.
-        let as_wanted = || unsafe { (*set).nr_hw_queues == count && queues.are_mapped(self.dma_device(), set) };
+        let as_wanted = || unsafe { (*set).nr_hw_queues == count && queues.are_mapped(dev, set) };
         if before == queues && as_wanted() {
             return Ok(());
         }
