@@ -2,6 +2,6 @@
 """The machine: a QEMU guest with NVMe controllers, and ways to run commands in it, to
 read its log and to ask QEMU.
 
-It knows nothing of the driver under test, but for the file that a guest gets. It imports
-nothing of the other packages, and all of them may use it.
+The package does not know the driver under test, except for the module file that is copied
+into the guest. It imports no other package, and all of them may use it.
 """

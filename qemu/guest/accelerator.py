@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which of QEMU's accelerators to use: KVM where it works, else TCG.
+"""Selects QEMU's accelerator: KVM where it works, else TCG.
 
-That /dev/kvm opens proves little: some hosts emulate every instruction of such
-a guest, and it takes minutes to boot. So a guest without an operating system
-counts down a register, which takes a tenth of a second on hardware.
+It is not enough that /dev/kvm can be opened: some hosts emulate every instruction of a
+KVM guest, which then takes minutes to boot. The probe is a guest without an operating
+system that counts down a register; this takes a tenth of a second on hardware.
 """
 
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 
 COUNTING = ("-accel", "tcg,thread=single", "-cpu", "max,la57=off",
             "-icount", "shift=0,sleep=on")
-"""QEMU's options for emulation that counts instructions: one is a nanosecond of the
-guest's time, and no time passes faster than the host's while the guest idles."""
+"""QEMU's options for emulation that counts instructions. An instruction takes one
+nanosecond of guest time; while the guest idles, its time passes as fast as the host's."""
 
 _LIMIT = 5.0
-"""Seconds that the probing guest is given."""
+"""Seconds that the probe may take."""
 _EXIT_PORT = 0x501
 _DONE = 0x10
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest agent, by which commands run in the guest."""
+"""The QEMU guest agent, which runs commands in the guest."""
 
 import asyncio
 import base64
@@ -17,13 +17,13 @@ from guest.waiting import wait_for
 _BOOT_LIMIT = 120.0
 """Seconds for booting; TCG on a busy host needs 20."""
 _OUT, _ERR = "/run/machine.out", "/run/machine.err"
-"""What the guest's last command wrote."""
+"""The output of the guest's last command."""
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left behind."""
+    """The exit status and the output of a command."""
 
     rc: int
     out: str
@@ -43,16 +43,16 @@ class Agent:
 
         Raises CommandFailed for an exit status other than 0, if ``check``.
         """
-        # The guest agent would lose output now and then: it closes a pipe once poll()
-        # says that its writer is gone and does not say that there is something to
-        # read. The kernel may say so of a pipe that was written to in between.
+        # The command writes to files, as the guest agent sometimes loses output from a
+        # pipe: it closes the pipe when poll() reports POLLHUP without POLLIN, and the
+        # kernel may report that although the writer wrote just before it exited.
         pid = self.spawn(f"exec > {_OUT} 2> {_ERR}\n{command}")
         timeout *= PATIENCE
         deadline = time.monotonic() + timeout
         pause = 0.01
         while not (status := self._status(pid))["exited"]:
             if time.monotonic() > deadline:
-                # What every task waits for, for whoever reads the log.
+                # The stacks of all blocked tasks in the log show why the command hangs.
                 self.spawn(f"kill -9 {pid}; echo w > /proc/sysrq-trigger")
                 time.sleep(2)
                 raise Timeout(f"not done in {timeout} s: {command}")
@@ -101,7 +101,7 @@ class Agent:
 
     def wait_for_boot(self) -> None:
         """Waits until the guest agent of the next kernel is there."""
-        # It answers what was asked before it was there.
+        # The agent answers a request that was sent before it started.
         self._ask(_BOOT_LIMIT, "guest-ping")
 
     def _status(self, pid: int) -> dict[str, Any]:
@@ -124,6 +124,6 @@ class Agent:
 
 
 def _exit_status(status: dict[str, Any]) -> int:
-    """Returns the exit status of a process that has ended; a signal counts as in a shell."""
+    """Returns the exit status of a process that has ended: 128 + N for signal N."""
     found: int = status.get("exitcode", 128 + status.get("signal", 0))
     return found

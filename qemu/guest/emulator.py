@@ -14,7 +14,7 @@ from guest.waiting import wait_for
 
 
 class Emulator:
-    """A QEMU that runs. ``qmp`` is its own client of its monitor, once connected."""
+    """A running QEMU process. ``qmp`` is the client of its monitor, once connected."""
 
     qmp: QEMUMonitorProtocol
 
@@ -32,11 +32,11 @@ class Emulator:
 
     @property
     def alive(self) -> bool:
-        """Whether QEMU still runs."""
+        """Returns whether QEMU still runs."""
         return self._process.poll() is None
 
     def connect(self, name: str, negotiate: bool) -> QEMUMonitorProtocol:
-        """Returns a connection to a socket that QEMU is about to make."""
+        """Returns a connection to a socket, which QEMU may not have created yet."""
         path = self._folder / name
 
         def exists() -> bool:
@@ -50,7 +50,7 @@ class Emulator:
         return protocol
 
     def connect_monitor(self) -> None:
-        """Makes ``qmp``."""
+        """Connects ``qmp`` to the monitor."""
         self.qmp = self.connect("qmp", negotiate=True)
 
     def hmp(self, command: str) -> str:
@@ -69,7 +69,7 @@ class Emulator:
                 pass  # QEMU is gone, and that breaks the connection.
 
     def ends_within(self, seconds: float) -> bool:
-        """Waits until QEMU ends by itself; whether it does."""
+        """Waits until QEMU ends by itself, and returns whether it did."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -77,12 +77,12 @@ class Emulator:
         return True
 
     def where(self) -> str:
-        """Ends a guest that does not react: returns where its processors are, and has
-        the log say how they came there."""
+        """Ends a guest that does not react. Returns the program counters of its CPUs;
+        the log then has their backtraces."""
         self.qmp.settimeout(30)
         try:
             registers = self.hmp("info registers -a")
-            # It makes the kernel panic, and it can be heard with interrupts off.
+            # An NMI reaches CPUs with interrupts off, and makes the kernel panic.
             self.qmp.cmd("inject-nmi")
             self._process.wait(30)
         except asyncio.TimeoutError:
@@ -94,6 +94,6 @@ class Emulator:
         return "\n".join(re.findall(r"^CPU#.*|^[ER]IP=.*|^and .*", registers, re.M))
 
     def last_words(self) -> str:
-        """Returns what QEMU said before it ended."""
+        """Returns QEMU's exit status and its output."""
         said = self._output.read_text(errors="replace")
         return f"QEMU ended with status {self._process.returncode}\n{said}"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What can go wrong with a machine."""
+"""The exceptions of a machine."""
 
 
 class MachineError(Exception):
-    """Something that a test expected of the machine did not happen."""
+    """The machine did not do what a test expected."""
 
 
 class MachineDied(MachineError):
-    """QEMU ended: the kernel panicked, or powered off."""
+    """QEMU ended because the kernel panicked or powered off."""
 
 
 class CommandFailed(MachineError):
@@ -15,4 +15,4 @@ class CommandFailed(MachineError):
 
 
 class Timeout(MachineError):
-    """Something took longer than its limit."""
+    """An operation took longer than its limit."""

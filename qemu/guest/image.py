@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's initramfs: busybox, the tools of the tests, and modules.
 
-It consists of two cpio archives, one after the other. The first has everything
-that does not change from one build of the driver to the next, and is kept in
-the cache; the second has the modules built here.
+The initramfs consists of two cpio archives. The first holds the files that do not depend
+on the build of the driver, and is kept in the cache; the second holds the modules that
+were built here.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ DEBUG_MODULES = MODULE.parent / "qemu/modules"
 HAS_DETECTORS = (DEBUG_MODULES / "seeded.ko").exists()
 """Whether the kernel is the debug kernel."""
 IN_GUEST = Path("/root")
-"""Where the guest has all these."""
+"""The folder of the modules in the guest."""
 MODULE_IN_GUEST = f"{IN_GUEST}/nvme_rs.ko"
 
 _DAY = 24 * 3600.0
@@ -46,7 +46,7 @@ MODULES = (
 
 
 def initramfs(kernel: Kernel, to: Path) -> None:
-    """Writes the initramfs for ``kernel``, with the modules just built."""
+    """Writes the initramfs for ``kernel``, with the modules of the last build."""
     with tempfile.TemporaryDirectory() as scratch:
         stage = Path(scratch)
         target = stage / IN_GUEST.relative_to("/")
@@ -60,7 +60,7 @@ def initramfs(kernel: Kernel, to: Path) -> None:
 
 
 def _base(kernel: Kernel) -> Path:
-    """Returns the archive of what does not change, made if need be."""
+    """Returns the first archive, from the cache or newly made."""
     key = hashlib.sha256()
     for source in (__file__, _source("init"), "/var/lib/dpkg/status"):
         key.update(Path(source).read_bytes())
@@ -84,9 +84,9 @@ def _base(kernel: Kernel) -> Path:
 
 
 def _delete_unused(folder: Path) -> None:
-    """Deletes what no clone has used for a day; the cache is theirs together."""
+    """Deletes archives that no clone has used for a day; all clones share the cache."""
     for archive in folder.glob("*.cpio"):
-        # Another clone may be doing the same.
+        # Another clone may delete the archive at the same time.
         with suppress(FileNotFoundError):
             if time.time() - archive.stat().st_mtime > _DAY:
                 archive.unlink()
@@ -97,7 +97,7 @@ def _source(name: str) -> Path:
 
 
 def _stage(kernel: Kernel, stage: Path) -> None:
-    """Lays out the root folder of the guest."""
+    """Creates the root folder of the guest."""
     for name in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "root", "etc",
                  "dev", "proc", "sys", "run", "tmp"):
         (stage / name).mkdir(parents=True)
@@ -132,7 +132,7 @@ def _stage(kernel: Kernel, stage: Path) -> None:
 
 
 def _libraries(programs: tuple[str, ...]) -> set[str]:
-    """Returns the shared libraries that ``programs`` are loaded with."""
+    """Returns the shared libraries that ``programs`` need."""
     found = _output("ldd", *programs)
     return set(re.findall(r"(/\S+) \(0x", found))
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel under test: where its image and modules are, and what it has to be given."""
+"""The kernel under test: the paths of its image and modules, and its parameters."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = float(os.environ["NVME_RS_PATIENCE"])
-"""By how much all limits are longer than they say, for slow kernels."""
+"""The factor by which all time limits are longer, for slow kernels."""
 PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
 """Further parameters of the kernel."""
 
@@ -20,11 +20,11 @@ class Kernel:
     modules: Path
     """The folder of its modules, /lib/modules/ABI on an installed system."""
     abi: str
-    """What ``uname -r`` says in it."""
+    """The output of ``uname -r``."""
 
     @classmethod
     def from_environment(cls) -> "Kernel":
-        """Returns the kernel that qemu/python was told to use."""
+        """Returns the kernel that the environment of qemu/python names."""
         return cls(
             image=Path(os.environ["NVME_RS_IMAGE"]),
             modules=Path(os.environ["NVME_RS_MODULES"]),

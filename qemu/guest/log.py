@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's kernel log, and what in it is a fault of the kernel."""
+"""The guest's kernel log, and the patterns by which faults are recognized in it."""
 
 import re
 from pathlib import Path
@@ -43,10 +43,10 @@ def faults(text: str) -> list[str]:
 
 
 class KernelLog:
-    """What the guest's kernel wrote to its serial console, in windows.
+    """The output of the guest's kernel on its serial console, divided into windows.
 
-    A window is what has been written since the one before it was closed, so
-    that every line belongs to exactly one.
+    A window holds the lines that were written since the previous window was closed, so
+    that every line belongs to exactly one window.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class KernelLog:
         return self._read(self._start)
 
     def close_window(self) -> None:
-        """Starts a new window behind what is written now."""
+        """Closes the open window, and opens one that begins at the end of the log."""
         self._start = self._path.stat().st_size
 
     def _read(self, start: int) -> str:

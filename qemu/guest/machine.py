@@ -31,13 +31,13 @@ class Machine:
         """Boots a guest of ``shape``."""
         self.shape = shape
         self.lost_functions = False
-        """Whether the kernel has lost the memory of functions that were pulled out."""
+        """Whether the PCI core has leaked functions that were unplugged."""
         self._folder = tempfile.TemporaryDirectory(prefix="machine-")
         self._marks = itertools.count(1)
         folder = Path(self._folder.name)
         kernel = Kernel.from_environment()
         self.initramfs = folder / "initramfs"
-        """What the guest boots with, beside its kernel."""
+        """The initramfs of the guest."""
         image.initramfs(kernel, self.initramfs)
 
         console = folder / "console"
@@ -58,12 +58,12 @@ class Machine:
 
     @property
     def alive(self) -> bool:
-        """Whether QEMU still runs."""
+        """Returns whether QEMU still runs."""
         return self._emulator.alive
 
     @property
     def qmp(self) -> QEMUMonitorProtocol:
-        """QEMU's own client of its monitor."""
+        """Returns QEMU's own client of its monitor."""
         return self._emulator.qmp
 
     def stop(self) -> None:
@@ -87,7 +87,7 @@ class Machine:
         return self._agent.finish(pid, timeout)
 
     def read(self, path: str) -> str:
-        """Returns the content of a file of the guest, ends stripped."""
+        """Returns the content of a file of the guest, without white space at its ends."""
         return self.run(f"cat '{path}'").out.strip()
 
     def get(self, path: str) -> bytes:
@@ -111,37 +111,38 @@ class Machine:
         self._agent.wait_for_boot()
 
     def wait_for_off(self, timeout: float = 60) -> None:
-        """Waits until the guest has powered off, where QEMU is to go on after that."""
+        """Waits until the guest has powered off. QEMU must keep running after that
+        (QMP: set-action)."""
         self.wait_for(lambda: self.qmp.cmd("query-status")["status"] == "shutdown",
                       "power-off", timeout)
 
     def wait_for_end(self, timeout: float = 60) -> None:
-        """Waits until the guest has powered off."""
+        """Waits until the guest has powered off and QEMU has ended."""
         timeout *= PATIENCE
         if not self._emulator.ends_within(timeout):
             raise Timeout(f"still running after {timeout} s")
 
     def sync_log(self) -> None:
-        """Waits until the log has all that the kernel has said so far."""
+        """Waits until the log holds everything that the kernel has printed so far."""
         mark = f"machine: mark {next(self._marks)}"
         self.run(f"echo '{mark}' > /dev/kmsg")
         self.wait_for(lambda: mark in self.log.window(), mark)
 
     def unplug(self, index: int = 0) -> None:
-        """Begins to pull a controller out of its slot, as by its button."""
-        # Each VF has a reference to its PF. Hot-plug rids the slot of its functions
-        # from the last one on, and the PCI core gives up the references only of those
-        # VFs that are still there when it comes to the PF.
+        """Begins to unplug a controller, as its slot's attention button would."""
+        # Each VF holds a reference to its PF. Hot-unplug removes the functions of a slot
+        # from the last to the first. When it reaches the PF, the PCI core drops only the
+        # references of VFs that still exist, so the PF is leaked.
         if not self.run("ls -d /sys/bus/pci/devices/*/physfn", check=False).rc:
             self.lost_functions = True
         self.qmp.cmd("device_del", id=f"nvme{index}")
 
     def wait_for_ejection(self) -> None:
-        """Waits until the guest is done with a slot out of which a function has gone: of
-        what comes into it before that, the rest of the work would rid it, too."""
-        # QEMU's ACPI tables ask for the ejection of each function that the slot had at
-        # boot, VFs included, and each of the requests empties all of the slot. They
-        # wait in one queue; between two of them its worker is idle for a moment.
+        """Waits until the guest has finished ejecting a slot. A controller that is plugged
+        in earlier would be ejected by the rest of that work."""
+        # QEMU's ACPI tables request the ejection of each function that the slot had at
+        # boot, VFs included, and each request empties the whole slot. The requests are
+        # on one work queue, whose worker is idle for a moment between two of them.
         self.run("""
             quiet=0
             while [ $quiet -lt 3 ]; do
@@ -154,10 +155,10 @@ class Machine:
             done""")
 
     def plug(self, index: int = 0, shape: Shape | None = None) -> None:
-        """Puts a controller in the slot of the one that was pulled out: one like
-        it, or one of another shape."""
+        """Plugs a controller into the slot of the one that was unplugged: the same
+        one, or one of another shape."""
         self.wait_for_ejection()
-        # QMP wants the type of each property; the human monitor knows them.
+        # QMP requires the type of each property; the human monitor knows the types.
         said = self.hmp(f"device_add {function_properties(shape or self.shape, index)}").strip()
         if said:
             raise MachineError(said)
@@ -170,9 +171,9 @@ class Machine:
 def boot(shape: Shape) -> Machine:
     """Boots a machine of ``shape``.
 
-    An emulated guest with several CPUs now and then hangs, or panics, before its
-    init, and so before it has the driver: then, once, another is booted. Later on,
-    nothing excuses either.
+    An emulated guest with several CPUs sometimes hangs or panics before init runs, and
+    so before the driver is loaded. Then one more guest is booted. A hang or a panic
+    after that point is a failure.
     """
     try:
         return Machine(shape)

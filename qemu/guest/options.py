@@ -10,19 +10,19 @@ from guest.shape import FIRST_PRIVATE_NSID, ZONE_MIB, ZONES_ACTIVE, ZONES_OPEN, 
 _MIB = 1 << 20
 _MEMORY_MIB = 2048
 _EUI64 = 0x525400 << 40
-"""What the same identifiers begin with: the OUI of QEMU's devices."""
+"""The first bytes of the EUI64s: the OUI of QEMU's devices."""
 
 
 def machine_options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     """Returns QEMU's options."""
     command_line = [
         "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
-        # How a guest ends that does not react, see Emulator.where().
+        # Emulator.where() ends a guest that does not react by an NMI.
         "unknown_nmi_panic", "panic_sys_info=all_bt",
-        # On a busy host, an emulated timer may miss the ticks that boot counts.
+        # On a busy host, an emulated timer may miss the ticks that the kernel counts in boot.
         "no_timer_check",
         PARAMETERS,
-        # The BIOS reads a whole block into the 512 bytes that the kernel has for it.
+        # For EDD, the BIOS reads a whole block into a buffer of 512 bytes, also a larger one.
         "edd=off",
         f"sysctl.kernel.hung_task_timeout_secs={30 * PATIENCE:.0f}",
         f"sysctl.kernel.watchdog_thresh={min(10 * PATIENCE, 60):.0f}",
@@ -60,7 +60,7 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
 
 
 def _nodes(shape: Shape) -> list[str]:
-    """Returns the options for NUMA nodes, and for a bus next to the last of them."""
+    """Returns the options for NUMA nodes, and for a bus that belongs to the last node."""
     if shape.nodes == 1:
         return []
     options = []

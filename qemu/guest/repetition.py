@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Commands that the guest repeats."""
+"""Repeats commands in the guest while a test does something else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from guest.machine import Machine
 
 _GO, _COMPLAINTS = "/run/go-on", "/run/complaints"
-"""What repeated() goes on for, and what its commands have to say."""
+"""The commands are repeated while the first file exists; the second has their errors."""
 
 
 @contextmanager
 def repeated(machine: Machine, *commands: str) -> Iterator[None]:
-    """Repeats each of some commands within the block, whether they succeed or not. What
-    one of them writes to standard error fails the block."""
+    """Repeats each command within the block, whether it succeeds or not. The block fails
+    if a command writes to standard error."""
     machine.run(f"touch {_GO}; : > {_COMPLAINTS}")
     processes = [
         machine.spawn(f"while [ -e {_GO} ]; do {command}; done"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a machine is made of."""
+"""The description of a machine's hardware."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ FIRST_PRIVATE_NSID = 2
 
 @dataclass(frozen=True)
 class Format:
-    """What a namespace's logical blocks are made of."""
+    """The format of a namespace's logical blocks."""
 
     block: int = 512
     """Bytes of data in a block."""
@@ -23,27 +23,29 @@ class Format:
     protection: int = 0
     """The type of protection information in the metadata; 0 for none."""
     first: bool = False
-    """Whether that is in the first bytes of the metadata, not in the last."""
+    """Whether the protection information is in the first bytes of the metadata, not in the
+    last ones."""
     zoned: bool = False
-    """Whether it has zones of ZONE_MIB, the last quarter of which is not there."""
+    """Whether the namespace has zones of ZONE_MIB, whose last quarter is beyond the zone
+    capacity."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a machine is made of.
+    """The hardware of a machine.
 
     Each controller is a physical function. Namespace 1 is attached to every controller of
-    its subsystem; those from FIRST_PRIVATE_NSID on wait to be attached.
+    its subsystem; those from FIRST_PRIVATE_NSID on are attached to none.
     """
 
     cpus: int = 4
     nodes: int = 1
-    """NUMA nodes, which the CPUs are divided among. With several, all controllers are
-    next to the last."""
+    """The number of NUMA nodes, among which the CPUs are divided. If there are several, all
+    controllers belong to the last one."""
     controllers: int = 1
     one_subsystem: bool = False
-    """Whether all controllers are of one subsystem, that of the first. The ids of
-    the second one's secondary controllers come after the first one's."""
+    """Whether all controllers are in the subsystem of the first controller. The ids of the
+    second controller's secondaries follow those of the first controller's secondaries."""
     vfs: int = 8
     """TotalVFs of each controller; 0 for controllers without SR-IOV."""
     vq_flexible: int = 24
@@ -57,38 +59,38 @@ class Shape:
     intel_id: bool = False
     """Whether the controllers have QEMU's former ids, 8086:5845."""
     namespaces: int = 8
-    """How many namespaces wait to be attached."""
+    """The number of namespaces that are attached to no controller at boot."""
     namespace_mib: int = 64
     shared: bool = True
-    """Whether several controllers can have one of those namespaces."""
+    """Whether such a namespace can be attached to several controllers at once."""
     same_ids: bool = False
     """Whether namespaces of different subsystems have the same EUI64."""
     formats: tuple[Format, ...] = ()
     """A namespace of each of these formats is attached to every controller, behind
     the other namespaces."""
     shadow_doorbells: bool = True
-    """Whether controllers know doorbells in memory (Doorbell Buffer Config)."""
+    """Whether controllers support shadow doorbells (Doorbell Buffer Config)."""
     cmb_mib: int = 0
-    """The memory buffer of each controller, which must have no SR-IOV then; 0 for none."""
+    """The size of each controller's memory buffer; 0 for none. It excludes SR-IOV."""
     legacy_cmb: bool = False
-    """Whether the buffer is as before revision 1.4, without CMBMSC."""
+    """Whether the buffer is one of before revision 1.4, without CMBMSC."""
     switch: bool = False
     """Whether all controllers are behind one switch."""
     watched_locks: bool = True
     """Whether lockdep watches device locks, on the debug kernel. The PCI core's error
-    recovery takes them with pci_bus_sem held, and its bus reset takes that with them."""
+    recovery takes device locks with pci_bus_sem held, and its bus reset takes pci_bus_sem
+    with device locks held."""
     plain_ports: bool = False
-    """Whether root ports are of the first generation, and not for hot-plug. The link
-    below such a port comes back after a reset of its bus; below others it does not."""
+    """Whether root ports are of the first generation, and without hot-plug. The link
+    below such a port comes back after a reset of its bus; below other ports it does not."""
     iommu: bool = False
-    """Whether an Intel IOMMU translates what devices access."""
+    """Whether an Intel IOMMU translates the devices' DMA."""
     null: bool = False
-    """Whether namespaces keep nothing, and read as zeroes, which costs no time."""
+    """Whether namespaces discard writes and read as zeroes, so that the disk costs no time."""
     counted: bool = False
-    """Whether QEMU counts the instructions of the guest, each of which takes one
-    nanosecond of its time."""
+    """Whether QEMU counts the guest's instructions; each takes one nanosecond of guest time."""
 
     @property
     def first_formatted_nsid(self) -> int:
-        """The first of the namespaces that ``formats`` are of."""
+        """Returns the id of the first namespace that has one of ``formats``."""
         return FIRST_PRIVATE_NSID + self.namespaces

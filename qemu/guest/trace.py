@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""QEMU's own account of what its devices do."""
+"""QEMU's trace events, which show what its devices do."""
 
 import re
 import tempfile
@@ -12,8 +12,8 @@ from guest.machine import Machine
 
 @contextmanager
 def traced(machine: Machine, *events: str) -> Iterator[list[str]]:
-    """Yields a list that, after the block, has each of ``events`` that happened in
-    it: its name, and what QEMU has to say of it."""
+    """Yields a list that, after the block, has a line for each of ``events`` that
+    occurred in it: the event's name and its arguments."""
     lines: list[str] = []
     with tempfile.NamedTemporaryFile(prefix="trace-") as log:
         machine.hmp(f"logfile {log.name}")
@@ -27,5 +27,5 @@ def traced(machine: Machine, *events: str) -> Iterator[list[str]]:
                 machine.hmp(f"trace-event {event} off")
             machine.hmp("log none")
             said = Path(log.name).read_text()
-    # A line may begin with process id and time.
+    # A line may begin with the process id and the time.
     lines += re.findall(rf"\b((?:{'|'.join(events)})\b.*)", said)

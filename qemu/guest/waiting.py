@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Waiting, with a limit."""
+"""Waits for a condition, with a time limit."""
 
 import time
 from collections.abc import Callable
