@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is tested: the driver in a guest, the functions and controllers that it serves,
-their disks, and what it leaves behind.
+"""The subject of the tests: the driver in a guest, the functions and controllers that it
+serves, their disks, and the resources that it leaks.
 
-It shows them as the guest's administrator sees them, through sysfs, nvme-cli and fio, and
-makes nothing fail. It imports guest; faults, all programs and the tests may use it.
+The package sees them as the guest's administrator does, through sysfs, nvme-cli and fio,
+and injects no faults. It imports guest; faults, all programs and the tests may use it.
 """

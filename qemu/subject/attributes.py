@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Attributes in sysfs, of which a write may be refused."""
+"""Writes to sysfs attributes, which the kernel may refuse."""
 
 import errno
 import os

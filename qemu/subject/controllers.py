@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The controllers that nvme-core makes of functions."""
+"""nvme-core's controllers."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Controller:
     name: str
     """nvme0, say."""
     address: str
-    """Where it is on the PCI bus."""
+    """The PCI address of its function."""
     state: str
     """live, once it serves I/O."""
     io_queues: int
@@ -23,8 +23,8 @@ class Controller:
 
 def controllers(machine: Machine) -> dict[str, Controller]:
     """Returns the controllers of nvme-core by their PCI address."""
-    # All in the shell: under TCG, each process costs 10 ms. A controller that is
-    # just going away may lack an attribute.
+    # The shell does all of it, as under TCG each process costs 10 ms. A controller that
+    # is being removed may lack an attribute.
     found = machine.run(
         "for c in /sys/class/nvme/nvme*; do"
         " read address < $c/address && read state < $c/state &&"
@@ -33,7 +33,7 @@ def controllers(machine: Machine) -> dict[str, Controller]:
         check=False).out
     result = {}
     for line in found.splitlines():
-        # The state may be two words and more.
+        # The state may have several words.
         name, address, queues, cntlid, state = line.split(maxsplit=4)
         result[address] = Controller(
             name, address, state, max(int(queues) - 1, 0), int(cntlid))
@@ -41,7 +41,7 @@ def controllers(machine: Machine) -> dict[str, Controller]:
 
 
 def interrupts(machine: Machine, controller: Controller) -> dict[str, int]:
-    """Returns how often each interrupt of ``controller`` came, by its name."""
+    """Returns the count of each interrupt of ``controller``, by its name."""
     counts = {}
     for line in machine.read("/proc/interrupts").splitlines():
         fields = line.split()

@@ -13,8 +13,8 @@ from subject.functions import PhysicalFunction
 def disk(machine: Machine, controller: Controller, nsid: int) -> str:
     """Waits for the block device through which ``controller`` serves ``nsid``.
 
-    With nvme-core's multipath that is the namespace's one block device, of which
-    the controller has a path.
+    With nvme-core's multipath, the namespace has one block device, and the controller is
+    one of its paths.
     """
     def find() -> str | None:
         found = machine.run(
@@ -29,10 +29,10 @@ def disk(machine: Machine, controller: Controller, nsid: int) -> str:
 
 
 def no_disk(machine: Machine, controller: Controller, nsid: int) -> None:
-    """Waits until ``controller`` serves ``nsid`` no more.
+    """Waits until ``controller`` no longer serves ``nsid``.
 
-    A detached namespace goes when nvme-core has looked at the list of them, and until
-    then a private one is refused to the controller that it is attached to next.
+    nvme-core removes a detached namespace when it has read the list of namespaces again.
+    Until then, it refuses a private namespace on the controller that gets it next.
     """
     machine.wait_for(
         lambda: machine.run(

@@ -16,7 +16,7 @@ class Driver:
     def __init__(self, machine: Machine, name: str) -> None:
         self._machine = machine
         self.name = name
-        """The module's, which is the PCI driver's too."""
+        """The name of the module and of its PCI driver."""
 
     def load(self, parameters: str = "") -> None:
         """Loads the module."""
@@ -27,14 +27,14 @@ class Driver:
             self._machine.run(f"modprobe {self.name} {parameters}")
 
     def unload(self) -> None:
-        """Removes the module, which must leave no DMA mapping behind."""
+        """Removes the module, and raises if a DMA mapping is left."""
         self._machine.run(f"rmmod {self.name}")
         check_mappings(self._machine, [
             function.address for function in physical_functions(self._machine)])
 
     @property
     def loaded(self) -> bool:
-        """Whether the module is in the kernel."""
+        """Returns whether the module is loaded."""
         return not self._machine.run(
             f"test -d /sys/module/{self.name}", check=False).rc
 

@@ -25,13 +25,13 @@ class Function:
 
     @property
     def driver(self) -> str:
-        """The name of the driver that is bound, or nothing."""
+        """Returns the name of the bound driver, or an empty string."""
         path = self.machine.run(f"readlink {self.sysfs}/driver", check=False).out
         return os.path.basename(path.strip())
 
     @property
     def controller(self) -> Controller | None:
-        """What nvme-core made of the function."""
+        """Returns nvme-core's controller of the function, if there is one."""
         return controllers(self.machine).get(self.address)
 
     def live(self) -> Controller:
@@ -43,9 +43,9 @@ class Function:
 
     def probed(self) -> Controller:
         """Waits until the controller is live, and its first scan for namespaces is
-        over: a reset before that may find a disk half made."""
+        over: an earlier reset could find a disk that is not complete."""
         found = self.live()
-        # Waits for the device lock, which the probe has, and is refused then.
+        # The write waits for the device lock, which the probe holds, and is then refused.
         self.bind(self.driver)
         return found
 
@@ -59,16 +59,16 @@ class Function:
                      self.address)
 
     def unbind(self) -> None:
-        """Takes the function away from its driver."""
+        """Unbinds the function from its driver."""
         self.machine.run(f"echo {self.address} > {self.sysfs}/driver/unbind")
 
 
 class PhysicalFunction(Function):
-    """A function that has, or could have, virtual functions."""
+    """A physical function, with or without SR-IOV."""
 
     @property
     def vfs(self) -> list[Function]:
-        """The virtual functions that are there, in the order of their number."""
+        """Returns the enabled virtual functions, in the order of their numbers."""
         paths = self.machine.run(
             f"cd {self.sysfs} && [ -e virtfn0 ] && realpath virtfn*",
             check=False).out.split()
@@ -77,14 +77,14 @@ class PhysicalFunction(Function):
 
     @property
     def num_vfs(self) -> int:
-        """How many VFs the PCI core counts."""
-        # Only a function with SR-IOV has the file.
+        """Returns the number of enabled VFs, as the PCI core counts them."""
+        # The file exists only for a function with SR-IOV.
         return int(self.machine.run(f"cat {self.sysfs}/sriov_numvfs", check=False).out
                    or 0)
 
     def set_vfs(self, count: object) -> int:
         """Writes sriov_numvfs, and returns the errno, or 0."""
-        # A hundred and more take their time.
+        # Enabling a hundred VFs takes long.
         return write(self.machine, f"{self.sysfs}/sriov_numvfs", count, 300)
 
     def pool(self, kind: str) -> dict[str, int]:
@@ -102,7 +102,7 @@ class PhysicalFunction(Function):
         return self.write(f"nvme_sriov/vf{vf}/{name}", value)
 
     def resources(self) -> list[tuple[int, int]]:
-        """Returns the queues and interrupts that each VF has, by its number."""
+        """Returns the assigned queues and interrupts of each VF, by its number."""
         listed = sorted(self.secondaries(),
                         key=lambda s: s["virtual-function-number"])
         return [(s["num-virtual-queues"], s["num-virtual-interrupts"])
@@ -120,7 +120,7 @@ class PhysicalFunction(Function):
         return caps
 
     def attach(self, nsid: int, cntlid: int) -> None:
-        """Attaches a namespace to a controller of the subsystem, if it is not."""
+        """Attaches a namespace to a controller of the subsystem, unless it is attached."""
         result = self.machine.run(
             f"nvme attach-ns {self.device}"
             f" --namespace-id={nsid} --controllers={cntlid}", check=False)
@@ -128,7 +128,7 @@ class PhysicalFunction(Function):
             raise CommandFailed(result.err)
 
     def manage(self, vf: int, options: str) -> None:
-        """Sends a Virtualization Management command for a VF, as by hand."""
+        """Sends a Virtualization Management command for a VF by nvme-cli."""
         cntlid = next(s["secondary-controller-identifier"] for s in self.secondaries()
                       if s["virtual-function-number"] == vf + 1)
         self.machine.run(f"nvme virt-mgmt {self.device} --cntlid={cntlid} {options}")
@@ -139,13 +139,13 @@ class PhysicalFunction(Function):
                          f" --namespace-id={nsid} --controllers={cntlid}")
 
     def json(self, command: str) -> Any:
-        """Returns what an nvme-cli command says of this controller."""
+        """Returns the output of an nvme-cli command for this controller."""
         return json.loads(self.machine.run(
             f"nvme {command} {self.device} --output-format=json").out)
 
     @property
     def device(self) -> str:
-        """The controller's character device."""
+        """Returns the controller's character device."""
         return f"/dev/{self.live().name}"
 
 
@@ -158,6 +158,6 @@ def physical_functions(machine: Machine) -> list[PhysicalFunction]:
 
 
 def attached(pf: PhysicalFunction, nsid: int) -> set[int]:
-    """Returns the ids of the controllers that have a namespace."""
+    """Returns the ids of the controllers to which a namespace is attached."""
     listed: list[dict[str, int]] = pf.json(f"list-ctrl -n {nsid}")["ctrl_list"]
     return {entry["ctrl_id"] for entry in listed}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Asking a guest in which something went wrong."""
+"""Collects the state of a guest in which something went wrong."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from guest.machine import Machine
 
 
 def inquire(machine: Machine, say: Callable[[str], None]) -> None:
-    """Has the log tell what there is, and what every task waits for."""
+    """Writes devices, states, interrupts, and the stacks of blocked tasks to the log."""
     if machine.alive:
         try:
             machine.run("""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""I/O, which fio does."""
+"""I/O by fio."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from subject.controllers import Controller, interrupts
 
 def fio(machine: Machine, *disks: str, timeout: float = 120,
         **options: object) -> list[dict[str, Any]]:
-    """Runs fio on ``disks`` at once, and returns what it says of each job.
+    """Runs fio on all ``disks`` at once, and returns its results for each job.
 
     ``options`` are fio's, by default 4 KiB random writes of 8 MiB, 32 at a time,
     each read back and verified. A bad checksum raises.
@@ -20,7 +20,7 @@ def fio(machine: Machine, *disks: str, timeout: float = 120,
     output = "/run/fio.json"
     machine.run(fio_command(*disks, output=output, **options), timeout)
     said = machine.read(output)
-    # Notes to the user may precede the result.
+    # fio may print notes before the JSON.
     jobs: list[dict[str, Any]] = json.loads(said[said.index("{"):])["jobs"]
     return jobs
 
@@ -30,7 +30,7 @@ def fio_command(*disks: str, **options: object) -> str:
     common: dict[str, object] = {
         "ioengine": "io_uring", "direct": 1, "rw": "randwrite", "bs": "4k",
         "size": "8m", "iodepth": 32, "verify": "crc32c", "verify_fatal": 1,
-        # A disk that has just gone must not come back as a file in /dev.
+        # fio must not create a file in /dev in place of a disk that is gone.
         "allow_file_create": 0,
         "output-format": "json",
     } | options
@@ -42,8 +42,8 @@ def fio_command(*disks: str, **options: object) -> str:
 
 def start_io(machine: Machine, controller: Controller, device: str,
              **options: object) -> int:
-    """Starts fio on a disk of ``controller``, and returns its process when that has had
-    interrupts of it."""
+    """Starts fio on a disk of ``controller``, waits until the controller has interrupted,
+    and returns the process."""
     def count() -> int:
         return sum(interrupts(machine, controller).values())
     idle = count()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a driver leaves behind: memory, DMA mappings, references to its module.
+"""Leaks of the driver: memory, DMA mappings, references to its module.
 
-The first two only a debug kernel can tell; on another, there is nothing to find.
+Only a debug kernel reports the first two; on another kernel these checks pass.
 """
 
 import re
@@ -15,55 +15,55 @@ _KMEMLEAK = "/sys/kernel/debug/kmemleak"
 _DMA = "/sys/kernel/debug/dma-api/dump"
 _SKIP = DEBUG_MODULES / "kmemleak_skip.ko"
 _SCAN = "pci_scan_single_device"
-"""In the call stack of whatever belongs to a physical function."""
+"""The call stack of each allocation that belongs to a physical function has this name."""
 _MIN_AGE = 6.0
-"""Seconds after which kmemleak suspects an object; the kernel says 5."""
+"""The age in seconds at which kmemleak reports an object; the kernel's value is 5."""
 
 
 class Leak(MachineError):
-    """Something was not given back."""
+    """The driver has leaked a resource."""
 
 
 def shorten_scans(machine: Machine) -> None:
-    """Has kmemleak leave out what cannot hold a pointer to an allocation."""
+    """Excludes memory that cannot hold pointers to allocations from kmemleak's scans."""
     if _SKIP.exists() and _available(machine, _KMEMLEAK):
         machine.run("insmod {} stack_table=0x$(sed -n 's/ b stack_table$//p' /proc/kallsyms)"
                     .format(IN_GUEST / _SKIP.name))
 
 
 def watches_mappings(machine: Machine) -> bool:
-    """Whether the kernel lists what is mapped for devices."""
+    """Returns whether the kernel lists the DMA mappings of devices."""
     return _available(machine, _DMA)
 
 
 def forget_memory(machine: Machine) -> None:
-    """Has kmemleak overlook what it has reported."""
+    """Makes kmemleak forget the leaks that it has reported."""
     if _available(machine, _KMEMLEAK):
         machine.run(f"echo clear > {_KMEMLEAK}")
 
 
 def check_memory(machine: Machine, last: bool = False) -> None:
-    """Raises if memory is lost to the kernel.
+    """Raises if kmemleak reports a leak.
 
-    What is younger than _MIN_AGE, or scanned for the first time, is left for the
+    An object that is younger than _MIN_AGE, or scanned for the first time, is left for the
     next check, unless this one is the last.
     """
     if not _available(machine, _KMEMLEAK):
         return
     if last:
-        # Nor is what has never been scanned, or has changed since.
+        # kmemleak reports no object that was never scanned, or has changed since.
         _lost_memory(machine)
         time.sleep(_MIN_AGE)
     if not _lost_memory(machine):
         return
-    # The only pointer may have been on its way from one place to another.
+    # The only pointer may have been moved during the scan.
     time.sleep(_MIN_AGE)
     if lost := _lost_memory(machine):
         raise Leak(f"kmemleak reports:\n{lost}")
 
 
 def check_mappings(machine: Machine, addresses: list[str]) -> None:
-    """Raises if DMA memory is mapped for a function, whose driver is gone."""
+    """Raises if DMA memory is mapped for one of the functions, which have no driver."""
     if not addresses or not watches_mappings(machine):
         return
     pattern = re.compile("|".join(map(re.escape, addresses)))
@@ -74,11 +74,11 @@ def check_mappings(machine: Machine, addresses: list[str]) -> None:
 
 
 def check_references(machine: Machine, module: str) -> None:
-    """Raises if a module is in use."""
+    """Raises if the module's reference count is not 0."""
     path = f"/sys/module/{module}/refcnt"
     users = machine.read(path)
     if users != "0":
-        # What closes a file may do so a moment later.
+        # A process that has ended may drop its last file a moment later.
         time.sleep(1)
         users = machine.read(path)
     if users != "0":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the kernel log has of the driver and nvme-core."""
+"""The messages of the driver and of nvme-core in the kernel log."""
 
 import itertools
 import re
@@ -11,14 +11,14 @@ from guest.machine import Machine
 
 _UNBALANCED = re.compile(
     r"cut here.*?WARNING: block/blk-mq\.c:\d+ at blk_mq_unquiesce_queue.*?end trace", re.DOTALL)
-"""What the kernel says when a scan finds a namespace while a reset holds back the
-disks that were there before: it lets go of all. Any transport of nvme-core meets it."""
+"""The kernel's warning when a scan finds a namespace while a reset has quiesced the queues
+of the older disks: the reset then unquiesces all queues. It happens with any transport."""
 _marks = itertools.count(1)
 
 
 @contextmanager
 def said(machine: Machine) -> Iterator[list[str]]:
-    """Yields a list that, after the block, has what the driver said in it."""
+    """Yields a list that, after the block, has the driver's messages from within it."""
     mark = f"test: mark {next(_marks)}"
     machine.run(f"echo '{mark}' > /dev/kmsg")
     lines: list[str] = []
@@ -28,8 +28,8 @@ def said(machine: Machine) -> Iterator[list[str]]:
 
 
 def check_log_of_scans(machine: Machine) -> None:
-    """Closes the window of the log, in which namespaces have come and gone in resets;
-    raises if the kernel reports a fault of its own or ours in it."""
+    """Closes the window of the log after scans that met resets. Raises if the window has a
+    fault other than nvme-core's known warning."""
     machine.sync_log()
     found = faults(_UNBALANCED.sub("", machine.log.window()))
     assert not found, found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The pool of flexible resources, which VFs take from and give back to."""
+"""The pool of flexible resources, from which VFs get their shares."""
 
 from subject.functions import PhysicalFunction
 
@@ -20,12 +20,12 @@ def check_online(pf: PhysicalFunction, count: int) -> None:
     queues = [s["num-virtual-queues"] for s in online]
     assert sum(queues) == min(free, count * caps["vqfrsm"])
     assert max(queues) - min(queues) <= 1
-    # An interrupt without a queue would be of no use.
+    # An interrupt without a queue is of no use.
     assert [s["num-virtual-interrupts"] for s in online] == queues
 
 
 def check_vfs_gone(pf: PhysicalFunction) -> None:
-    """Checks that no secondary is online or holds anything."""
+    """Checks that no secondary is online or holds resources."""
     assert all(
         (s["secondary-controller-state"], s["num-virtual-queues"],
          s["num-virtual-interrupts"]) == (OFFLINE, 0, 0)

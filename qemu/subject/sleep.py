@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's devices going to sleep, and waking up."""
+"""Sleep and wake-up of the guest's devices."""
 
 import itertools
 import re
@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from guest.machine import Machine
 
 _POLICY = "/sys/module/pcie_aspm/parameters/policy"
-"""Which links save power."""
+"""The policy of ASPM."""
 _marks = itertools.count(1)
 
 
 def set_link_policy(machine: Machine, policy: str) -> None:
-    """Sets how much power links save."""
+    """Sets ASPM's policy."""
     machine.run(f"echo {policy} > {_POLICY}")
 
 
 @contextmanager
 def link_saves_power(machine: Machine) -> Iterator[None]:
-    """Has links save power for a while, as they must for controllers to sleep in D0."""
+    """Enables ASPM within the block; controllers sleep in D0 only with it."""
     before = re.findall(r"\[(\w+)\]", machine.read(_POLICY))[0]
     set_link_policy(machine, "powersave")
     yield
@@ -29,8 +29,8 @@ def link_saves_power(machine: Machine) -> Iterator[None]:
 
 
 def suspend(machine: Machine) -> int:
-    """Suspends all devices but the processors, to idle, and resumes them; returns the
-    exit status of the command for it."""
+    """Suspends all devices except the CPUs (suspend to idle), and resumes them. Returns the
+    exit status of the command."""
     machine.run("echo devices > /sys/power/pm_test")
     status = wait_for_waking(
         machine, fall_asleep(machine, "echo freeze > /sys/power/state"))
@@ -39,12 +39,12 @@ def suspend(machine: Machine) -> int:
 
 
 def fall_asleep(machine: Machine, command: str) -> str:
-    """Starts a command that has all devices sleep, and returns what the log says after
-    it, when they are back."""
+    """Starts a command that suspends all devices, and returns the mark that the log will
+    have when they are resumed."""
     mark = f"sleep: mark {next(_marks)}"
-    # The guest agent's port does not survive it: take it away, and put it back. An agent
-    # that is still there from before could swallow what the next one is asked; and it may
-    # hang in its handler of SIGTERM, which takes a lock that the main loop takes, too.
+    # The guest agent's port does not survive a suspend, so it is unbound before and bound
+    # again afterwards. The old agent could take the requests for the new one, so it is
+    # killed: its handler of SIGTERM may deadlock on a lock that its main loop holds.
     port = machine.run(
         "basename $(realpath /sys/bus/virtio/drivers/virtio_console/virtio*/..)"
     ).out.strip()
@@ -57,6 +57,6 @@ def fall_asleep(machine: Machine, command: str) -> str:
 
 def wait_for_waking(machine: Machine, mark: str) -> int:
     """Waits until the devices are back after a fall_asleep(), which returned ``mark``;
-    returns the exit status of the command that had them sleep."""
+    returns the exit status of the command that suspended them."""
     machine.wait_for(lambda: mark in machine.log.window(), "wake-up", 180)
     return int(machine.read("/run/slept"))
