@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What goes wrong on purpose: devices that misbehave, media that fail, memory that there
-is not, and what the tests of all that begin with and look at.
+"""Faults that are injected on purpose: devices that misbehave, media that fail, allocations
+that fail; and the fixtures and checks of the tests for them.
 
-It imports guest and subject; benchmark, endurance and the tests may use it.
+The package imports guest and subject; benchmark, endurance and the tests may use it.
 """

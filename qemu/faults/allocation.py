@@ -2,9 +2,9 @@
 """Fails the driver's memory allocations, one after the other.
 
 The kernel counts the allocations of a task, and fails the Nth of them (fail-nth,
-Documentation/fault-injection/fault-injection.rst). Only those count here that have
-the driver's code in their call stack: its own, and all that nvme-core, the block
-layer and the PCI core do for it.
+Documentation/fault-injection/fault-injection.rst). Here the kernel counts only
+allocations whose call stack contains the driver's code: its own, and those that nvme-core,
+the block layer and the PCI core do for it.
 """
 
 import re
@@ -16,58 +16,58 @@ from subject.driver import Driver
 from subject.functions import PhysicalFunction
 
 DEEPEST = 32
-"""The most frames of a call stack that the kernel looks at."""
+"""The most frames of a call stack that the kernel examines."""
 _BATCH = 20
-"""How many steps are done by one command."""
+"""The number of steps in one command."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that the driver does, in shell commands for $FUNCTION and $DRIVER."""
+    """An operation of the driver, as shell commands for $FUNCTION and $DRIVER."""
 
     name: str
     before: str
-    """Makes the state that it begins with."""
+    """Brings about the state in which the operation begins."""
     command: str
-    """Does it, in the shell's own process, which is the one whose allocations fail."""
+    """Runs the operation in the shell's own process, whose allocations fail."""
     state: str
-    """Prints the state that it ends with, if it succeeds."""
+    """Prints the state in which the operation has ended, if it succeeded."""
     after: str
-    """Undoes it; nothing fails."""
+    """Undoes the operation; no allocation fails meanwhile."""
     workers: bool = False
-    """Whether it is done by work queues too."""
+    """Whether work queues do part of the operation."""
     spared: str = "acpi_pci_irq_enable"
-    """A function of the kernel that gets all the memory it wants. By default, the one
-    that finds a legacy interrupt: without memory, ACPI's interpreter breaks, for good."""
+    """A function of the kernel whose allocations do not fail. By default it is the one
+    that finds a legacy interrupt: a failure breaks ACPI's interpreter for good."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """An operation in which one allocation failed."""
+    """One run of an operation, in which one allocation failed."""
 
     number: int
-    """Which, from 1."""
+    """The number of the allocation that was to fail, from 1."""
     count: int
-    """How many there were in the task that had most, up to the one that failed."""
+    """The number of allocations up to the failed one, in the task that had most."""
     status: int
-    """The exit status of the operation: whether it failed."""
+    """The exit status of the operation."""
     error: str
-    """The errno's text, if it did."""
+    """The text of the errno, if the operation failed."""
     state: str
     log: str
-    """What the kernel said, but for reports of the failed allocation."""
+    """The kernel log, without the report of the failed allocation."""
     stack: tuple[str, ...]
-    """The functions that wanted the memory, innermost first; none if the caller
-    forbids the kernel to mention it."""
+    """The call stack of the failed allocation, innermost function first; empty for an
+    allocation with __GFP_NOWARN."""
 
     @property
     def fired(self) -> bool:
-        """Whether there were as many allocations, so that one failed."""
+        """Returns whether an allocation failed, that is, the operation had enough of them."""
         return self.count == self.number
 
     @property
     def site(self) -> str:
-        """The driver's function that is nearest to the allocation."""
+        """Returns the driver's function that is nearest to the allocation."""
         return next((name for name in self.stack if "[" in name), "")
 
 
@@ -105,8 +105,8 @@ OPERATIONS = {operation.name: operation for operation in (
         command="echo 2 > $FUNCTION/sriov_numvfs",
         state="state; count",
         after="vfs 0",
-        # The PCI core goes on with a VF that it could not add, and falls over it when
-        # it is to be removed. Without a driver for VFs, nothing looks for interrupts.
+        # The PCI core keeps a VF that it could not add, and crashes when it removes the VF.
+        # acpi_pci_irq_enable() need not be spared: the VFs have no driver.
         spared="pci_device_add",
     ),
     Operation(
@@ -121,7 +121,7 @@ OPERATIONS = {operation.name: operation for operation in (
         before=_BOUND + " 2",
         command="echo 1 > $FUNCTION/reset",
         state="state",
-        # A controller that is given up comes back with its driver.
+        # A controller that was given up works again once its driver is bound anew.
         after="[ $(state) = live ] || echo $ADDRESS > $DRIVER/unbind",
         workers=True,
     ),
@@ -134,8 +134,8 @@ OPERATIONS = {operation.name: operation for operation in (
     ),
 )}
 
-# fail-nth of this process reads 0 if it has fired, and N less those that there were
-# if not. The kernel's own threads of work queues count for themselves.
+# fail-nth of this process reads 0 if an allocation has failed, else N less the number of
+# allocations so far. Each kernel thread of the work queues has a counter of its own.
 _STEPS = """
 for number in $NUMBERS; do
 	@before
@@ -172,9 +172,9 @@ _ALLOCATORS = re.compile(
 
 
 def aim(machine: Machine, driver: Driver, operation: Operation, depth: int) -> None:
-    """Has only allocations counted for which the driver's code is among the
-    ``depth`` innermost functions. The module is loaded."""
-    # The detectors' own notes are not worth a step: they have a reserve.
+    """Makes the kernel count only allocations whose ``depth`` innermost functions include
+    the driver's code. The module must be loaded."""
+    # The allocations of kmemleak and of debug objects are left out: both have a reserve.
     machine.run(f"""
         set -e
         while read -r name size _ _ _ base _; do
@@ -206,8 +206,8 @@ def aim(machine: Machine, driver: Driver, operation: Operation, depth: int) -> N
 
 def fail(machine: Machine, driver: Driver, pf: PhysicalFunction,
          operation: Operation, numbers: Iterable[int]) -> Iterator[Step]:
-    """Does ``operation`` once for each of ``numbers``, while the allocation of this
-    number fails. Ends with a step in which there were not as many."""
+    """Runs ``operation`` once for each of ``numbers``, and fails the allocation of this
+    number. Ends with a step that had fewer allocations."""
     left = list(numbers)
     script = (f"ADDRESS={pf.address}\nFUNCTION={pf.sysfs}\n"
               f"DRIVER=/sys/bus/pci/drivers/{driver.name}\n{_FUNCTIONS}{_STEPS}")

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is between a namespace and the file with its data: QEMU's block layer, and
-the errors and delays that it has to offer."""
+"""Errors and delays of a namespace's medium, by filters of QEMU's block layer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ _GROUP = "group"
 @contextmanager
 def failing(machine: Machine, nsid: int, *kinds: str,
             sector: int | None = None) -> Iterator[None]:
-    """Within the block, operations of some kinds (read, write, flush, discard,
-    write-zeroes) fail, everywhere or if they touch a sector of 512 bytes."""
+    """Fails operations of some kinds (read, write, flush, discard, write-zeroes) within
+    the block: all of them, or those that touch a sector of 512 bytes."""
     rule: dict[str, object] = {"event": "none", "errno": 5}
     if sector is not None:
         rule["sector"] = sector
@@ -26,8 +25,8 @@ def failing(machine: Machine, nsid: int, *kinds: str,
 
 @contextmanager
 def slow(machine: Machine, nsid: int, rate: int) -> Iterator[None]:
-    """Within the block, only so many bytes are read and written in a second. What
-    comes first is not delayed, and what is under way at the end is not any more."""
+    """Limits reads and writes to ``rate`` bytes a second within the block. The first one is
+    not delayed; those under way at the end of the block are no longer delayed."""
     machine.qmp.cmd("object-add", id=_GROUP, limits={"bps-total": rate},
                     **{"qom-type": "throttle-group"})
     try:
@@ -40,7 +39,7 @@ def slow(machine: Machine, nsid: int, rate: int) -> Iterator[None]:
 
 @contextmanager
 def _filtered(machine: Machine, nsid: int, **options: object) -> Iterator[None]:
-    """Puts a node between a namespace and its data for as long as the block takes."""
+    """Inserts a filter node between a namespace and its data within the block."""
     def set_node(name: str) -> None:
         machine.qmp.cmd("qom-set", path=f"/machine/peripheral/namespace0-{nsid}",
                         property="drive", value=name)
@@ -54,5 +53,5 @@ def _filtered(machine: Machine, nsid: int, **options: object) -> Iterator[None]:
 
 
 def _node(nsid: int) -> str:
-    """The node of a namespace of the first controller."""
+    """Returns the name of the data node of a namespace of the first controller."""
     return f"disk0-{nsid}"

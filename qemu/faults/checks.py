@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What tests of devices that misbehave look at."""
+"""Checks for tests with devices that misbehave."""
 
 import re
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ IO_LIMIT = 4
 ADMIN_LIMIT = 4
 """Seconds after which an admin command times out."""
 ENODEV = r"(?:ENODEV|Error\(19\))"
-"""How the driver names it; a kernel without CONFIG_SYMBOLIC_ERRNAME has its number alone."""
+"""ENODEV in the log; a kernel without CONFIG_SYMBOLIC_ERRNAME prints the number alone."""
 
 
 def said(machine: Machine, pattern: str, since: int = 0) -> int:
-    """How often the log of this test, from ``since`` on, has what matches."""
+    """Returns how often ``pattern`` matches in the log of this test, from ``since`` on."""
     machine.sync_log()
     return len(re.findall(pattern, machine.log.window()[since:]))
 
 
 def now(machine: Machine) -> int:
-    """Where the log of this test ends."""
+    """Returns the length of this test's log, for ``since`` of said()."""
     machine.sync_log()
     return len(machine.log.window())
 
@@ -39,7 +39,7 @@ def uptime(machine: Machine) -> float:
 
 @contextmanager
 def within(machine: Machine, seconds: float) -> Iterator[None]:
-    """Checks that what is done takes no longer, by the guest's clock."""
+    """Checks that the block takes at most ``seconds``, by the guest's clock."""
     start = uptime(machine)
     yield
     took = uptime(machine) - start
@@ -47,12 +47,12 @@ def within(machine: Machine, seconds: float) -> Iterator[None]:
 
 
 def read_block(device: str) -> str:
-    """The command line that reads the first block of a disk."""
+    """Returns the command line that reads the first block of a disk."""
     return f"dd if={device} of=/dev/null bs=4k count=1 iflag=direct"
 
 
 def on_every_cpu(machine: Machine, command: str) -> None:
-    """Runs a command on each CPU in turn, and so on each queue."""
+    """Runs a command on each CPU in turn, and so for each queue."""
     machine.run(f"for cpu in $(seq 0 {machine.shape.cpus - 1});"
                 f" do taskset -c $cpu {command} || exit 1; done")
 
@@ -69,13 +69,13 @@ def check_works(machine: Machine, function: PhysicalFunction,
 
 
 def check_unreadable(machine: Machine, device: str) -> None:
-    """Checks that not a byte can be read from a disk."""
+    """Checks that a disk cannot be read."""
     said = machine.run(f"dd if={device} bs=4k count=1 iflag=direct | wc -c").out
     assert int(said) == 0
 
 
 def check_given_up(machine: Machine, function: Function) -> None:
-    """Checks that a function's controller is dead, and its disks still there, but empty."""
+    """Checks that a function's controller is dead, and that its disks have a size of 0."""
     machine.wait_for(
         lambda: (found := function.controller) and found.state == "dead",
         f"{function.address} dead")

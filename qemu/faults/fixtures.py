@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What tests of devices that misbehave begin with.
+"""Fixtures for tests with devices that misbehave.
 
-Whatever the device does, nobody waits without a limit, the log and an errno say what was
-wrong, and the next try on a sane device works.
+These tests expect that no task waits without a limit, that the log and an errno say what
+was wrong, and that the driver works once the device behaves again.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from subject.functions import PhysicalFunction, physical_functions
 
 @pytest.fixture
 def limits(machine: Machine, driver: Driver) -> Iterator[None]:
-    """Short time limits, for controllers probed from now on."""
+    """Sets short time limits for controllers that are probed from now on."""
     parameters = "/sys/module/nvme_core/parameters"
     before = machine.run(
         f"cd {parameters}; cat io_timeout admin_timeout").out.split()
@@ -33,8 +33,8 @@ def limits(machine: Machine, driver: Driver) -> Iterator[None]:
 @pytest.fixture
 def function(machine: Machine, driver: Driver,
              limits: None) -> Iterator[PhysicalFunction]:
-    """The first physical function, newly bound, with short time limits, which nobody
-    inherits."""
+    """Yields the first physical function, bound anew with short time limits. It is unbound
+    afterwards, so that no other test gets a controller with these limits."""
     found = physical_functions(machine)[0]
     if found.driver:
         found.unbind()
@@ -47,7 +47,7 @@ def function(machine: Machine, driver: Driver,
 
 @pytest.fixture
 def faults(machine: Machine, function: PhysicalFunction) -> Iterator[Faults]:
-    """Faults of the devices, none at first, and none afterwards."""
+    """Yields the fault rules of the driver, which are empty before and after the test."""
     found = Faults(machine)
     if not found.available:
         pytest.skip("this driver cannot make up faults: its kernel has no"

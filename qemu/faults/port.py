@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Ports that forward nothing any more."""
+"""Ports that stop forwarding."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from subject.functions import PhysicalFunction
 
 @contextmanager
 def cut_off(machine: Machine, function: PhysicalFunction) -> Iterator[None]:
-    """Cuts a function off, and brings it back.
+    """Makes a function unreachable within the block.
 
-    Its port decodes no memory (the Command register) and has no bus below it
+    The port above it decodes no memory (the Command register) and has no bus below it
     (Secondary Bus Number).
     """
     port = machine.run(f"realpath {function.sysfs}/..").out.strip()

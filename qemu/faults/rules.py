@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Device faults that the driver makes up on demand.
+"""Device faults that the driver simulates on demand.
 
-Only the module for a kernel with fault injection can; drivers/nvme/faults.rs
-says what there is.
+Only a module that was built with NVME_RS_FAULTS=y can; drivers/nvme/faults.rs describes
+the rules.
 """
 
 from guest.machine import Machine
@@ -21,40 +21,40 @@ _FOLDER = "/sys/kernel/debug/nvme_rs"
 
 
 class Faults:
-    """The faults of a guest's devices; all functions of the driver have them."""
+    """The simulated faults of a guest, which apply to all functions of the driver."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
     @property
     def available(self) -> bool:
-        """Whether the driver, which must be loaded, can make up faults."""
+        """Returns whether the driver can simulate faults. It must be loaded."""
         return not self._machine.run(f"test -d {_FOLDER}", check=False).rc
 
     def command(self, *rules: str) -> None:
-        """Adds rules on commands: "lose queue=io opcode=2", say."""
+        """Adds rules for commands, such as "lose queue=io opcode=2"."""
         for rule in rules:
             self._write("command", rule)
 
     def left(self) -> list[int]:
-        """Returns how many commands each rule is still to hit."""
+        """Returns for each rule the number of commands that it will still affect."""
         said = self._machine.read(f"{_FOLDER}/command").splitlines()
         return [int(line.rpartition("=")[2]) for line in said]
 
     def register(self, name: str, clear: int = 0, set: int = 0) -> None:
-        """Has CSTS or CAP read with bits cleared, then others set."""
+        """Makes the driver read CSTS or CAP with some bits cleared, then others set."""
         self._write("register", f"{name} clear={clear:#x} set={set:#x}")
 
     def gone(self, gone: bool) -> None:
-        """Lets the devices vanish, or come back."""
+        """Makes the devices vanish, or come back."""
         self._write("gone", int(gone))
 
     def release(self) -> None:
-        """Lets late completions arrive, each with the next one of its queue."""
+        """Delivers the late completions, each with the next completion of its queue."""
         self._write("release", 1)
 
     def clear(self) -> None:
-        """Ends all faults."""
+        """Removes all faults."""
         self._machine.run(
             f"cd {_FOLDER} && echo clear > command && echo clear > register"
             " && echo 0 > gone")
