@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What I/O costs with nvme-rs and with the kernel's own driver, measured and compared:
-the program qemu/bench.
+"""The program qemu/bench: measures what I/O costs with nvme-rs and with the kernel's own
+driver, and compares them.
 
-It imports guest and subject. Nobody uses it but its own tests.
+The package imports guest and subject. Only its own tests use it.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Compares what I/O costs with nvme-rs and with the kernel's own driver.
 
-Both take turns with the same device of one guest. Documentation/benchmark.rst says
-how to read the figures.
+Both drivers use the same device of one guest in turn. Documentation/benchmark.rst explains
+the figures.
 """
 
 import argparse
@@ -31,8 +31,8 @@ def say(text: str) -> None:
 
 
 def measure(guest: Guest, result: Result, driver: str) -> None:
-    """Does one round of a point with one driver. What is traced comes first, and
-    so warms everything up."""
+    """Does one round of a point with one driver. The traced run comes first, so that it
+    warms up the caches for the measured one."""
     point = result.point
     guest.use(driver)
     result.add(driver, measures.trace(guest, point))
@@ -42,14 +42,14 @@ def measure(guest: Guest, result: Result, driver: str) -> None:
 
 
 def bench(shape: Shape, results: list[Result], rounds: int) -> None:
-    """Does all rounds of what is measured in guests of one shape."""
+    """Does all rounds of the points that are measured in a guest of one shape."""
     say(f"booting a guest for {len(results)} points")
     machine = boot(shape)
     try:
         guest = Guest(machine)
         for number in range(rounds):
             for at, result in enumerate(results):
-                # Who begins takes turns, too.
+                # The driver that begins alternates, too.
                 for driver in DRIVERS[::-1 if (number + at) % 2 else 1]:
                     measure(guest, result, driver)
             say(f"round {number + 1} of {rounds}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest with both drivers, of which either one can have the device."""
+"""A guest with both drivers; either of them can be bound to the device."""
 
 import time
 
@@ -15,18 +15,18 @@ DRIVERS = ("nvme", "nvme_rs")
 """The kernel's own, then ours."""
 _OUTPUT = "/run/bench.json"
 _HUGE_PAGES = 16
-"""Of 2 MiB, for buffers that are to be in one piece."""
+"""The number of huge pages of 2 MiB, for buffers that must be contiguous."""
 _SETTLED = 100_000
-"""At most so many instructions a guest executes in a while in which it is idle."""
+"""The most instructions that an idle guest executes between two looks."""
 
 
 class Guest:
-    """A machine with both drivers loaded, and the one that has the device."""
+    """A machine with both drivers loaded, and its device."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._marks = 0
-        # Of many paths' block device both drivers know nothing.
+        # Native multipath is off for both drivers, so that I/O passes no multipath device.
         machine.run("modprobe nvme-core multipath=N")
         machine.run(f"echo {_HUGE_PAGES} > /proc/sys/vm/nr_hugepages")
         for name in DRIVERS:
@@ -36,19 +36,20 @@ class Guest:
         """The block device."""
 
     def use(self, name: str) -> None:
-        """Gives the device to a driver."""
+        """Binds the device to a driver."""
         if self.function.driver != name:
             if self.function.driver:
                 self.function.unbind()
             if error := self.function.bind(name):
                 raise MachineError(f"{name} does not bind: errno {error}")
         self.disk = disk(self.machine, self.function.live(), 1)
-        # Neither is to be helped by what is above it.
+        # Neither a scheduler nor merging is to change the requests.
         self.machine.run(f"cd /sys/block/{self.disk.removeprefix('/dev/')}/queue &&"
                          " echo none > scheduler && echo 2 > nomerges")
 
     def check(self, name: str) -> None:
-        """Raises unless the device is a driver's, which polls and has interrupts."""
+        """Raises unless the device is bound to this driver, and has a queue with an interrupt
+        and a polled queue for each CPU."""
         bound = self.function.driver
         if bound != name:
             raise MachineError(f"the device was to be {name}'s, and is {bound or 'nobody'}'s")
@@ -58,15 +59,15 @@ class Guest:
             raise MachineError(f"{name} has {queues} I/O queues, not {2 * cpus}")
 
     def command(self, point: Point, **options: object) -> str:
-        """Returns the command line by which fio does a point's work."""
+        """Returns fio's command line for a point."""
         return fio_command(self.disk, output=_OUTPUT, **(point.options | options))
 
     def instructions(self, command: str) -> int:
-        """Returns how many instructions a command costs, and all that comes of it."""
+        """Returns how many instructions the guest executes for a command, until it is idle."""
         self._marks += 1
         mark = f"bench: mark {self._marks}"
         before = self._settled()
-        # Asking whether it has ended would cost some, too. So it says it itself.
+        # Polling for the end would cost instructions. So the command reports its own end.
         self.machine.spawn(f"{command} && echo '{mark}' > /dev/kmsg")
         self.machine.wait_for(lambda: mark in self.machine.log.window(), mark, 120)
         return self._settled() - before
@@ -80,5 +81,5 @@ class Guest:
         return count
 
     def _executed(self) -> int:
-        # Of a guest that is not replayed, QEMU tells its instructions, too.
+        # query-replay has the instruction count of a guest that is not replayed, too.
         return int(self.machine.qmp.cmd("query-replay")["icount"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What an I/O costs, by three measures. Each does a point's work once."""
+"""Three measures of what an I/O costs. Each runs a point's workload."""
 
 import json
 
@@ -8,9 +8,9 @@ from benchmark.point import Point
 from guest.trace import traced
 
 COUNTED_IOS = 20_000
-"""How many I/Os are counted."""
+"""The number of I/Os whose instructions are counted."""
 _FEW = 1_000
-"""How many more are done to find out what fio itself costs."""
+"""The number of I/Os in the run that is subtracted, for the cost of fio itself."""
 SECONDS = 2.0
 TRACED_IOS = 2_000
 """How many I/Os QEMU traces; they are slow."""
@@ -20,21 +20,21 @@ _EVENTS = {"sq": "pci_nvme_mmio_doorbell_sq", "cq": "pci_nvme_mmio_doorbell_cq",
 
 
 def count(guest: Guest, point: Point, ios: int = COUNTED_IOS) -> dict[str, float]:
-    """Returns the instructions of the guest, for each I/O."""
-    # What fio does before and after its I/O is the same in both.
+    """Returns the instructions of the guest per I/O."""
+    # fio's start and end cost the same in both runs, and cancel out.
     few, many = (guest.instructions(guest.command(point, number_ios=number))
                  for number in (_FEW, _FEW + ios))
     return {"instructions": (many - few) / ios}
 
 
 def time(guest: Guest, point: Point, seconds: float = SECONDS) -> dict[str, float]:
-    """Returns I/Os for each second, their latency, and the CPU time that fio had for
-    each, all in microseconds."""
+    """Returns the I/Os per second, and in microseconds their latency and fio's CPU time per
+    I/O."""
     command = guest.command(point, time_based=1, runtime=f"{seconds * 1000:.0f}ms",
                             lat_percentiles=1)
     guest.machine.run(command, 60)
     said = guest.machine.read(command.split("--output=")[1].split()[0])
-    # Notes to the user may precede the result.
+    # fio may print notes before the JSON.
     job = json.loads(said[said.index("{"):])["jobs"][0]
     data = job["read" if "read" in point.rw else "write"]
     percentiles = data["lat_ns"]["percentile"]
@@ -48,11 +48,11 @@ def time(guest: Guest, point: Point, seconds: float = SECONDS) -> dict[str, floa
 
 
 def trace(guest: Guest, point: Point, ios: int = TRACED_IOS) -> dict[str, float]:
-    """Returns the doorbells of both kinds and the interrupts, for each I/O, as QEMU's
-    device sees them."""
+    """Returns the doorbell writes of both kinds and the interrupts per I/O, as QEMU traces
+    them."""
     with traced(guest.machine, *_EVENTS.values()) as lines:
         guest.machine.run(guest.command(point, number_ios=ios), 60)
-    # Queue 0 is the admin queue's.
+    # Queue 0 is the admin queue.
     mine = [line for line in lines if "qid 0 " not in line]
     return {name: sum(line.startswith(event) for line in mine) / (ios * point.jobs)
             for name, event in _EVENTS.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The benchmark's ratios as a picture."""
+"""Draws the benchmark's ratios."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _MEASURES = {"count": ("instructions", "Instructions for each I/O"),
 
 
 def plot(results: list[Result], folder: Path) -> list[Path]:
-    """Draws a picture for each clock; a bar is a ratio, its whisker the rounds'."""
+    """Draws a chart for each clock. A bar is a ratio, its whisker the range of the rounds."""
     paths = []
     for clock in CLOCKS:
         measure, title = _MEASURES[clock]

@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the benchmark measures: one workload, on one kind of guest."""
+"""A point of the benchmark: one workload in one kind of guest."""
 
 from dataclasses import dataclass
 
 from guest.shape import Shape
 
 CLOCKS = ("count", "time")
-"""By what a guest is measured: the instructions that it executes, or the clock."""
+"""What is measured: executed instructions, or time."""
 CPUS = {"count": 1, "time": 2}
 
 
 @dataclass(frozen=True)
 class Point:
-    """A workload of fio, and the guest that it runs in."""
+    """A workload of fio, and the guest in which it runs."""
 
     clock: str
     """One of CLOCKS."""
     rw: str
-    """What fio calls it: randread, say."""
+    """fio's name of the workload, such as randread."""
     kib: int = 4
     depth: int = 32
     """How many requests each job has under way."""
     jobs: int = 1
     polled: bool = False
-    """Whether completions are polled for, and not told by interrupts."""
+    """Whether completions are polled for instead of signalled by interrupts."""
     batch: int = 1
     """How many requests are submitted, and waited for, together."""
     shadow: bool = False
@@ -31,7 +31,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """The name by which ``-k`` finds it: count:randread-4k-1x32, say."""
+        """Returns the name that ``-k`` searches, such as count:randread-4k-1x32."""
         return "-".join(filter(None, (
             f"{self.clock}:{self.rw}", f"{self.kib}k", f"{self.jobs}x{self.depth}",
             f"batch{self.batch}" if self.batch > 1 else "",
@@ -39,13 +39,13 @@ class Point:
 
     @property
     def waits(self) -> bool:
-        """Whether CPUs have nothing to do for as long as the device takes, but to wait."""
+        """Returns whether the CPUs do nothing but wait while the device works."""
         return self.polled or self.depth == 1
 
     @property
     def shape(self) -> Shape:
-        """The guest: a controller whose disk costs nothing, and a queue, and another
-        one that is polled, for each CPU."""
+        """Returns the guest: its disk costs no time, and its controller has a queue with an
+        interrupt and a polled queue for each CPU."""
         cpus = CPUS[self.clock]
         return Shape(cpus=cpus, vfs=0, io_queues=2 * cpus, namespaces=0,
                      namespace_mib=1024, null=True, counted=self.clock == "count",
@@ -53,7 +53,7 @@ class Point:
 
     @property
     def options(self) -> dict[str, object]:
-        """The workload, in fio's words."""
+        """Returns fio's options for the workload."""
         return {
             "rw": self.rw, "bs": f"{self.kib}k", "iodepth": self.depth,
             "numjobs": self.jobs, "hipri": int(self.polled),
@@ -61,7 +61,8 @@ class Point:
             "iodepth_batch_complete_min": self.batch,
             "group_reporting": 1, "norandommap": 1, "disk_util": 0,
             "size": "1g", "verify": 0,
-            # One segment each, or it depends on where the guest found memory.
+            # In huge pages each I/O has one segment; else the number of segments would depend
+            # on where the guest found memory.
             **({"iomem": "shmhuge"} if self.kib > 4 else {}),
         }
 
@@ -85,13 +86,13 @@ def _timed() -> list[Point]:
 
 
 def points() -> list[Point]:
-    """Returns all that there is to measure; those of one guest together."""
+    """Returns all points; those of one guest are next to each other."""
     return [Point(**vars(point) | {"shadow": shadow})
             for make in (_counted, _timed) for shadow in (False, True)
             for point in make()]
 
 
 def quick() -> list[Point]:
-    """Returns the few that tell most."""
+    """Returns the few points that are most telling."""
     return [Point("count", "randread"), Point("count", "randwrite"),
             Point("time", "randread")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What was measured, and what the two drivers' ratio is."""
+"""The measured values, and the ratios of the two drivers."""
 
 import json
 import math
@@ -12,17 +12,17 @@ from benchmark.guest import DRIVERS
 from benchmark.point import Point
 
 LIMITS = {"instructions": (0.0, 1.05), "iops": (0.95, float("inf"))}
-"""Between which ratios a driver of ours has to be."""
+"""The least and the greatest ratio that ``--check`` accepts."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ours by the kernel's own."""
+    """The value of nvme-rs divided by that of the kernel's own driver."""
 
     value: float
     least: float
     most: float
-    """That of single rounds."""
+    """The least and the greatest ratio of a single round."""
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.least:.3f}..{self.most:.3f})"
@@ -35,31 +35,31 @@ class Result:
     point: Point
     values: dict[str, dict[str, list[float]]] = field(
         default_factory=lambda: {name: {} for name in DRIVERS})
-    """By driver and measure, one of each round."""
+    """The values of all rounds, by driver and measure."""
 
     def add(self, driver: str, measured: dict[str, float]) -> None:
-        """Adds what a round has brought."""
+        """Adds the values of a round."""
         for measure, value in measured.items():
             self.values[driver].setdefault(measure, []).append(value)
 
     def best(self, driver: str, measure: str) -> float:
-        """What a measure is, all rounds considered.
+        """Returns the value of a measure over all rounds.
 
-        An instruction more than necessary is executed while a CPU waits, so then the
-        least is what counts. Else there may be more, or fewer, by chance.
+        If the CPU waits for the device, it executes extra instructions while it waits, so
+        the least value counts. Otherwise chance adds or removes some, so the median counts.
         """
         values = self.values[driver][measure]
         least = measure == "instructions" and self.point.waits
         return min(values) if least else median(values)
 
     def ratios(self, measure: str) -> list[float]:
-        """How the drivers compare in each round."""
+        """Returns the ratio of each round."""
         theirs, ours = (self.values[name][measure] for name in DRIVERS)
         return [b / a for a, b in zip(theirs, ours, strict=True)]
 
     def ratio(self, measure: str) -> Ratio:
-        """How the drivers compare. Rounds are compared with themselves, for all that
-        the host does meanwhile."""
+        """Returns the ratio over all rounds. It is the median of the rounds' ratios, as the
+        load of the host differs from round to round."""
         ratios = self.ratios(measure)
         if measure == "instructions" and self.point.waits:
             theirs, ours = (self.best(name, measure) for name in DRIVERS)
@@ -69,7 +69,7 @@ class Result:
         return Ratio(value, min(ratios), max(ratios))
 
     def complaints(self) -> list[str]:
-        """Returns what is beyond LIMITS, unless chance has a part in it."""
+        """Returns a line for each ratio beyond LIMITS, except those that depend on chance."""
         found = []
         for measure, (least, most) in LIMITS.items():
             by_chance = measure == "instructions" and self.point.waits
@@ -81,8 +81,8 @@ class Result:
 
 
 def together(results: list[Result], measure: str) -> Ratio:
-    """Returns the geometric mean of the ratios in all rounds of ``results``, and between
-    what it is with a confidence of 95 %. Single points may differ."""
+    """Returns the geometric mean of the ratios in all rounds of ``results``, and its 95 %
+    confidence interval. Single points may differ."""
     logarithms = [math.log(ratio) for result in results for ratio in result.ratios(measure)]
     mean, error = fmean(logarithms), 0.0
     if len(logarithms) > 1:

@@ -29,7 +29,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Result], str]]] = {
 
 
 def table(results: list[Result]) -> Iterator[str]:
-    """Yields the lines of the tables; each pair of values is theirs / ours."""
+    """Yields the lines of the tables; each pair of values is nvme / nvme_rs."""
     for clock in CLOCKS:
         columns = {"": lambda result: result.point.name} | _COLUMNS[clock]
         mine = [result for result in results if result.point.clock == clock]
