@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Has kmemleak leave out memory that cannot hold a pointer to an allocation.
+ * Excludes memory that cannot hold pointers to allocations from kmemleak's scans.
  *
- * kmemleak reads all that was allocated while the kernel booted. Most of that is
+ * kmemleak reads all memory that was allocated while the kernel booted. Most of that is
  * KASAN's shadow, an eighth of the machine's memory, which holds no pointers, and
  * then the 16 MiB of stack depot's hash table, which points to stack traces alone:
- * pages that kmemleak does not know. Without them a scan takes a fifth of the time.
+ * pages that kmemleak does not track. Without both, a scan takes a fifth of the time.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -23,7 +23,7 @@ MODULE_PARM_DESC(stack_table, "address of stack depot's variable of this name");
 
 /*
  * The shadow of the direct map. Each of its huge pages is one allocation, see
- * kasan_populate_pmd(). The small pages at the ends of memory are not worth it.
+ * kasan_populate_pmd(). The small pages at the ends of memory are too few to matter.
  */
 static unsigned int skip_shadow(void)
 {

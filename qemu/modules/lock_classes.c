@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Has lockdep check the device locks of NVMe functions, which it ignores otherwise.
+ * Makes lockdep check the device locks of NVMe functions, which it otherwise ignores.
  *
  * device_initialize() puts the locks of all devices into the class that is not
- * checked: as one class, those of a device and its parent would look like the same
- * lock. Here functions get classes of their own.
+ * checked: in one checked class, the locks of a device and of its parent would look
+ * like the same lock. This module gives each function a class of its own.
  *
- * A VF has one for life, and no two VFs have the same: to reset a bus the PCI core
- * holds the locks of all its functions at once.
+ * A VF keeps its class for life, and no two VFs share one: to reset a bus, the PCI
+ * core holds the locks of all its functions at once.
  *
- * A PF has one only while it is being bound or unbound. At other times the PCI core
- * takes its lock and the rescan lock in either order: sriov_numvfs_store() the device
- * lock first, whoever removes the function the rescan lock. lockdep would report
- * that, and nothing else from then on.
+ * A PF has a class only while it is being bound or unbound. At other times the PCI core
+ * takes its lock and the rescan lock in either order: sriov_numvfs_store() takes the
+ * device lock first, a removal takes the rescan lock first. lockdep would report that,
+ * and nothing after it.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -39,8 +39,8 @@ static void classify_vf(struct pci_dev *vf)
 }
 
 /*
- * lock_set_class() has a lock that is held checked, along with all that were taken
- * after it, but only as it was when it was taken: not at all.
+ * lock_set_class() acquires a held lock, and those taken after it, once more in the new
+ * class, but with the "check" of the first time. For a device lock that is 0: set it.
  */
 static void classify_pf(struct device *dev)
 {
@@ -61,13 +61,13 @@ static int notify(struct notifier_block *block, unsigned long event, void *data)
 	if (pdev->class != PCI_CLASS_STORAGE_EXPRESS)
 		return NOTIFY_DONE;
 	if (pdev->is_virtfn) {
-		/* Nobody has its lock yet. */
+		/* The lock of a new device is free. */
 		if (event == BUS_NOTIFY_ADD_DEVICE)
 			classify_vf(pdev);
 		return NOTIFY_DONE;
 	}
 
-	/* The caller has the lock, and has it until the opposite event. */
+	/* The caller holds the lock until the opposite event. */
 	switch (event) {
 	case BUS_NOTIFY_BIND_DRIVER:
 	case BUS_NOTIFY_UNBIND_DRIVER:
@@ -90,7 +90,7 @@ static int __init lock_classes_init(void)
 }
 module_init(lock_classes_init);
 
-/* No exit: VFs have the classes for as long as they are there. */
+/* No exit: VFs use the classes for as long as they exist. */
 
 MODULE_DESCRIPTION("Lock classes for NVMe functions");
 MODULE_LICENSE("GPL");

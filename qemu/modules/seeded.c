@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults, one for each detector of the debug kernel.
+ * Seeded faults, one for each detector of the debug kernel.
  *
- * Loading the module makes the fault that its parameter names, and removing it
- * takes back what can be taken back. The tests prove by it that a fault in the
- * driver under test would be found.
+ * Loading the module causes the fault that its parameter names; removing the module
+ * undoes it where possible. The tests prove by it that a fault of the driver under
+ * test would be found.
  */
 
 #include <linux/completion.h>
@@ -42,7 +42,7 @@ static int use_after_free(void)
 
 	if (!memory)
 		return -ENOMEM;
-	/* The compiler need not know that both are the same. */
+	/* Hides from the compiler that both pointers are the same. */
 	OPTIMIZER_HIDE_VAR(memory);
 	kfree(memory);
 	(void)READ_ONCE(*memory);
@@ -65,8 +65,8 @@ static int lock_order(void)
 }
 
 /*
- * lockdep: the rescan lock is taken with a VF's device lock held. That the PCI core
- * adds and removes VFs with the rescan lock held, lockdep has seen.
+ * lockdep: the rescan lock is taken with a VF's device lock held. lockdep has
+ * already seen that the PCI core adds and removes VFs with the rescan lock held.
  */
 static int vf_lock_order(void)
 {
@@ -130,8 +130,8 @@ static int sleep_in_atomic(void)
 }
 
 /*
- * kmemleak: nothing points to the memory any more. A stale pointer may be left on
- * a stack, but hardly to each of several.
+ * kmemleak: no pointer to the memory is left. A stack may keep a stale pointer to one
+ * of several objects, but hardly to all of them.
  */
 static int leak(void)
 {
@@ -179,7 +179,7 @@ static void expired(struct timer_list *timer)
 {
 }
 
-/* Debug objects: memory is freed with a timer in it that still runs. */
+/* Debug objects: memory is freed while a timer in it is active. */
 static int free_active(void)
 {
 	struct timer_list *timer = kmalloc(sizeof(*timer), GFP_KERNEL);
@@ -192,7 +192,7 @@ static int free_active(void)
 	return 0;
 }
 
-/* DEBUG_LIST: an entry is added to a list that it is in. */
+/* DEBUG_LIST: an entry is added to a list that already contains it. */
 static int list_twice(void)
 {
 	LIST_HEAD(list);
