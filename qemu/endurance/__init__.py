@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the driver comes through in the long run: the programs qemu/soak, which does one
-thing over and over and sees that nothing grows, and qemu/torture, which has many do at
-once what the driver has to come through.
+"""Long tests: the program qemu/soak repeats one operation after the other and checks that
+no resource grows; the program qemu/torture runs many operations at once and checks that
+the driver survives them.
 
-It imports guest, subject and faults. Nobody uses it but its own tests.
+The package imports guest, subject and faults. Only its own tests use it.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The soak: cycles of a kind, and levels that must not rise from the first to the last.
+"""The soak: repeats cycles of one kind, and checks that resource levels do not rise.
 
 It imports guest and subject, and nothing of the torture.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Uses the driver for hours: enables VFs, unplugs, resets, reloads, all at random.
 
-Nothing may grow from the first cycle to the last. What was done is in a file; the
-next run goes on from there, unless that soak is finished.
+No resource level may grow from the first cycle to the last. A file keeps the progress; the
+next run continues from there, unless that soak is finished.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from subject.inquiry import inquire
 from subject.leaks import shorten_scans
 
 CYCLES = {"reload": 200, "reset": 100, "unplug": 100, "mix": 100, "enable": 1000}
-"""What a whole soak does, and how often."""
+"""The number of cycles of each kind in a whole soak."""
 _FOLDER = BUILD / "soak"
 
 

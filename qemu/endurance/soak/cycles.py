@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is done over and over: one cycle of each kind.
+"""The cycles of the soak, one method for each kind.
 
-A cycle begins with whatever the one before has left, and checks what it did.
+A cycle begins in the state that the previous one has left, and checks its own result.
 """
 
 import random
@@ -16,7 +16,7 @@ from subject.functions import PhysicalFunction, physical_functions
 from subject.io import fio, fio_command
 
 VFS = 4
-"""How many VFs have I/O while something happens to their PF."""
+"""The number of VFs that have I/O while their PF is unplugged or reset."""
 
 # Enables VFs, and waits until each has a live controller.
 _ENABLE = """
@@ -44,7 +44,7 @@ class Cycles:
             driver.load()
         self.pf: PhysicalFunction = physical_functions(machine)[0]
         self._disks: list[str] = []
-        """Those of VFS VFs, while there are as many."""
+        """The disks of the VFs, while VFS VFs are enabled."""
         self.rest()
 
     def rest(self) -> None:
@@ -55,7 +55,7 @@ class Cycles:
             self._set_vfs(0)
 
     def enable(self, rng: random.Random) -> None:
-        """Enables some VFs and disables them; now and then, I/O between."""
+        """Enables some VFs and disables them; some cycles do I/O in between."""
         self._disks = []
         count = rng.randint(1, self.machine.shape.vfs)
         self.machine.run(_ENABLE.format(sysfs=self.pf.sysfs, count=count))
@@ -64,7 +64,7 @@ class Cycles:
         self._set_vfs(0)
 
     def unplug(self, rng: random.Random) -> None:
-        """Pulls the PF out while it and its VFs have I/O, and puts it back."""
+        """Unplugs the PF while it and its VFs have I/O, and plugs it in again."""
         disks = [disk(self.machine, self.pf.live(), 1), *self._vf_disks()]
         process = self.machine.spawn(
             fio_command(*disks, time_based=1, runtime=120))
@@ -112,7 +112,7 @@ class Cycles:
             vf.live()
 
     def mix(self, rng: random.Random) -> None:
-        """Does one of the others, in whatever state the last one left."""
+        """Does one of the other cycles, in the state that the last one left."""
         rng.choice((self.enable, self.unplug, self.reset, self.reload))(rng)
 
     def by_name(self, name: str) -> Callable[[random.Random], None]:
@@ -121,7 +121,7 @@ class Cycles:
         return cycle
 
     def _vf_disks(self) -> list[str]:
-        """Returns the disks of VFS VFs, one each, enabled if need be."""
+        """Returns one disk for each of VFS VFs, which it enables if necessary."""
         if not self._disks:
             self.machine.run(_ENABLE.format(sysfs=self.pf.sysfs, count=VFS))
             self._disks = private_disks(self.machine, self.pf)

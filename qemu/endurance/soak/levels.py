@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What must not grow in a guest, however often the driver does its work."""
+"""The resource levels of a guest, which must not grow from cycle to cycle."""
 
 from dataclasses import dataclass, field
 
@@ -14,17 +14,17 @@ MEMORY = {
     "Percpu": 1024,
     "VmallocUsed": 1024,
 }
-"""How many KiB of each may be there more, or (negative) less. All but the first are
-figures of /proc/meminfo. ``Available`` is its MemAvailable and the free pages on the
-CPUs' lists, which are megabytes, and not counted there."""
+"""The tolerated change in KiB: the most that a level may rise or, if negative, fall. All
+levels but the first are those of /proc/meminfo. ``Available`` is MemAvailable plus the
+free pages on the CPUs' lists, which are megabytes that MemAvailable does not include."""
 MAPPINGS = 16
-"""How many DMA mappings may be added: pages of the pools come with I/O."""
+"""The most DMA mappings that may be added: DMA pools get more pages with I/O."""
 OBJECTS = 400
-"""How many objects a slab cache may gain, besides one for every other cycle."""
+"""The most objects that a slab cache may gain, plus one for every other cycle."""
 
-# Caches are emptied and shrunk first, and what RCU has put off is done: what is left is in
-# use. What that frees may have held what is in a cache, so this is done twice. Kernel threads that
-# serve work queues come and go; all others belong to somebody.
+# First the RCU callbacks run, and caches are dropped and shrunk, so that only memory in use
+# is left. Objects that are freed in the first turn may have held cached ones, so there are
+# two turns. Kernel threads of work queues come and go, and are not counted.
 _MEASURE = """
 sync
 for turn in 1 2; do
@@ -58,7 +58,7 @@ dump=/sys/kernel/debug/dma-api/dump
 
 @dataclass(frozen=True)
 class Levels:
-    """What there is of everything while the driver rests."""
+    """The resource levels while the driver is idle."""
 
     memory: dict[str, int] = field(default_factory=dict)
     """KiB, by the names of /proc/meminfo, and more."""
@@ -71,7 +71,7 @@ class Levels:
 
 
 def measure(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Levels:
-    """Returns what there is now; the PF is live and has no VFs."""
+    """Returns the present levels. The PF must be live and have no VFs."""
     said = machine.run(f"DRIVER={driver.name}\n{_MEASURE}", timeout=120).out
     levels = Levels()
     for line in said.splitlines():
@@ -80,8 +80,8 @@ def measure(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Levels:
             getattr(levels, kind)[name] = int(value)
     memory = levels.memory
     memory["Available"] = memory["MemAvailable"] + memory["PerCPULists"]
-    # Those of areas that are no more are kept for the next ones, and debug objects are
-    # made in stock, hundreds at a time.
+    # The kernel keeps vmap_areas of freed areas for later ones, and allocates debug
+    # objects in stock, hundreds at a time.
     for kept in "vmap_area", "debug_objects_cache":
         levels.objects.pop(kept, None)
     held = pf.secondaries()
@@ -91,7 +91,8 @@ def measure(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Levels:
 
 
 def grown(start: Levels, end: Levels, cycles: int) -> list[str]:
-    """Returns what is not as it was ``cycles`` cycles ago, beyond the tolerance."""
+    """Returns a line for each level that has changed beyond its tolerance in ``cycles``
+    cycles."""
     found = []
     for name, most in MEMORY.items():
         change = end.memory[name] - start.memory[name]

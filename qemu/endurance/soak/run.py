@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A soak: how far it came, and how it goes on."""
+"""The state of a soak, and its execution."""
 
 import dataclasses
 import json
@@ -19,13 +19,14 @@ from subject.driver import Driver
 from subject.leaks import check_memory, check_references
 
 CHECKPOINT = 25
-"""After how many cycles the levels are compared."""
+"""The number of cycles between two comparisons of the levels."""
 _WARM_UP = 3
-"""How many cycles of a guest precede the first levels: caches fill, pools grow."""
+"""The number of cycles in a guest before its first levels are measured, as caches fill and
+pools grow at first."""
 
 _ATTEMPTS = 3
-"""How often levels are measured before they count as grown: on a busy host, what
-was freed may not be gone yet."""
+"""How often levels are measured before they count as grown: on a busy host, memory may be
+freed late."""
 
 
 @dataclass
@@ -33,11 +34,11 @@ class Leg:
     """A stretch of cycles of one phase in one guest, between two measurements."""
 
     first: int
-    """The number of cycles of the phase that came before."""
+    """The number of earlier cycles of the phase."""
     start: Levels
     end: Levels | None = None
     cycles: int = 0
-    """As many as ``end`` has seen."""
+    """The number of cycles before ``end`` was measured."""
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Phase:
     """Many cycles of one kind."""
 
     name: str
-    """A method of Cycles."""
+    """The name of a method of Cycles."""
     total: int
     done: int = 0
     seconds: float = 0.0
@@ -54,22 +55,22 @@ class Phase:
 
 @dataclass
 class State:
-    """All that is known of a soak. Kept in a file after each cycle."""
+    """The whole state of a soak. It is written to a file after each cycle."""
 
     seed: int
     phases: list[Phase]
     faults: list[str] = field(default_factory=list)
-    """One for each time that a guest had to be given up."""
+    """The reason of each time that a guest was given up."""
     finished: bool = False
 
     @classmethod
     def new(cls, seed: int, cycles: dict[str, int]) -> "State":
-        """Returns a soak that has yet to begin, with so many cycles of a kind."""
+        """Returns a new soak with the number of cycles for each kind."""
         return cls(seed, [Phase(name, total) for name, total in cycles.items()])
 
     @classmethod
     def load(cls, path: Path) -> "State":
-        """Returns the soak that was kept in ``path``."""
+        """Returns the soak that was saved in ``path``."""
         read = json.loads(path.read_text())
         return cls(read["seed"], [
             Phase(**phase | {"legs": [_leg(leg) for leg in phase["legs"]]})
@@ -77,7 +78,7 @@ class State:
         ], read["faults"], read["finished"])
 
     def save(self, path: Path) -> None:
-        """Keeps the soak in ``path``, whole at any time."""
+        """Saves the soak in ``path``, and replaces the file atomically."""
         part = path.with_suffix(".part")
         part.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
         os.replace(part, path)
@@ -90,13 +91,13 @@ def _leg(read: dict[str, object]) -> Leg:
 
 
 def rng_of(seed: int, phase: Phase) -> random.Random:
-    """Returns what decides on the next cycle of ``phase``: the same every time."""
+    """Returns the random numbers for the next cycle of ``phase``, the same every time."""
     return random.Random(f"{seed} {phase.name} {phase.done}")
 
 
 def soak(machine: Machine, driver: Driver, state: State, path: Path,
          say: Callable[[str], None]) -> None:
-    """Does what is left of a soak in this guest. A fault of the kernel raises."""
+    """Does the rest of a soak in this guest. Raises if the kernel reports a fault."""
     cycles = Cycles(machine, driver)
     for phase in state.phases:
         if phase.done < phase.total:

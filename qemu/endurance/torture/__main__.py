@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Has many actors work on the driver at once, round after round, and checks between the
-rounds that nothing is wrong.
+"""Runs rounds in which many actors work on the driver at once, and checks the state of the
+driver and the controller between the rounds.
 
-A seed decides on all of it. It is printed; given again, it has the same rounds.
+A seed decides all random choices. It is printed; the same seed gives the same rounds.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from subject.inquiry import inquire
 from subject.leaks import shorten_scans
 
 ROUNDS = 20
-"""After how many rounds the machine is replaced by one of another shape."""
+"""The number of rounds after which a machine of another shape replaces the machine."""
 _FOLDER = BUILD / "torture"
 
 
@@ -32,7 +32,7 @@ def say(text: str) -> None:
 
 
 class Torture:
-    """Rounds in one machine after the other."""
+    """Runs rounds, in one machine after the other."""
 
     def __init__(self, seed: str, names: set[str], table: Table) -> None:
         self._seed = seed
@@ -41,10 +41,10 @@ class Torture:
         self._number = -1
         self._leg: Leg | None = None
         self.machine: Machine | None = None
-        """The one at present."""
+        """The present machine."""
 
     def round(self, number: int) -> None:
-        """Does a round, in the machine for it."""
+        """Runs a round, in the machine for it."""
         if number // ROUNDS != self._number or not self._leg:
             self.end()
             self._number = number // ROUNDS
@@ -52,13 +52,13 @@ class Torture:
         self._leg.round(self._seed, number, self._table, say)
 
     def end(self) -> None:
-        """Ends the machine, in which nothing may be left of the driver."""
+        """Unloads the driver, checks that it has leaked nothing, and ends the machine."""
         if self._leg:
             self._leg.end()
         self.stop()
 
     def stop(self) -> None:
-        """Ends the machine, whatever became of it."""
+        """Ends the machine without any check."""
         machine, self.machine, self._leg = self.machine, None, None
         if machine:
             machine.stop()
@@ -76,8 +76,8 @@ class Torture:
 
 
 def tell(machine: Machine, path: Path) -> None:
-    """Keeps the log of a guest in which something went wrong."""
-    # What tasks wait for looks like a fault, if somebody wants to know.
+    """Saves the log of a guest in which something went wrong."""
+    # From "sysrq: " on, the log has stacks of blocked tasks, which would look like a fault.
     before, _, _ = machine.log.window().partition("sysrq: ")
     if found := faults(before):
         say("the kernel reports:\n" + "\n".join(found[:20]))
@@ -88,7 +88,7 @@ def tell(machine: Machine, path: Path) -> None:
 
 def torture(seed: str, names: set[str], table: Table, first: int, rounds: int,
             end: float, folder: Path) -> bool:
-    """Does rounds until as many are done, or the time is over. Whether all is well."""
+    """Runs rounds until their number or the time is reached. Returns whether all passed."""
     run = Torture(seed, names, table)
     number = first
     try:

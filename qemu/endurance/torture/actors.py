@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Who works on the driver: kinds of actors, and what each of them does, one operation
-after the other.
+"""The kinds of actors that work on the driver, and the operations of each.
 
-An actor is a list of calls of guest.sh's operations, which a shell in the guest
-makes for as long as the round lasts. Those of the host are in host.py.
+An actor is a list of calls of guest.sh's operations, which a shell in the guest repeats
+for as long as the round lasts. The actors of the host are in host.py.
 """
 
 import random
@@ -14,45 +13,45 @@ from enum import Enum, auto
 from guest.shape import FIRST_PRIVATE_NSID, Shape
 
 STEPS = 40
-"""How many operations an actor's list has, which is then repeated."""
+"""The number of operations in an actor's list, which is repeated."""
 
 
 class Trait(Enum):
-    """What an actor does that others have to know of."""
+    """An effect of an actor that excludes other actors or changes what may fail."""
 
     WRITES_NUMVFS = auto()
     """Writes sriov_numvfs."""
     TAKES_OFF_BUS = auto()
-    """Has the PCI core remove or add a PF."""
+    """Makes the PCI core remove or add a PF."""
     CHANGES_BUS = auto()
-    """Has the PCI core remove or add functions."""
+    """Makes the PCI core remove or add functions."""
     RECOVERS = auto()
-    """Has the PCI core recover a function from an error."""
+    """Makes the PCI core recover a function from an error."""
     LOSES_VF = auto()
     """Removes a VF by itself, which confuses the PCI core until its PF is removed, too."""
     SLEEPS = auto()
-    """Takes the guest agent's port away."""
+    """Suspends all devices, for which the guest agent's port is unbound."""
     ASKS = auto()
-    """Asks the guest agent while the round lasts."""
+    """Uses the guest agent while the round lasts."""
     ENDS_PF = auto()
-    """Ends the controller of a PF, and its I/O."""
+    """Ends the controller of a PF, so that its I/O fails."""
     ENDS_VF = auto()
-    """Ends the controller of a VF, or takes its namespaces away, and so ends I/O."""
+    """Ends the controller of a VF, or detaches its namespaces, so that its I/O fails."""
     UNBINDS = auto()
-    """Leaves functions without their driver."""
+    """Leaves functions without a driver, or with another one."""
     LOSES_COMMANDS = auto()
-    """Has commands time out, so that some fail."""
+    """Makes commands time out, so that some fail."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an actor works: a physical function, and the machine that it is in."""
+    """The place of an actor: a physical function, and the shape of its machine."""
 
     shape: Shape
     pf: str
-    """Its PCI address."""
+    """The PCI address of the function."""
     port: str
-    """That of the port above it."""
+    """The PCI address of the port above the function."""
 
 
 Step = tuple[float, str]
@@ -67,20 +66,20 @@ class Kind:
     name: str
     traits: frozenset[Trait]
     steps: Steps | None
-    """What it does in the guest. None for an actor of the host."""
+    """Makes the list of operations in the guest. None for an actor of the host."""
     needs: Callable[[Shape], bool] = lambda shape: True
-    """Whether it can work in a machine of a shape."""
+    """Returns whether the actor can work in a machine of a shape."""
     for_each_pf: bool = True
-    """Whether there is one for each physical function, not one for all."""
+    """Whether each physical function has an actor of this kind, or all share one."""
 
 
 def _vf(rng: random.Random, place: Place) -> int:
-    """A VF's number: one that is often there."""
+    """Returns the number of a VF that is often enabled."""
     return min(rng.randrange(place.shape.vfs), rng.randrange(place.shape.vfs))
 
 
 def _function(rng: random.Random, place: Place) -> str:
-    """The PF, or one of the VFs."""
+    """Returns the PF's address with a VF's number, or with - for the PF itself."""
     return f"{place.pf} -" if rng.randrange(3) == 0 else f"{place.pf} {_vf(rng, place)}"
 
 
@@ -181,13 +180,13 @@ def _sleep(rng: random.Random, _: Place) -> list[Step]:
 
 
 def _cpus(rng: random.Random, place: Place) -> list[Step]:
-    # The first CPU cannot go.
+    # The first CPU cannot go offline.
     return [(rng.uniform(0, 0.7), f"cpu {rng.randrange(1, place.shape.cpus)} {rng.randrange(2)}")
             for _ in range(STEPS)]
 
 
 def _timeouts(rng: random.Random, _: Place) -> list[Step]:
-    # A rule that is used up makes place for another one.
+    # A used-up rule makes room for another one.
     return [(rng.uniform(0.5, 3.0), "fault 'lose queue={} skip={}'".format(
                 rng.choice(("io", "io", "admin")), rng.randrange(20)))
             for _ in range(4)]
@@ -241,7 +240,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody who works on the driver for a round."""
+    """An actor of a round: a kind at a place."""
 
     kind: Kind
     place: Place
@@ -253,11 +252,11 @@ class Actor:
         return f"{self.kind.name}.{self.index}" if self.kind.for_each_pf else self.kind.name
 
     def script(self, rng: random.Random) -> str:
-        """Returns what the guest's shell is to do, over and over."""
+        """Returns the script of the actor for the guest's shell."""
         assert self.kind.steps
         lines = [f"pause {pause:.2f}; over && exit; step {operation.split()[0]} {operation}"
                  for pause, operation in self.kind.steps(rng, self.place)]
-        # What has an end is done once.
+        # A list that is shorter than STEPS runs once, a longer one is repeated.
         again = len(lines) >= STEPS
         return "\n".join([f"ACTOR={self.name}", ". ./guest.sh",
                           "while :; do" if again else "", *lines, "done" if again else "", ""])
@@ -265,7 +264,7 @@ class Actor:
 
 def actors(places: list[Place], names: set[str], faults: bool) -> list[Actor]:
     """Returns all actors of these kinds that can work in the places; those that lose
-    commands only if the driver can make up ``faults``."""
+    commands only if the driver can simulate ``faults``."""
     return [Actor(kind, place, index)
             for kind in KINDS if kind.name in names and kind.needs(places[0].shape)
             and (faults or Trait.LOSES_COMMANDS not in kind.traits)

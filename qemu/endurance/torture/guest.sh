@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What actors do in the guest; each sources this, with its name as ACTOR. The operations
-# are functions, which take a PCI address where they are for one function. A result is one
-# word or more: ok, absent (there was nothing to do it to), or what the kernel said.
+# The operations of actors in the guest. Each actor sources this file, with its name as
+# ACTOR. An operation is a shell function; if it is for one PCI function, it takes the
+# address. A result is ok, absent (the file or the device did not exist), or the error.
 #
 # log.ACTOR has a line for each begin and each end: B or E, uptime, operation, result.
-# now.ACTOR has uptime and operation while there is one, for the watcher.
+# now.ACTOR has uptime and operation while an operation runs, for the watcher.
 
 # The actors' scripts call the functions, and set the variables.
 # shellcheck disable=SC2034,SC2154,SC2317
@@ -45,14 +45,14 @@ pause()
 	[ "${up%.*}" -ge "$END" ] || sleep "$1"
 }
 
-# Whether the round is over.
+# Returns whether the round is over.
 over()
 {
 	uptime
 	[ "${up%.*}" -ge "$END" ]
 }
 
-# What a command says in its first line, without whoever says it.
+# Sets said to the first line of a command's errors, without the command's name.
 last_words()
 {
 	said=${said%%"$newline"*}
@@ -71,7 +71,7 @@ put()
 		said=ok
 	else
 		last_words
-		# It went between one and the other.
+		# The file has disappeared between the check and the write.
 		[ -e "$2" ] || said=absent
 		return 1
 	fi
@@ -129,7 +129,7 @@ setting()
 	put "$4" "$pci/$1/nvme_sriov/vf$2/$3"
 }
 
-# Reads all that the driver says of VFs.
+# Reads all attributes of VFs.
 read_all()
 {
 	if [ ! -d "$pci/$1/nvme_sriov" ]; then
@@ -143,13 +143,13 @@ read_all()
 	said=${said:-ok}
 }
 
-# ask ADDRESS COMMAND...: has nvme-cli ask the controller.
+# ask ADDRESS COMMAND...: runs an nvme-cli command for the controller.
 ask()
 {
 	controller_of "$1" || return
 	shift
 	try nvme "$@" "/dev/$controller" && return
-	# It says what the kernel said, or the controller, and sometimes only that it failed.
+	# nvme-cli prints the kernel's error, or the controller's status, or just a failure.
 	[ -e "/sys/class/nvme/$controller" ] || said=absent
 }
 
@@ -165,7 +165,7 @@ reset_function()
 	function_of "$1" "$2" && put 1 "$pci/$function/reset"
 }
 
-# reset_bus ADDRESS: of the port.
+# reset_bus ADDRESS: resets the bus below the port.
 reset_bus()
 {
 	put 1 "$pci/$1/reset_subordinate"
@@ -210,7 +210,7 @@ load()
 	try insmod "$MODULE" "$@"
 }
 
-# All devices sleep, but the processors. See subject/sleep.py for what becomes of the agent.
+# Suspends all devices but the CPUs. subject/sleep.py says why the agent is restarted.
 sleep_devices()
 {
 	port=$(realpath /sys/bus/virtio/drivers/virtio_console/virtio*/..)
@@ -220,7 +220,7 @@ sleep_devices()
 	put freeze /sys/power/state
 	slept=$said
 	echo "$port" > $drivers/virtio-pci/bind
-	# There may be none: it ends when it finds no port, and is started anew.
+	# There may be no agent: it ends when it finds no port, and init starts it again.
 	for agent in $(pidof qemu-ga); do
 		kill -9 "$agent"
 		while kill -0 "$agent" 2> /dev/null; do sleep 0.05; done
@@ -235,13 +235,13 @@ cpu()
 	put "$2" "/sys/devices/system/cpu/cpu$1/online"
 }
 
-# fault RULE: has the driver make up a fault.
+# fault RULE: makes the driver simulate a fault.
 fault()
 {
 	put "$1" /sys/kernel/debug/$driver/command
 }
 
-# Takes a VF away from whatever driver it has, and gives it to vfio-pci.
+# Unbinds a VF from its driver, and binds it to vfio-pci.
 take_vf()
 {
 	vf_of "$1" "$2" || return
@@ -250,7 +250,7 @@ take_vf()
 	put "$vf" $drivers/vfio-pci/bind
 }
 
-# Gives it back.
+# Binds a VF that vfio-pci has to its own driver again.
 give_vf()
 {
 	vf_of "$1" "$2" || return
@@ -262,7 +262,7 @@ give_vf()
 	[ "$taken" = ok ] || said=$taken
 }
 
-# Verifies data on every disk at once. Each has a line of its own in the log: F, uptime,
+# Verifies data on all disks at once. Each disk has a line in the log: F, uptime,
 # NSID, disk, and the errno with which its job ended.
 use_disks()
 {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the host does while a round lasts: it pulls functions out of their slots and puts
-them back, and has ports report errors."""
+"""The host's operations during a round: it unplugs functions and plugs them in again, and
+makes ports report errors."""
 
 import random
 import re
@@ -15,42 +15,43 @@ from guest.machine import Machine
 
 _RECOVERED = re.compile(r"device recovery (successful|failed)")
 _LIMIT = 60
-"""Seconds for each of these."""
+"""Seconds that an operation may take."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that the host does at some time of a round."""
+    """An operation of the host at a given time of a round."""
 
     at: float
-    """Seconds after its begin."""
+    """Seconds after the begin of the round."""
     actor: Actor
     name: str
     do: Callable[[Machine, int], None]
-    """Does it to a physical function, by its number."""
+    """The operation on a physical function, which it gets by its number."""
 
     def run(self, machine: Machine) -> Operation:
-        """Does it, and returns what came of it."""
+        """Runs the operation, and returns it with its result."""
         begin = time.monotonic()
         self.do(machine, self.actor.index)
         return Operation(self.actor.name, self.name, time.monotonic() - begin, "ok")
 
 
 def present(machine: Machine, index: int) -> bool:
-    """Whether a physical function is in its slot."""
+    """Returns whether a physical function is in its slot."""
     return f'id "nvme{index}"' in machine.hmp("info qtree")
 
 
 def unplug(machine: Machine, index: int) -> None:
-    """Pulls a function out, and waits until it is gone."""
-    # See Machine.unplug(), which asks whether it has VFs: that may change right now.
+    """Unplugs a function, and waits until it is gone."""
+    # Machine.unplug() looks whether the function has VFs, but here that may change at any
+    # time.
     machine.lost_functions = True
     machine.qmp.cmd("device_del", id=f"nvme{index}")
     machine.wait_for(lambda: not present(machine, index), f"end of nvme{index}", _LIMIT)
 
 
 def plug(machine: Machine, index: int) -> None:
-    """Puts it back."""
+    """Plugs a function in again."""
     machine.plug(index)
 
 
@@ -66,17 +67,17 @@ def _report(machine: Machine, index: int, error: str) -> None:
 
 
 def error(machine: Machine, index: int) -> None:
-    """Reports an error that loses nothing, and waits for the end of the recovery."""
+    """Makes the port report an error without loss, and waits for the end of the recovery."""
     _report(machine, index, "POISON_TLP")
 
 
 def fatal_error(machine: Machine, index: int) -> None:
-    """Reports one for which the link is reset."""
+    """Makes the port report a fatal error, after which the kernel resets the link."""
     _report(machine, index, "DLP")
 
 
 def events(actor: Actor, rng: random.Random, seconds: float) -> list[Event]:
-    """Returns what an actor of the host does in a round of so many seconds."""
+    """Returns the operations of an actor of the host in a round of ``seconds``."""
     found = []
     at = rng.uniform(0.5, 2.0)
     while at < seconds:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Rounds in one machine, one after the other."""
+"""A leg: consecutive rounds in one machine."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -18,27 +18,27 @@ from subject.functions import physical_functions
 from subject.leaks import check_memory, check_references
 
 COMMON = Shape(controllers=2, one_subsystem=True, iommu=True, watched_locks=False)
-"""What all machines have."""
+"""What all shapes have in common."""
 MOST = 6
-"""How many actors work at once, at most."""
+"""The most actors that work at once."""
 SECONDS = 5.0, 15.0
-"""How long a round may last."""
+"""The least and the most seconds that a round may last."""
 _SHORT = 3 * PATIENCE
-"""Seconds that a command may take in rounds in which some are lost: less than a task may be
-blocked, so that whoever waits for a command is let go in time."""
+"""The time limit of commands in rounds that lose some. It is shorter than the time that a task
+may be blocked, so that a task that waits for a lost command ends its wait in time."""
 _TIMES = {"io": 30, "admin": 60}
-"""Seconds that commands may take otherwise, as nvme-core has it."""
+"""nvme-core's default time limits of commands, for all other rounds."""
 
 
 def shape_of(seed: str, leg: int) -> Shape:
-    """Returns what the machine is made of that serves a number of rounds."""
+    """Returns the shape of the machine for a leg."""
     rng = random.Random(f"{seed} machine {leg}")
     ports, shared = rng.choice(((False, True), (True, True), (False, False), (True, False)))
     return replace(COMMON, plain_ports=ports, shared=shared)
 
 
 class Leg:
-    """Actors of some names in a machine, whose driver is loaded."""
+    """The actors of the named kinds in a machine. The driver must be loaded."""
 
     def __init__(self, machine: Machine, driver: Driver, names: set[str]) -> None:
         self._machine = machine
@@ -53,7 +53,7 @@ class Leg:
         self.quiet.restore(set())
 
     def round(self, seed: str, number: int, table: Table, say: Callable[[str], None]) -> None:
-        """Does a round, and all that comes before and after it."""
+        """Prepares a round, runs it, and checks the state after it."""
         rng = random.Random(f"{seed} round {number}")
         self.quiet.prepare(rng)
         chosen = choose(rng, self.actors, MOST)
@@ -76,7 +76,7 @@ class Leg:
         self.quiet.clean()
 
     def _limit(self, times: Mapping[str, float]) -> None:
-        """Has commands of all controllers, also of those to come, take no longer."""
+        """Sets the time limits of commands for all controllers, present and future."""
         for kind, seconds in times.items():
             self._machine.run(f"""
                 echo {seconds:.0f} > /sys/module/nvme_core/parameters/{kind}_timeout || exit
@@ -85,7 +85,7 @@ class Leg:
                 done""")
 
     def end(self) -> None:
-        """Unloads the driver, of which nothing may be left."""
+        """Unloads the driver, and checks that it has leaked nothing."""
         check_references(self._machine, self._driver.name)
         self._driver.unload()
         check_memory(self._machine, last=True)

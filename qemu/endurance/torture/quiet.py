@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A quiet point: nobody works, and everything has to be as it should be."""
+"""The quiet point between two rounds, at which no actor works and the state is checked."""
 
 import itertools
 import json
@@ -26,16 +26,16 @@ LIVE = 60
 _FOLLOW = 5
 """Seconds within which sysfs follows the controller."""
 _KINDS = {"queues": ("vq", "num-virtual-queues"), "interrupts": ("vi", "num-virtual-interrupts")}
-"""Resources: how they begin in Primary Controller Capabilities, and their names in the
-Secondary Controller List."""
+"""For each resource, the prefix of its fields in Primary Controller Capabilities, and its
+name in the Secondary Controller List."""
 
-# All CPUs are back, and functions that were taken off the bus.
+# Brings back offline CPUs, and functions that were removed from the bus.
 _BACK = """
 for cpu in /sys/devices/system/cpu/cpu*/online; do echo 1 > $cpu; done
 echo 1 > /sys/bus/pci/rescan
 """
 
-# Whoever has no driver, or another one, is given back.
+# Binds functions that have no driver, or vfio-pci, to the driver under test.
 _GIVE_BACK = """
 cd /sys/bus/pci/devices
 for function in {functions}; do
@@ -47,7 +47,7 @@ for function in {functions}; do
 done
 """
 
-# A controller that has lost a command while it was started or reset is dead for good.
+# A controller that has lost a command in its start or reset is dead for good: unbind it.
 _BURY = """
 for state in /sys/class/nvme/nvme*/state; do
 	grep -qx dead $state || continue
@@ -69,7 +69,7 @@ cd {sysfs}/nvme_sriov && grep . vf*/state vf*/cntlid vf*/assigned_* vf*/namespac
 
 
 class Quiet:
-    """A quiet point of a machine."""
+    """The quiet point of a machine."""
 
     def __init__(self, machine: Machine, driver: Driver, places: list[Place]) -> None:
         self._machine = machine
@@ -77,8 +77,8 @@ class Quiet:
         self._pfs = [PhysicalFunction(machine, place.pf) for place in places]
 
     def restore(self, traits: set[Trait]) -> None:
-        """Brings back what actors with these traits took away: all functions are there,
-        and live."""
+        """Undoes the effects of actors with these traits, and waits until all functions exist
+        and are live."""
         for index in range(len(self._pfs)):
             if not present(self._machine, index):
                 plug(self._machine, index)
@@ -90,7 +90,7 @@ class Quiet:
         if Trait.LOSES_VF in traits:
             self._machine.lost_functions = True
             for pf in self._pfs:
-                # Unless an actor has removed it, too.
+                # An actor may have removed the PF before.
                 self._machine.run(f"[ ! -e {pf.sysfs} ] || echo 1 > {pf.sysfs}/remove")
         self._machine.run(_BACK)
         without_driver = {Trait.UNBINDS, Trait.LOSES_COMMANDS} & traits
@@ -103,7 +103,7 @@ class Quiet:
         if Trait.LOSES_COMMANDS in traits:
             self._settle()
             self._machine.run(_BURY)
-        # A VF's controller may have to wait for that of its PF.
+        # The PFs come first, as a VF's controller may have to wait for that of its PF.
         if without_driver:
             for pf in self._pfs:
                 self._give_back(pf.vfs)
@@ -112,7 +112,7 @@ class Quiet:
                 self._live(vf, f"VF {number} of {pf.address}")
 
     def check(self) -> None:
-        """Checks what there is, and that all of it can be used."""
+        """Checks resources, attached namespaces, data and the log."""
         for pf in self._pfs:
             self.check_resources(pf)
         self.check_attached()
@@ -120,7 +120,7 @@ class Quiet:
         self.check_log()
 
     def clean(self) -> None:
-        """Disables all VFs, forgets their settings, and checks that nothing is left."""
+        """Disables all VFs, resets their settings, and checks that no VF has anything left."""
         before = [pf.num_vfs for pf in self._pfs]
         self._disable()
         self.check_nothing_left(before)
@@ -135,11 +135,11 @@ class Quiet:
             self._machine.run(_FORGET.format(sysfs=pf.sysfs))
 
     def use_all_vfs(self) -> None:
-        """Has all VFs enabled for a moment, which rids each of what an earlier owner had: the
-        controller of a PF may have been given up before it could be told.
+        """Enables all VFs for a moment, which detaches namespaces that an earlier use of a VF has
+        left: a PF's controller may have been given up before the driver could detach them.
 
-        Without their settings: a namespace that one of them is to have may be private, and
-        still be attached to a VF of a PF that was given up."""
+        The settings are reset before: a namespace in a setting may be private, and still be
+        attached to a VF of a PF that was given up."""
         self._disable()
         for pf in self._pfs:
             if failed := pf.set_vfs(self._machine.shape.vfs):
@@ -147,7 +147,7 @@ class Quiet:
         self.check_attached()
 
     def prepare(self, rng: random.Random) -> None:
-        """Makes some VFs, and gives namespaces to some of them, for the next round."""
+        """Enables some VFs for the next round, and sets namespaces for some of them."""
         nsids = list(range(FIRST_PRIVATE_NSID,
                            FIRST_PRIVATE_NSID + self._machine.shape.namespaces))
         rng.shuffle(nsids)
@@ -162,8 +162,8 @@ class Quiet:
                 self._live(vf, f"VF {number} of {pf.address}")
 
     def check_resources(self, pf: PhysicalFunction) -> None:
-        """Checks that controller and sysfs agree on who has what, and that only VFs that
-        are there have something."""
+        """Checks that the controller and sysfs report the same resources for each VF, and that
+        only enabled VFs have resources."""
         sysfs = self._sysfs(pf)
         secondaries = {entry["virtual-function-number"] - 1: entry
                        for entry in pf.secondaries()}
@@ -198,10 +198,10 @@ class Quiet:
             raise Wrong("\n".join([f"{pf.address}:", *wrong]))
 
     def check_attached(self) -> None:
-        """Checks that VFs for which namespaces were set have these, and nothing but what
-        the controller gives to every VF besides, and that sysfs says so."""
+        """Checks that VFs with a namespace setting have these namespaces attached, and besides
+        only the one that the controller gives to every VF, and that sysfs agrees."""
         for pf in self._pfs:
-            # What the driver has to repair, it may still be about to.
+            # The driver may still be about to repair the attachments.
             self._soon(lambda: self._not_attached(pf))
 
     def _not_attached(self, pf: PhysicalFunction) -> str:
@@ -221,8 +221,8 @@ class Quiet:
         return "\n".join([f"{pf.address}:", *wrong]) if wrong else ""
 
     def check_nothing_left(self, before: Sequence[int] = ()) -> None:
-        """Checks that disabled VFs, of which so many of each PF were there before, have
-        nothing but what the controller gives to every VF, and have that."""
+        """Checks that disabled VFs have only the namespace that the controller gives to every
+        VF, and that the first ``before`` VFs of each PF, which were enabled, have it."""
         self._soon(lambda: self._left(before))
 
     def _left(self, before: Sequence[int]) -> str:
@@ -235,7 +235,7 @@ class Quiet:
             for nsid, cntlids in attached.items():
                 if nsid != _GIVEN and (found := cntlids & set(ids)):
                     wrong.append(f"{pf.address}: namespace {nsid} is left to {_words(found)}")
-            # QEMU gives it to a VF when that is enabled for the first time.
+            # QEMU attaches the namespace to a VF when the VF is enabled for the first time.
             lost = {cntlid for cntlid, number in ids.items()
                     if number <= count} - attached[_GIVEN]
             if lost:
@@ -250,7 +250,7 @@ class Quiet:
         fio(self._machine, *disks, size="128k", iodepth=8, thread=1)
 
     def check_log(self) -> None:
-        """Checks that the kernel has reported no fault, and begins a new window."""
+        """Checks that the kernel has reported no fault, and opens a new window of the log."""
         try:
             check_log_of_scans(self._machine)
         except AssertionError as error:
@@ -261,7 +261,7 @@ class Quiet:
         return dict(line.split(":", 1) for line in said.splitlines())
 
     def _attached(self) -> dict[int, set[int]]:
-        """Returns the ids of the controllers that each namespace is attached to."""
+        """Returns the ids of the controllers to which each namespace is attached."""
         found: dict[int, set[int]] = {}
         last = FIRST_PRIVATE_NSID + self._machine.shape.namespaces - 1
         # All PFs are of one subsystem.
@@ -280,7 +280,7 @@ class Quiet:
         return found
 
     def _soon(self, wrong: Callable[[], str]) -> None:
-        """Raises what is wrong, if it still is after a while."""
+        """Raises what ``wrong`` returns, if it is not empty within a few seconds."""
         try:
             self._machine.wait_for(lambda: not wrong(), "", _FOLLOW)
         except MachineError:
@@ -307,7 +307,7 @@ class Quiet:
             self._machine.wait_for(
                 lambda: not self._machine.run(settled, check=False).rc, "", LIVE)
         except MachineError:
-            # Whoever is not is told of below.
+            # The caller reports controllers that are neither.
             if not self._machine.alive:
                 raise
 
@@ -316,7 +316,7 @@ class Quiet:
             functions=" ".join(function.address for function in functions)))
 
     def _revive(self) -> None:
-        """Removes physical functions that were given up, and has them found again."""
+        """Removes physical functions that were given up, and rescans the bus."""
         for pf in self._pfs:
             try:
                 self._live(pf, "PF")

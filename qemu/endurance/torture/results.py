@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What came of operations: which results are all right, and a table of all."""
+"""The results of operations: which ones are permitted, and a table of all."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from guest.errors import MachineError
 
 _NAMES = {os.strerror(number): name for number, name in errno.errorcode.items()}
 _BUSY = {"EBUSY", "ENODEV", "ENXIO", "EAGAIN", "ENETRESET"}
-"""With which any operation may end when others are at work."""
+"""The errnos with which any operation may end while others run."""
 _ALSO = {
     "enable": {"ENOSPC", "ENOENT"},     # ENOENT without a driver.
     "setting": {"ENOSPC"},
@@ -19,37 +19,37 @@ _ALSO = {
     "cpu": {"ENOSPC"},
     "fault": {"ENOSPC"},
 }
-"""What else an operation may end with."""
+"""Further errnos with which an operation may end."""
 _LOST = {"EIO", "ETIMEDOUT", "EINTR"}
-"""With which any operation may end when commands are lost."""
+"""The errnos with which any operation may end when commands are lost."""
 
 
 class Wrong(MachineError):
-    """Something is not as it must be, whatever was going on."""
+    """The state is wrong, whatever the actors did."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that an actor did."""
+    """An operation that an actor has done."""
 
     actor: str
     name: str
     seconds: float
     result: str
-    """ok, absent, an errno's name, or words."""
+    """ok, absent, the name of an errno, or a message."""
 
     def permitted(self, losing: bool) -> bool:
-        """Whether the result is one that there may be when others are at work, who may be
-        ``losing`` commands."""
+        """Returns whether the result is permitted while other actors work, who lose commands
+        if ``losing``."""
         return (self.result in {"ok", "absent"} | _BUSY | _ALSO.get(self.name, set())
                 or (losing and self.result in _LOST)
-                # The disks are judged one by one.
+                # Its disks are judged one by one.
                 or self.name == "use_disks")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What came of one disk's data in one run of fio."""
+    """The result for one disk in one run of fio."""
 
     nsid: int
     disk: str
@@ -58,12 +58,12 @@ class Job:
 
 
 def named(result: str) -> str:
-    """Returns the name of an errno for its description; other words as they are."""
+    """Returns the name of the errno that has this description, or else ``result``."""
     return _NAMES.get(result.strip(), result.strip())
 
 
 def parse(text: str) -> tuple[list[Operation], list[Job]]:
-    """Returns what the logs of the actors say, of which each line names its file."""
+    """Returns the operations and jobs in the actors' logs; each line names its file."""
     operations, jobs = [], []
     begins: dict[str, float] = {}
     for line in text.splitlines():

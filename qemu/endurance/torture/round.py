@@ -16,18 +16,18 @@ from guest.machine import Machine
 
 SOURCES = Path(__file__).parent
 FOLDER = "/run/torture"
-"""Where the guest has it all."""
+"""The folder of scripts and logs in the guest."""
 BLOCKED = 10 * PATIENCE
-"""Seconds after which a task that is blocked is stuck."""
+"""Seconds after which a blocked task counts as stuck."""
 LIMIT = 60 * PATIENCE
 """Seconds that an operation may take."""
 _ALL_TOLD = 5
-"""Seconds until the watcher has told of all who wait."""
+"""Seconds in which the watcher reports all blocked tasks."""
 _EILSEQ = 84
-"""With which fio ends if data is wrong."""
+"""The errno with which fio ends if data is wrong."""
 
-# The actors end by themselves when the time is over, and the watcher when the last has.
-# The agent may have to start anew meanwhile: the end is told by the kernel log.
+# Each actor ends by itself when the time is over, and the watcher after the last actor. The
+# guest agent may be restarted meanwhile, so the kernel log reports the end.
 _ROUND = """
 cd {folder} || exit
 rm -f over overdue.* log.* now.* fio.* out.*
@@ -48,7 +48,7 @@ echo '{mark}' > /dev/kmsg
 
 
 def choose(rng: random.Random, everybody: list[Actor], most: int) -> list[Actor]:
-    """Returns some actors that may work at once, two at least if there are."""
+    """Returns some actors that may work at once, if possible at least two."""
     wanted = rng.randint(2, most)
     chosen: list[Actor] = []
     for actor in rng.sample(everybody, len(everybody)):
@@ -58,7 +58,7 @@ def choose(rng: random.Random, everybody: list[Actor], most: int) -> list[Actor]
 
 
 def provide(machine: Machine) -> None:
-    """Gives the guest what all rounds need."""
+    """Copies the scripts that all rounds need into the guest."""
     machine.run(f"mkdir -p {FOLDER}")
     for name in "guest", "watch":
         source = SOURCES / f"{name}.sh"
@@ -66,7 +66,7 @@ def provide(machine: Machine) -> None:
 
 
 class Round:
-    """Some actors at work."""
+    """A round of some actors."""
 
     def __init__(self, machine: Machine, number: int, chosen: list[Actor],
                  rng: random.Random, seconds: float) -> None:
@@ -80,15 +80,15 @@ class Round:
             (event for actor in chosen if not actor.kind.steps
              for event in events(actor, rng, seconds)), key=lambda event: event.at)
         self.operations: list[Operation] = []
-        """What was done, once it is over."""
+        """The operations of the round, once it is over."""
 
     @property
     def traits(self) -> set[Trait]:
-        """Those of all actors."""
+        """Returns the traits of all actors of the round."""
         return {trait for actor in self._actors for trait in actor.kind.traits}
 
     def run(self) -> None:
-        """Has them work, and judges what came of it."""
+        """Runs the actors, and judges their results."""
         for name, script in self._scripts.items():
             self._machine.put(f"{FOLDER}/actor.{name}", script.encode())
         self._machine.put(f"{FOLDER}/round.sh", _ROUND.format(
@@ -98,12 +98,12 @@ class Round:
         self._machine.spawn(f"sh {FOLDER}/round.sh")
         self._host(time.monotonic())
         self._machine.wait_for(self._over, self._mark, self._seconds + 2 * LIMIT)
-        # The agent may be a new one.
+        # The guest agent may have been restarted.
         self._machine.wait_for_boot()
         self._collect()
 
     def _host(self, begin: float) -> None:
-        """Does what the host has to do, each at its time."""
+        """Runs the host's operations, each at its time."""
         for event in self._events:
             self._sleep_until(begin + event.at)
             if time.monotonic() > begin + self._seconds and event.name != "plug":
@@ -116,16 +116,16 @@ class Round:
             self._over()
 
     def _over(self) -> bool:
-        """Whether the actors have ended. Raises if one of them does not come back."""
+        """Returns whether the actors have ended. Raises if one of them hangs."""
         said = self._machine.log.window()
         if "torture: overdue: " in said or "torture: blocked: " in said:
-            # The others that wait are told of, too, and what the kernel says of them.
+            # The watcher then reports the other blocked tasks, and the kernel their stacks.
             time.sleep(_ALL_TOLD)
             raise Wrong("some do not get on:\n" + self._told("overdue") + self._told("blocked"))
         return self._mark in said
 
     def _told(self, what: str) -> str:
-        """Returns what the watcher told of one kind, stacks included."""
+        """Returns the watcher's reports of one kind, with stacks."""
         found, inside = [], False
         for line in self._machine.log.window().splitlines():
             _, tells, words = line.partition("torture: ")
@@ -154,12 +154,12 @@ class Round:
                             f" {os.strerror(job.error)}")
 
     def _may_fail(self, job: Job) -> bool:
-        """Whether the disk may have lost all of its controllers."""
+        """Returns whether the disk may have lost all of its controllers."""
         if job.error == _EILSEQ:
             return False
         if job.nsid != 1:
             return bool({Trait.ENDS_PF, Trait.ENDS_VF} & self.traits)
-        # Each PF has it.
+        # Namespace 1 is attached to each PF.
         ended = [actor for actor in self._actors if Trait.ENDS_PF in actor.kind.traits]
         return (any(not actor.kind.for_each_pf for actor in ended)
                 or len({actor.index for actor in ended})

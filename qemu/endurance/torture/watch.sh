@@ -3,8 +3,9 @@
 #
 # usage: watch.sh BLOCKED LIMIT
 #
-# Tells the kernel log of tasks that are blocked (state D) for BLOCKED seconds without a
-# switch, and of operations that take more than LIMIT seconds. Ends with the file "over".
+# Reports to the kernel log the tasks that are blocked (state D) for BLOCKED seconds without
+# a context switch, and the operations that take more than LIMIT seconds. Ends when the file
+# "over" appears.
 
 blocked=$1
 limit=$2
@@ -14,7 +15,7 @@ say()
 	echo "torture: $*" > /dev/kmsg
 }
 
-# tell PID SECONDS: what a blocked task is, and where.
+# tell PID SECONDS: reports a blocked task with its stack.
 tell()
 {
 	read -r comm < "/proc/$1/comm"
@@ -24,7 +25,7 @@ tell()
 	done < "/proc/$1/stack"
 }
 
-# Sets switches: how often a task was switched to. One that was since the last look is not stuck.
+# Sets switches to the context switches of a task. If they have changed, it is not stuck.
 switches_of()
 {
 	switches=0
@@ -35,7 +36,7 @@ switches_of()
 	done < "/proc/$1/status"
 }
 
-# How long it has watched. While the devices sleep, it does, too.
+# The seconds that this script has watched. It does not run while the devices are suspended.
 watched=0
 read -r last _ < /proc/uptime
 last=${last%.*}
