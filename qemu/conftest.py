@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Machines for tests, and the watch over their kernels.
+"""The fixtures of all tests, and the checks after each test.
 
-A machine serves all tests that ask for its shape, until one of them fails or
-the next test wants another shape. A kernel that reports a fault fails the test
-that ran; what its log said since the test began is in the report.
+A machine serves consecutive tests of its shape, until one of them fails or the next test
+has another shape. If the kernel reports a fault, the test that ran fails; the report has
+the kernel log since the test began.
 """
 
 import traceback
@@ -21,7 +21,7 @@ from subject.leaks import check_memory, check_references, shorten_scans
 from subject.locks import classify_locks
 
 pytest_plugins = ("faults.fixtures",)
-# Else a check that fails there does not say which values it found.
+# Without this, a failed assertion in these modules does not show its values.
 pytest.register_assert_rewrite("faults.checks", "subject.pool")
 
 _LOG_LINES = 300
@@ -31,7 +31,7 @@ _machine = pytest.StashKey[Machine]()
 
 
 class Pool:
-    """At most one machine, and its replacement by the next."""
+    """Keeps at most one machine, and replaces it if a test needs another one."""
 
     def __init__(self, driver: str) -> None:
         self._driver = driver
@@ -56,7 +56,7 @@ class Pool:
     def retire(self) -> None:
         """Ends the machine, if there is one.
 
-        A fault not seen so far raises, and so does what the driver leaves behind.
+        Raises if the log has a new fault, or if the driver leaks.
         """
         machine, self.machine = self.machine, None
         if machine:
@@ -95,7 +95,7 @@ def check_log(machine: Machine) -> None:
 
 
 def check(machine: Machine) -> None:
-    """What holds after every test; raises if something does not."""
+    """Checks the log and memory after every test; raises if one of them has a fault."""
     check_log(machine)
     if machine.alive:
         check_memory(machine)
@@ -125,7 +125,7 @@ def pytest_runtest_makereport(
     machine = item.stash.get(_machine, None)
     if machine and report.failed:
         del item.stash[_machine]
-        # An exception from here would end the run, and the report would be lost.
+        # An exception here would end the run, and the report would be lost.
         try:
             lines = machine.log.window().splitlines()[-_LOG_LINES:]
             report.sections.append(("kernel log", "\n".join(lines)))
@@ -140,7 +140,7 @@ _pool = pytest.StashKey[Pool]()
 
 @pytest.fixture(scope="session")
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    """The machines of this session."""
+    """Yields the machines of this session."""
     machines = Pool(request.config.getoption("driver"))
     request.session.stash[_pool] = machines
     yield machines
@@ -149,7 +149,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
 
 @pytest.fixture
 def machine(request: pytest.FixtureRequest, pool: Pool) -> Machine:
-    """A machine of the shape that the test is marked with."""
+    """Returns a running machine of the shape with which the test is marked."""
     mark = request.node.get_closest_marker("shape")
     found = pool.get(mark.args[0] if mark else Shape())
     request.node.stash[_machine] = found
@@ -158,7 +158,7 @@ def machine(request: pytest.FixtureRequest, pool: Pool) -> Machine:
 
 @pytest.fixture
 def driver(request: pytest.FixtureRequest, machine: Machine) -> Driver:
-    """The driver under test, loaded with its defaults."""
+    """Returns the driver under test, loaded with default parameters."""
     found = Driver(machine, request.config.getoption("driver"))
     if not found.loaded:
         found.load()
@@ -167,7 +167,8 @@ def driver(request: pytest.FixtureRequest, machine: Machine) -> Driver:
 
 @pytest.fixture
 def unloaded(machine: Machine, driver: Driver) -> Iterator[Driver]:
-    """The driver under test, not loaded, and loaded with its defaults in the end."""
+    """Yields the driver under test, not loaded. It is loaded with default parameters
+    afterwards."""
     driver.unload()
     yield driver
     if machine.alive:
@@ -178,7 +179,7 @@ def unloaded(machine: Machine, driver: Driver) -> Iterator[Driver]:
 
 @pytest.fixture
 def pf(machine: Machine, driver: Driver) -> PhysicalFunction:
-    """The first physical function: bound, live, and without VFs."""
+    """Returns the first physical function: bound, live, and without VFs."""
     found = physical_functions(machine)[0]
     if found.driver != driver.name:
         assert found.bind(driver.name) == 0
@@ -190,7 +191,8 @@ def pf(machine: Machine, driver: Driver) -> PhysicalFunction:
 
 @pytest.fixture
 def pool_intact(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
-    """Checks that after the VFs the list and the pool are as they were before."""
+    """Disables all VFs after the test, and checks that the Secondary Controller List and the
+    pool are as they were before it."""
     before = pf.secondaries(), pf.capabilities()
     yield
     if not machine.alive:

@@ -18,12 +18,12 @@ from subject.functions import PhysicalFunction, physical_functions
 from subject.io import fio
 
 SIZE_MIB = 8
-"""How much is written to each disk, and read back."""
+"""The amount of data that is written to each disk and read back."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says of a VF."""
+    """A VF's row of the table."""
 
     number: int
     controller: Controller
@@ -31,7 +31,7 @@ class Row:
     interrupts: int
     write: float
     read: float
-    """MiB/s, of the verification."""
+    """MiB/s of the verification."""
 
 
 def say(text: str) -> None:
@@ -39,7 +39,7 @@ def say(text: str) -> None:
 
 
 def exercise(machine: Machine, pf: PhysicalFunction) -> list[Row]:
-    """Verifies I/O on a namespace of its own for each VF, on all at once."""
+    """Gives each VF a namespace of its own, and verifies I/O on all of them at once."""
     disks = private_disks(machine, pf)
     users = [vf.live() for vf in pf.vfs]
     say(f"writing {SIZE_MIB} MiB to each of {', '.join(disks)},"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where the project's sources are, and what is made of them."""
+"""The folders of the project's sources and of what is built from them."""
 
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
 BUILD = TOP / "build"
-"""What runs leave behind, and git does not see."""
+"""The folder of builds and of the results of runs, which git ignores."""
