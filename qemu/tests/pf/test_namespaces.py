@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Namespaces of all kinds, that come and go."""
+"""Namespaces of all kinds, which are attached and detached."""
 
 import json
 from pathlib import Path
@@ -55,14 +55,14 @@ class Zone:
         self._device = device
         self._number = number
         self.start = number * ZONE_MIB * _MIB // layout.block
-        """The first of its logical blocks."""
+        """The number of its first logical block."""
 
     def manage(self, action: str) -> None:
-        """Has nvme-cli open, close, finish or reset it."""
+        """Opens, closes, finishes or resets the zone by nvme-cli."""
         self._machine.run(f"nvme zns {action}-zone {self._device} -s {self.start}")
 
     def report(self) -> tuple[str, int]:
-        """Returns its state, and how many of its blocks are written."""
+        """Returns the state of the zone, and the number of its written blocks."""
         said: Any = json.loads(self._machine.run(
             f"nvme zns report-zones {self._device} --descs=1 --verbose"
             f" --start-lba={self.start} --output-format=json").out)
@@ -72,7 +72,7 @@ class Zone:
 
 
 def test_block_sizes(machine: Machine, pf: PhysicalFunction) -> None:
-    """Blocks of 4096 bytes, also where there were others before."""
+    """A namespace with blocks of 4096 bytes works, also after one of another block size."""
     device = disk_of(machine, pf, LARGE)
     assert queue(machine, device, "logical_block_size") == ["4096"]
     fio(machine, device, rw="write", bsrange="4k-256k", blockalign="4k", size="2m")
@@ -87,27 +87,27 @@ def test_block_sizes(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.parametrize("layout", ZONED, ids=["512", "4096"])
 def test_zoned(machine: Machine, pf: PhysicalFunction, layout: Format) -> None:
-    """Zones are known to the kernel, and filled up in order."""
+    """The kernel knows the zones, and they are written in order."""
     device = disk_of(machine, pf, layout)
     assert queue(machine, device, "zoned", "nr_zones", "chunk_sectors",
                  "max_open_zones", "max_active_zones", "logical_block_size") == [
         "host-managed", str(_ZONES), str(ZONE_MIB * _MIB // 512), str(ZONES_OPEN),
         str(ZONES_ACTIVE), str(layout.block)]
     assert int(queue(machine, device, "zone_append_max_bytes")[0]) >= layout.block
-    # As much as all zones hold.
+    # The capacity of all zones.
     results = fio(machine, device, rw="write", zonemode="zbd", bs="64k", iodepth=8,
                   size=f"{_ZONES * ZONE_MIB}m", max_open_zones=ZONES_OPEN)
     assert results[0]["write"]["io_bytes"] == _ZONES * ZONE_MIB * 3 // 4 * _MIB
     assert [Zone(machine, device, layout, number).report()[0]
             for number in (0, _ZONES - 1)] == ["FULL", "FULL"]
-    # Not in order within a zone, and full zones are reset.
+    # Writes out of order within a zone; full zones are reset.
     fio(machine, device, rw="randwrite", zonemode="zbd", bs="16k", iodepth=8,
         size=f"{_ZONES * ZONE_MIB}m", io_size="2m", max_open_zones=ZONES_OPEN)
 
 
 @pytest.mark.parametrize("layout", ZONED, ids=["512", "4096"])
 def test_zone(machine: Machine, pf: PhysicalFunction, layout: Format) -> None:
-    """A zone from empty to full; a reset of the controller leaves it as it is."""
+    """A zone goes from empty to full; a reset of the controller does not change it."""
     device = disk_of(machine, pf, layout)
     zone = Zone(machine, device, layout, 2)
     zone.manage("reset")
@@ -126,7 +126,7 @@ def test_zone(machine: Machine, pf: PhysicalFunction, layout: Format) -> None:
     assert zone.report() == ("CLOSED", 6)
     write = (f"nvme write {device} --block-count=0 --data-size={layout.block}"
              " --data=/run/data --start-block={}")
-    # Behind the write pointer, before it, and at it.
+    # Writes behind the write pointer, before it, and at it.
     for number in 7, 5:
         refused = machine.run(write.format(zone.start + number), check=False)
         assert "Zone Invalid Write" in refused.err, refused
@@ -141,14 +141,15 @@ def test_zone(machine: Machine, pf: PhysicalFunction, layout: Format) -> None:
 
 
 def test_come_and_go(machine: Machine, pf: PhysicalFunction) -> None:
-    """An event tells of each namespace, and its disk comes, or goes under I/O."""
+    """The controller reports each attach and detach by an event. The disk appears, or is
+    removed under I/O."""
     controller = pf.live()
     nsids = range(FIRST_PRIVATE_NSID, FIRST_PRIVATE_NSID + 4)
     with traced(machine, _EVENT) as events:
         for nsid in nsids:
             pf.attach(nsid, controller.cntlid)
         disks = [disk(machine, controller, nsid) for nsid in nsids]
-    # Attached Namespace Attributes Changed, which a read of its log page tells of.
+    # The event is Attached Namespace Attributes Changed; nvme-core then reads its log page.
     assert [line for line in events if line.endswith("lid 0x4")], events
     fio(machine, *disks, size="512k")
 
@@ -168,8 +169,8 @@ def test_come_and_go(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_hot_added(machine: Machine, pf: PhysicalFunction, tmp_path: Path) -> None:
-    """A namespace that did not exist when the controller was probed; QEMU sends no
-    event for it."""
+    """A namespace that was created after the probe appears after a rescan, as QEMU sends
+    no event for it."""
     controller = pf.live()
     path = tmp_path / "disk"
     with path.open("wb") as file:

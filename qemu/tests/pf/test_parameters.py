@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Module parameters, beside those of the kernel's own driver."""
+"""Module parameters, compared with those of the kernel's own driver."""
 
 import errno
 import re
@@ -17,7 +17,7 @@ from subject.io import fio
 
 OURS = "nvme_rs"
 OWN = {"sriov_vfs": ("444", "0")}
-"""What the kernel's own driver does not have: mode and default."""
+"""Mode and default of the parameters that the kernel's own driver does not have."""
 
 
 def folder(name: str) -> str:
@@ -37,7 +37,7 @@ def parameters(machine: Machine, name: str) -> dict[str, tuple[str, str]]:
 
 
 def test_as_the_kernels_own(machine: Machine, unloaded: Driver) -> None:
-    """What both drivers have, has the same default and can be changed alike."""
+    """Parameters that both drivers have, have the same defaults and permissions."""
     found = {}
     for name in OURS, "nvme":
         driver = Driver(machine, name)
@@ -70,7 +70,7 @@ def test_refused(machine: Machine, unloaded: Driver, parameter: str,
         mode, before = parameters(machine, name)[parameter]
         if mode == "644":
             path = f"{folder(name)}/{parameter}"
-            # The shell cannot write nothing at all.
+            # The shell cannot write an empty string.
             errors = {value: write(machine, path, value) for value in bad if value}
             assert set(errors.values()) <= {errno.EINVAL, errno.ERANGE}, errors
             assert parameters(machine, name)[parameter] == (mode, before)
@@ -88,7 +88,7 @@ def test_sriov_vfs(machine: Machine, unloaded: Driver) -> None:
 
 
 def requests(machine: Machine, device: str) -> int:
-    """Returns how many requests the block layer has for a queue of a disk."""
+    """Returns the number of requests that the block layer has for each queue of a disk."""
     name = re.sub(r"(nvme\d+)n", r"\1c*n", device.removeprefix("/dev/"))
     tags = machine.run(
         f"cat /sys/block/{name}/mq/0/nr_tags /sys/block/"
@@ -99,7 +99,7 @@ def requests(machine: Machine, device: str) -> int:
 
 @pytest.mark.parametrize("depth", [2, 64, 4095])
 def test_io_queue_depth(machine: Machine, unloaded: Driver, depth: int) -> None:
-    """As many requests as entries but one, and they all come back. CAP.MQES of
+    """A queue has one request fewer than entries, and all requests complete. CAP.MQES of
     the device is 2047."""
     seen = {}
     for name in OURS, "nvme":
@@ -111,7 +111,7 @@ def test_io_queue_depth(machine: Machine, unloaded: Driver, depth: int) -> None:
         seen[name] = int(sqsize), requests(machine, device)
         if name == OURS:
             fio(machine, device, size="1m")
-            # What is being served keeps its depth; a reset does not mix them.
+            # A controller in use keeps its queue depth; a reset does not change it.
             assert write(machine, f"{folder(name)}/io_queue_depth", 1000) == 0
             machine.run(f"nvme reset /dev/{controller.name}")
             fio(machine, device, size="1m")

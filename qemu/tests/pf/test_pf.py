@@ -116,7 +116,7 @@ def test_function_reset(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_attached_namespace_appears(machine: Machine, pf: PhysicalFunction) -> None:
-    """An asynchronous event has nvme-core look for namespaces."""
+    """An asynchronous event makes nvme-core scan for namespaces."""
     controller = pf.live()
     pf.attach(2, controller.cntlid)
     fio(machine, disk(machine, controller, 2), size="1m")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Quirks: which controllers have which, and what the driver does about them, beside
-the kernel's own driver.
+"""Quirks: the quirks of each controller, and what the driver does about them, compared
+with the kernel's own driver.
 
 The parameter ``quirks`` gives any quirk to QEMU's controller.
 """
@@ -31,7 +31,7 @@ OURS = "nvme_rs"
 BOTH = OURS, "nvme"
 QEMU = "1b36:0010"
 BRIDGE, BRIDGE_ADDRESS = "8086 2918", "0000:00:1f.0"
-"""The bridge to ISA that the machine has."""
+"""The machine's ISA bridge: its PCI ids and its address."""
 OURS_ALONE: dict[tuple[int, int], set[str]] = {}
 """Devices whose quirks the kernel's own driver does not have, by vendor and device id."""
 IO_LIMIT = 2
@@ -40,13 +40,13 @@ IO_LIMIT = 2
 
 
 def aliases(module: Path) -> set[str]:
-    """Returns the devices that user space loads a module for."""
+    """Returns the devices for which user space loads a module."""
     return set(subprocess.run(["modinfo", "-F", "alias", module], check=True,
                               capture_output=True, text=True).stdout.split())
 
 
 def test_devices() -> None:
-    """The module is loaded for the devices that the kernel's own is."""
+    """User space loads the module for the same devices as the kernel's own."""
     own, = Kernel.from_environment().modules.glob("kernel/drivers/nvme/host/nvme.ko*")
     assert len(aliases(own)) > 50
     alone = {f"pci:v{vendor:08X}d{device:08X}sv*sd*bc*sc*i*" for vendor, device in OURS_ALONE}
@@ -54,8 +54,8 @@ def test_devices() -> None:
 
 
 def test_new_id(machine: Machine, unloaded: Driver) -> None:
-    """An ID that is written to new_id needs no data. The device that has it is tried, and
-    refused, as it has no registers."""
+    """An ID can be written to new_id without driver data. The device with this ID is probed;
+    the probe fails, as the device has no registers."""
     for name in BOTH:
         Driver(machine, name).load()
         drivers = f"/sys/bus/pci/drivers/{name}"
@@ -90,7 +90,7 @@ def table_of_the_kernel() -> dict[tuple[int, int], set[str]]:
 
 
 def table_of_ours() -> dict[tuple[int, int], set[str]]:
-    """Returns the same, as quirks/table.rs has them."""
+    """Returns the quirks of devices by vendor and device id, from quirks/table.rs."""
     source = (TOP / "drivers/nvme/quirks/table.rs").read_text()
     _, _, source = source.partition("\ndevices! {")
     found = {}
@@ -106,7 +106,7 @@ def table_of_ours() -> dict[tuple[int, int], set[str]]:
 
 
 def test_table() -> None:
-    """Each device has the quirks that it has with the kernel's own driver."""
+    """Each device has the same quirks as with the kernel's own driver."""
     ours, theirs = table_of_ours(), table_of_the_kernel()
     assert len(theirs) > 50
     assert not set(OURS_ALONE) & set(theirs)
@@ -114,7 +114,7 @@ def test_table() -> None:
 
 
 def quirks(machine: Machine, controller: Controller) -> set[str]:
-    """Returns the quirks of a controller, as nvme-core has them."""
+    """Returns the quirks that nvme-core knows of a controller."""
     return set(machine.read(f"/sys/class/nvme/{controller.name}/quirks").split())
 
 
@@ -150,7 +150,7 @@ def test_other_id(machine: Machine, driver: Driver) -> None:
 
 
 def facts(machine: Machine, controller: Controller) -> dict[str, str]:
-    """Returns what quirks change of what can be seen in the guest."""
+    """Returns the values, as seen in the guest, that quirks change."""
     found = machine.run(
         f"cd /sys/class/nvme/{controller.name} && echo sqsize $(cat sqsize) &&"
         " echo queues $(cat queue_count) && cd device &&"
@@ -174,7 +174,7 @@ def facts(machine: Machine, controller: Controller) -> dict[str, str]:
 ])
 def test_transport(machine: Machine, unloaded: Driver, quirk: str, more: str,
                    changed: dict[str, str]) -> None:
-    """What the transport does about a quirk is seen on the device."""
+    """The effect of a quirk in the transport can be seen on the device."""
     usual = {"sqsize": "1023", "queues": "5", "vectors": "5", "tags": "1023 0",
              "pools": "256 4096", "mask": "64 64"}
     for name in BOTH:
@@ -192,8 +192,8 @@ def test_transport(machine: Machine, unloaded: Driver, quirk: str, more: str,
 
 
 def create_flags(machine: Machine, driver: Driver, parameters: str) -> set[str]:
-    """Loads and unloads the driver; returns the flags with which it had submission
-    queues created."""
+    """Loads and unloads the driver. Returns the flags of its Create I/O Submission Queue
+    commands."""
     with traced(machine, "pci_nvme_create_sq") as lines:
         driver.load(parameters)
         driver.unload()
@@ -211,7 +211,7 @@ def test_priority(machine: Machine, unloaded: Driver) -> None:
 
 
 def test_command_identifiers(machine: Machine, unloaded: Driver) -> None:
-    """Without generations, they are tags, which have twelve bits at most."""
+    """With the quirk, command identifiers are tags of at most 12 bits, without a generation."""
     largest = {}
     for given in "", "skip_cid_gen":
         unloaded.load(f"quirks={QEMU}:{given}")
@@ -226,11 +226,11 @@ def test_command_identifiers(machine: Machine, unloaded: Driver) -> None:
     assert largest["skip_cid_gen"] < 1 << 12 <= largest[""]
 
 
-# All reads are to go to the same queue.
+# All reads must go to the same queue.
 @pytest.mark.shape(Shape(cpus=1))
 def test_entries_of_128_bytes(machine: Machine, unloaded: Driver) -> None:
-    """QEMU reads an entry every 64 bytes. So between two commands it finds one of
-    zeroes, which no completion may be taken for."""
+    """QEMU reads an entry every 64 bytes. So it finds an entry of zeroes between two commands;
+    the driver must not take its completion for that of a command."""
     limit = "/sys/module/nvme_core/parameters/io_timeout"
     before = machine.read(limit)
     seen = {}
@@ -240,7 +240,7 @@ def test_entries_of_128_bytes(machine: Machine, unloaded: Driver) -> None:
         start = now(machine)
         with traced(machine, "pci_nvme_io_cmd") as lines:
             driver.load(f"quirks={QEMU}:128_bytes_sqes")
-            # If the scan for partitions comes to its end, it has read only once.
+            # If the scan for partitions ends, it has read only once.
             reader = machine.spawn("""
                 for i in $(seq 100); do
                     [ ! -b /dev/nvme*n1 ] || break
@@ -260,9 +260,9 @@ def test_entries_of_128_bytes(machine: Machine, unloaded: Driver) -> None:
 
 @pytest.mark.shape(Shape(cpus=2, controllers=2, vfs=0, namespaces=0, same_ids=True))
 def test_bogus_identifiers(machine: Machine, unloaded: Driver) -> None:
-    """Namespaces of two devices have the same identifier. With the quirk nobody looks
-    at it; without, nvme-core leaves one out, and has the driver tell whose it is."""
-    # One is probed after the other: nvme-core finds no duplicate of what is being added.
+    """Namespaces of two devices have the same identifier. With the quirk, nvme-core ignores
+    it; without the quirk, it drops the second namespace, and the driver prints the device."""
+    # The controllers are probed in turn: nvme-core does not see namespaces being added.
     autoprobe = "/sys/bus/pci/drivers_autoprobe"
     assert write(machine, autoprobe, 0) == 0
     for name in BOTH:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""nvme-core's trace events that a transport has a part in."""
+"""nvme-core's trace events that a transport emits."""
 
 import re
 
@@ -19,8 +19,8 @@ COMMANDS = 3 * DEPTH
 
 @pytest.mark.parametrize("name", ["nvme_rs", "nvme"])
 def test_submission_queue(machine: Machine, unloaded: Driver, name: str) -> None:
-    """nvme_sq tells with each completion how far controller and host are; of one
-    command at a time, both are behind it."""
+    """nvme_sq has, for each completion, the submission queue's head and tail. With one
+    command at a time, both are behind that command."""
     driver = Driver(machine, name)
     driver.load(f"io_queue_depth={DEPTH}")
     controller, = controllers(machine).values()
