@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The system hibernates: its memory goes to a namespace, the power is off, and the next
+"""Hibernation: the kernel writes its memory to a namespace and powers off, and the next
 kernel reads it back."""
 
 import pytest
@@ -15,15 +15,15 @@ from subject.sleep import fall_asleep, wait_for_waking
 
 VFS = 2
 MARK = "/run/mark"
-"""In the memory of the first kernel."""
+"""A file in the memory of the first kernel."""
 _TOLD = "pci_nvme_mmio_shutdown_set"
 
 
 @pytest.mark.shape(Shape(cpus=2, namespaces=VFS, namespace_mib=512))
 def test_hibernation(machine: Machine, pf: PhysicalFunction,
                      request: pytest.FixtureRequest) -> None:
-    """Frozen, thawed to write the image, powered off; frozen by the next kernel to be
-    replaced, and restored. VFs that were enabled are there again."""
+    """The PF is frozen, thawed to write the image, powered off, frozen again by the next
+    kernel, and restored. VFs that were enabled work again."""
     if "disk" not in machine.read("/sys/power/state").split():
         pytest.skip("this kernel has no CONFIG_HIBERNATION")
     driver = Driver(machine, request.config.getoption("driver"))
@@ -34,13 +34,13 @@ def test_hibernation(machine: Machine, pf: PhysicalFunction,
     machine.run(f"mkswap {swap} && swapon {swap} && echo platform > /sys/power/disk"
                 f" && echo here > {MARK}")
 
-    # Off is not the end of QEMU, and a reset is one.
+    # QEMU stays when the guest powers off, and ends when it resets.
     machine.qmp.cmd("set-action", shutdown="pause", reboot="reset")
     with traced(machine, _TOLD) as told:
         mark = fall_asleep(machine, "echo disk > /sys/power/state")
         machine.wait_for_off(180)
     assert "PM: Image saving done" in machine.log.window()
-    # To be frozen, and to be powered off.
+    # One shutdown to freeze, and one to power off.
     assert len(told) == 2 * (1 + VFS), told
 
     machine.qmp.cmd("system_reset")
@@ -51,7 +51,7 @@ def test_hibernation(machine: Machine, pf: PhysicalFunction,
     pf.live()
     number = machine.read(f"/sys/block/{swap.removeprefix('/dev/')}/dev")
     fall_asleep(machine, f"echo {number} > /sys/power/resume")
-    # The first kernel goes on behind the command that had it sleep.
+    # The first kernel continues behind the command that started the hibernation.
     assert wait_for_waking(machine, mark) == 0
 
     assert machine.read(MARK) == "here"

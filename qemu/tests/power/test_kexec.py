@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""From one kernel into the next, without a reset of the machine in between."""
+"""kexec: a kernel starts the next one without a reset of the machine."""
 
 import pytest
 
@@ -17,8 +17,8 @@ VFS = 4
 @pytest.mark.shape(Shape(cpus=2))
 def test_kexec_with_vfs(machine: Machine, pf: PhysicalFunction,
                         request: pytest.FixtureRequest) -> None:
-    """The second kernel finds a device with VFs that were never disabled. What they had
-    in the first is not theirs, unless it is set anew."""
+    """The second kernel finds a device whose VFs were never disabled. The VFs do not keep the
+    namespaces of the first kernel, unless these are set again."""
     if machine.run("test -e /sys/kernel/kexec_loaded", check=False).rc:
         pytest.skip("this kernel has no kexec")
     for vf in range(VFS):
@@ -28,10 +28,10 @@ def test_kexec_with_vfs(machine: Machine, pf: PhysicalFunction,
         vf.live()
     machine.put("/root/kernel", Kernel.from_environment().image.read_bytes())
     machine.put("/root/initramfs", machine.initramfs.read_bytes())
-    # With several CPUs, an emulated guest now and then hangs before its init; see boot().
+    # One CPU, as an emulated guest with several sometimes hangs before init; see boot().
     machine.run("kexec -l /root/kernel --initrd=/root/initramfs"
                 " --command-line=\"$(cat /proc/cmdline) nr_cpus=1\"")
-    # All devices are shut down, VFs before their PF, and no more.
+    # kexec -e shuts down all devices, VFs before their PF, and does nothing else.
     machine.spawn("sleep 1; kexec -e")
     machine.wait_for(lambda: "kexec_core: Starting new kernel" in machine.log.window(),
                      "the end of the first kernel")

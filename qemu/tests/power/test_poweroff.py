@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The end of a machine: controllers are told of it."""
+"""Power-off: controllers get a shutdown notification."""
 
 from guest.machine import Machine
 from guest.trace import traced
@@ -16,7 +16,7 @@ def test_power_off(machine: Machine, pf: PhysicalFunction) -> None:
     assert pf.set_vfs(_VFS) == 0
     for vf in pf.vfs:
         vf.live()
-    # QEMU is to answer questions after that.
+    # QEMU must answer requests after the power-off.
     machine.qmp.cmd("set-action", shutdown="pause")
     with traced(machine, _TOLD) as told:
         machine.spawn(fio_command(disk(machine, pf.live(), 1), time_based=1,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The controller while the system sleeps: shut down, or in a power state of its own.
 
-The driver makes up that there are several power states, and that the controller agrees
+The driver simulates several power states, and a controller that accepts them
 (drivers/nvme/faults.rs).
 """
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def states(machine: Machine, unloaded: Driver) -> Iterator[Faults]:
-    """Controllers have power states from the next probe on, and links save power."""
+    """Makes controllers have power states from the next probe on, and enables ASPM."""
     unloaded.load()
     faults = Faults(machine)
     if not faults.available:
@@ -52,8 +52,8 @@ def probe(machine: Machine, driver: Driver, faults: Faults) -> PhysicalFunction:
 
 
 def sleep(machine: Machine) -> tuple[list[str], bool]:
-    """Sleeps; returns the power states that controllers were to be in, and their
-    shutdowns, in order, and whether CC of any was written."""
+    """Suspends and resumes the devices. Returns the power states that were set and the
+    shutdowns, in order, and whether CC of any controller was written."""
     with traced(machine, "pci_nvme_setfeat", "pci_nvme_mmio_shutdown_set",
                 "pci_nvme_mmio_cfg") as lines:
         assert suspend(machine) == 0
@@ -68,8 +68,8 @@ def sleep(machine: Machine) -> tuple[list[str], bool]:
 
 
 def test_power_state(machine: Machine, unloaded: Driver, states: Faults) -> None:
-    """The lowest while the system sleeps, and the former one afterwards; the
-    controller is neither shut down nor reset."""
+    """The controller is in its lowest power state while the system sleeps, and in the former
+    one afterwards. It is neither shut down nor reset."""
     pf, = physical_functions(machine)
     device = disk(machine, pf.live(), 1)
     fio(machine, device, size="1m")
@@ -78,7 +78,7 @@ def test_power_state(machine: Machine, unloaded: Driver, states: Faults) -> None
     assert sleep(machine) == ([hex(LOWEST), "0x41"], False)
     pf.live()
     fio(machine, device, size="1m")
-    # It can be reset, and the next sleep is the same.
+    # After a reset of the controller, the next sleep is the same.
     machine.run(f"nvme reset {pf.device}")
     pf.live()
     assert sleep(machine) == ([hex(LOWEST), "0x0"], False)
@@ -87,7 +87,7 @@ def test_power_state(machine: Machine, unloaded: Driver, states: Faults) -> None
 
 def test_power_states_of_vfs(machine: Machine, unloaded: Driver,
                              states: Faults) -> None:
-    """VFs have theirs, and go on, too."""
+    """VFs enter and leave power states like the PF."""
     pf, = physical_functions(machine)
     assert pf.set_vfs(2) == 0
     disks = private_disks(machine, pf)
@@ -100,7 +100,7 @@ def test_power_states_of_vfs(machine: Machine, unloaded: Driver,
 
 
 def test_refused(machine: Machine, unloaded: Driver, states: Faults) -> None:
-    """A controller that refuses is shut down."""
+    """A controller that refuses the power state is shut down."""
     pf, = physical_functions(machine)
     device = disk(machine, pf.live(), 1)
     assert sleep(machine) == ([hex(LOWEST), SHUTDOWN], True)
@@ -122,7 +122,7 @@ def test_refused_on_waking(machine: Machine, unloaded: Driver,
 
 
 def test_no_aspm(machine: Machine, unloaded: Driver, states: Faults) -> None:
-    """If the link is not to save power, the device goes to D3."""
+    """If ASPM is off, the controller is shut down and the device goes to D3."""
     set_link_policy(machine, "performance")
     agree(states)
     assert sleep(machine) == ([SHUTDOWN], True)
@@ -130,7 +130,7 @@ def test_no_aspm(machine: Machine, unloaded: Driver, states: Faults) -> None:
 
 
 def test_simple_suspend(machine: Machine, unloaded: Driver, states: Faults) -> None:
-    """A quirk has the controller shut down, whatever it can."""
+    """With the quirk, the controller is shut down although it has power states."""
     unloaded.unload()
     unloaded.load("quirks=1b36:0010:simple_suspend")
     pf = probe(machine, unloaded, states)
