@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Fatal errors of the link to a function, which all functions behind a port are told of.
+"""Fatal errors of the link, which the kernel reports to all functions behind a port.
 
-The port reports an error that its data link layer has found. The kernel freezes what is
-behind it, resets the link, and then either has the drivers start again or tells them that
-all is lost.
+The port reports an error of its data link layer. The kernel tells the drivers of all
+functions behind the port that the channel is frozen, and resets the link. Then the drivers
+start again, or the kernel tells them that the recovery has failed.
 """
 
 import pytest
@@ -17,14 +17,14 @@ from subject.io import fio, fio_command
 
 VFS = 4
 PF_NSID = FIRST_PRIVATE_NSID + VFS
-"""The namespace that the physical function has for itself."""
+"""The private namespace of the physical function."""
 
 with_and_without_vfs = pytest.mark.parametrize(
     "vfs", (0, VFS), ids=("alone", "with VFs"))
 
 
 def enable(machine: Machine, pf: PhysicalFunction, vfs: int) -> list[str]:
-    """Enables VFs, and returns the disks that these and their PF have for themselves."""
+    """Enables VFs, and returns private disks of the PF and of each VF."""
     assert pf.set_vfs(vfs) == 0
     controller = pf.live()
     pf.attach(PF_NSID, controller.cntlid)
@@ -32,7 +32,7 @@ def enable(machine: Machine, pf: PhysicalFunction, vfs: int) -> list[str]:
 
 
 def fatal_error(machine: Machine, outcome: str) -> None:
-    """Has the port report an error, and waits for the end of the recovery from it."""
+    """Makes the port report an error, and waits for the end of the recovery."""
     said = f"device recovery {outcome}"
     before = machine.log.window().count(said)
     machine.hmp("pcie_aer_inject_error port0 DLP")
@@ -65,8 +65,8 @@ def test_failure(machine: Machine, function: PhysicalFunction, vfs: int,
                  end: str) -> None:
     """The link stays down: I/O fails, and the functions can be removed and found again.
 
-    The kernel's own driver fails this: its controller is resetting ever after, and I/O
-    waits for it.
+    The kernel's own driver fails this: its controller stays in state resetting, and I/O
+    waits forever.
     """
     disks = enable(machine, function, vfs)
     process = machine.spawn(fio_command(*disks, time_based=1, runtime=120))
@@ -83,7 +83,7 @@ def test_failure(machine: Machine, function: PhysicalFunction, vfs: int,
             function.unbind()
             assert not function.vfs
         assert function.write("remove", 1) == 0
-    # To the port all has been well ever since.
+    # The port is not affected: a rescan finds the functions.
     machine.run("echo 1 > /sys/bus/pci/rescan")
     check_works(machine, function)
     fio(machine, *enable(machine, function, vfs), size="1m")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What an administrator asks of a controller that comes and goes meanwhile."""
+"""Accesses to a controller's attributes while the controller is removed and added."""
 
 import re
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from subject.io import fio
 _GO = "/run/go"
 _UNBALANCED = re.compile(
     r"cut here.*?WARNING: block/blk-mq\.c:\d+ at blk_mq_unquiesce_queue.*?end trace", re.DOTALL)
-"""What the kernel says when a scan finds a namespace while a reset holds back the
-disks that were there before: it lets go of all. Any transport of nvme-core meets it."""
+"""The kernel's warning when a scan finds a namespace while a reset has quiesced the queues
+of the older disks: the reset then unquiesces all queues. It happens with any transport."""
 
 
 @contextmanager
@@ -33,8 +33,8 @@ def repeated(machine: Machine, *commands: str) -> Iterator[None]:
 
 
 def test_attributes_while_removed(machine: Machine, pf: PhysicalFunction) -> None:
-    """Resets and rescans by sysfs, as the function is taken from the bus, and found
-    and probed again."""
+    """Resets and rescans by sysfs race with a removal of the function from the bus and with
+    its next probe."""
     folder = "/sys/class/nvme/nvme*"
     with repeated(machine,
                   f"for f in {folder}/reset_controller; do echo 1 > $f; done",
@@ -44,7 +44,7 @@ def test_attributes_while_removed(machine: Machine, pf: PhysicalFunction) -> Non
             assert pf.write("remove", 1) == 0
             assert not controllers(machine)
             machine.run("echo 1 > /sys/bus/pci/rescan")
-            # One reset follows the other: in a slow guest it is hardly ever live.
+            # Resets follow each other; in a slow guest the controller is hardly ever live.
             machine.wait_for(lambda: controllers(machine), "a controller")
     machine.sync_log()
     assert not faults(_UNBALANCED.sub("", machine.log.window()))

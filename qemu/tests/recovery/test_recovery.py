@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What befalls a physical function, and how it and its VFs come through it."""
+"""Resets, sleep, errors and removal of a physical function, with its VFs in use."""
 
 import errno
 import re
@@ -20,15 +20,15 @@ from subject.sleep import suspend
 
 VFS = 4
 TRIES = 3
-"""How often a time is measured, for the host may be busy."""
+"""How often a time is measured, as the host may be busy."""
 MORE = 1.0
-"""By how many seconds VFs may lengthen a reset of the PF, and waking up."""
+"""The most seconds by which VFs may lengthen a reset of the PF, or the wake-up."""
 _ALL_LIVE = "sleep: all live"
 
 
 @pytest.fixture
 def disks(machine: Machine, pf: PhysicalFunction) -> list[str]:
-    """The disks of four VFs, one each."""
+    """Returns the private disks of four VFs."""
     assert pf.set_vfs(VFS) == 0
     return private_disks(machine, pf)
 
@@ -46,7 +46,7 @@ def check_alive(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> Non
 @pytest.mark.essential
 def test_reset_of_the_pf_under_vf_io(machine: Machine, pf: PhysicalFunction,
                                      disks: list[str]) -> None:
-    """The VFs lose all they have, get it back, and no data is lost."""
+    """The VFs lose their resources and get them back, and no data is lost."""
     process = machine.spawn(fio_command(*disks, size="4m"))
     for _ in range(5):
         machine.run(f"sleep 0.5; nvme reset {pf.device}")
@@ -59,7 +59,7 @@ def test_reset_of_the_pf_under_vf_io(machine: Machine, pf: PhysicalFunction,
 @pytest.mark.essential
 def test_resets_in_a_row(machine: Machine, pf: PhysicalFunction,
                          disks: list[str]) -> None:
-    """Each waits until the VFs have come through the one before."""
+    """Each reset waits until the VFs are provisioned after the one before."""
     process = machine.spawn(fio_command(*disks, size="4m"))
     machine.run(f"""
         for i in $(seq 8); do nvme reset {pf.device} || exit 1; done
@@ -78,7 +78,7 @@ def test_function_reset_of_the_pf(machine: Machine, pf: PhysicalFunction,
 
 def test_function_reset_of_a_vf(machine: Machine, pf: PhysicalFunction,
                                 disks: list[str]) -> None:
-    """A reset of one VF is for that VF alone, and loses no data."""
+    """A reset of one VF does not affect other VFs, and loses no data."""
     process = machine.spawn(fio_command(*disks, size="4m"))
     assert pf.vfs[1].write("reset", 1) == 0
     pf.vfs[1].live()
@@ -88,7 +88,7 @@ def test_function_reset_of_a_vf(machine: Machine, pf: PhysicalFunction,
 
 def test_a_vf_fails(machine: Machine, pf: PhysicalFunction,
                     disks: list[str]) -> None:
-    """Its siblings go on. A reset of the PF revives it."""
+    """The other VFs keep working. A reset of the PF revives the failed VF."""
     process = machine.spawn(fio_command(*disks[:1], *disks[2:], size="4m"))
     cntlid = pf.vfs[1].live().cntlid
     machine.run(f"nvme virt-mgmt {pf.device} --cntlid={cntlid} --act=7")
@@ -103,8 +103,8 @@ def test_a_vf_fails(machine: Machine, pf: PhysicalFunction,
 @pytest.mark.essential
 def test_a_vf_is_given_up(machine: Machine, driver: Driver, limits: None,
                           pf: PhysicalFunction, disks: list[str]) -> None:
-    """One that fails under I/O, which fails then, is probed anew after a reset of the
-    PF."""
+    """A VF that fails under I/O is given up, and its I/O fails. It is probed anew after a
+    reset of the PF."""
     vf = pf.vfs[1]
     process = machine.spawn(fio_command(disks[1], time_based=1, runtime=300))
     machine.run("sleep 1")
@@ -121,7 +121,7 @@ def test_a_vf_is_given_up(machine: Machine, driver: Driver, limits: None,
 
 
 def wait_for_state(pf: PhysicalFunction, vf: int, state: str) -> None:
-    """Waits until sysfs has a VF's state, which follows a command by hand."""
+    """Waits until sysfs has a VF's state, which changes some time after a user's command."""
     pf.machine.wait_for(lambda: pf.setting(vf, "state") == state, f"VF {vf} {state}", 5)
 
 
@@ -135,9 +135,9 @@ def test_sleep(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None
 
 
 def time_to_wake(machine: Machine, functions: int) -> float:
-    """Sleeps; returns the seconds from the moment when devices are woken until as many
+    """Suspends the devices; returns the seconds from their wake-up until ``functions``
     controllers are live."""
-    # No task runs while devices sleep, five seconds at least.
+    # Tasks are frozen while devices are suspended, for at least five seconds.
     machine.put("/run/watch", f"""
         read last rest < /proc/uptime
         while sleep 0.02; read now rest < /proc/uptime
@@ -159,7 +159,7 @@ def time_to_wake(machine: Machine, functions: int) -> float:
 
 
 def test_time_to_wake(machine: Machine, pf: PhysicalFunction) -> None:
-    """VFs come back with their PF, not one after the other by timeouts."""
+    """VFs are live soon after their PF, without waiting for timeouts one after the other."""
     def best(functions: int) -> float:
         return min(time_to_wake(machine, functions) for _ in range(TRIES))
 
@@ -191,7 +191,7 @@ def time_of_reset(machine: Machine, reset: str, disks: list[str]) -> float:
 
 @pytest.mark.parametrize("kind", ["controller", "function"])
 def test_time_of_a_reset(machine: Machine, pf: PhysicalFunction, kind: str) -> None:
-    """VFs under I/O have it take a little longer."""
+    """VFs under I/O lengthen a reset of the PF only a little."""
     reset = {"controller": f"nvme reset {pf.device}",
              "function": f"echo 1 > {pf.sysfs}/reset"}[kind]
 
@@ -209,14 +209,14 @@ def test_time_of_a_reset(machine: Machine, pf: PhysicalFunction, kind: str) -> N
 
 def test_error_above_the_pf(machine: Machine, pf: PhysicalFunction,
                             disks: list[str]) -> None:
-    """An error that loses nothing costs nothing, with VFs as without."""
+    """A non-fatal error costs nothing, with VFs or without."""
     machine.hmp("pcie_aer_inject_error port0 POISON_TLP")
     machine.wait_for(lambda: "AER" in machine.log.window(), "report of the error")
     check_alive(machine, pf, disks)
 
 
 def test_offline_vf(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
-    """A VF that somebody took offline is refused, and told why."""
+    """The probe of a VF that a user took offline fails, and the log has the reason."""
     assert pf.set_vfs(1) == 0
     vf, = pf.vfs
     cntlid = vf.live().cntlid
@@ -230,12 +230,12 @@ def test_offline_vf(machine: Machine, driver: Driver, pf: PhysicalFunction) -> N
     pf.vfs[0].live()
 
 
-# A machine of its own: the controller ids are not those of a fresh one afterwards.
+# A machine of its own, as the controller ids differ from a fresh one's afterwards.
 @pytest.mark.essential
 @pytest.mark.shape(Shape(cpus=2))
 def test_unplug_under_vf_io(machine: Machine, pf: PhysicalFunction,
                             disks: list[str]) -> None:
-    """The function goes with its VFs, and another one takes its place."""
+    """The function is unplugged with its VFs, and another one takes its place."""
     process = machine.spawn(fio_command(*disks, time_based=1, runtime=30))
     machine.run("sleep 1")
     machine.unplug()

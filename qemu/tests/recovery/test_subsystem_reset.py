@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The reset of an NVM subsystem.
 
-QEMU's controller has none. The driver makes up that it has (drivers/nvme/faults.rs);
-QEMU then sees the register written, and goes on as before.
+QEMU's controller does not support it. The driver simulates the support
+(drivers/nvme/faults.rs); QEMU then traces the write to the register, and ignores it.
 """
 
 import pytest
@@ -22,8 +22,8 @@ NSSR = "addr 0x20 data 0x4e564d65 "
 
 
 def reset(machine: Machine, pf: PhysicalFunction) -> tuple[int, int]:
-    """Resets the subsystem: returns the exit status of nvme-cli, and how often the
-    register was written."""
+    """Resets the subsystem. Returns the exit status of nvme-cli, and the number of writes to
+    the register."""
     device = pf.device
     with traced(machine, "pci_nvme_mmio_write") as lines:
         result = machine.run(f"nvme subsystem-reset {device}", check=False)
