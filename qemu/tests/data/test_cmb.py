@@ -25,7 +25,7 @@ CMBMSC, CMBMSC_HIGH, CC = 0x50, 0x54, 0x14
 
 
 def memory(pf: PhysicalFunction, name: str) -> int:
-    """Returns one of the numbers about a function's memory for its peers."""
+    """Returns an attribute of a function's peer-to-peer memory."""
     return int(pf.machine.read(f"{pf.sysfs}/p2pmem/{name}"))
 
 
@@ -37,7 +37,7 @@ def bar(pf: PhysicalFunction, index: int) -> range:
 
 
 def created(lines: list[str]) -> dict[int, int]:
-    """Returns the address of each I/O submission queue that a trace has created."""
+    """Returns the address of each I/O submission queue whose creation is in a trace."""
     found = {}
     for line in lines:
         match = re.search(r"addr=(0x\w+), sqid=(\d+)", line)
@@ -47,7 +47,7 @@ def created(lines: list[str]) -> dict[int, int]:
 
 
 def attributes(pf: PhysicalFunction) -> dict[str, str]:
-    """Returns the buffer's registers as the controller's folder has them."""
+    """Returns the buffer's registers, as the controller's sysfs folder shows them."""
     listed = pf.machine.run(
         f"cd /sys/class/nvme/{pf.live().name} && for a in cmb cmbloc cmbsz;"
         " do [ ! -e $a ] || { echo $a; cat $a; echo .; }; done").out
@@ -103,7 +103,7 @@ def test_attributes(machine: Machine, pf: PhysicalFunction, unloaded: Driver) ->
 
 @BUFFER
 def test_not_wanted(machine: Machine, pf: PhysicalFunction, unloaded: Driver) -> None:
-    """A parameter keeps the queues out of the buffer, which is there all the same."""
+    """With use_cmb_sqes=0 the queues are not in the buffer, which can still be used."""
     with traced(machine, "pci_nvme_create_sq") as lines:
         unloaded.load("use_cmb_sqes=0")
         device = disk(machine, pf.live(), 1)
@@ -116,10 +116,10 @@ def test_not_wanted(machine: Machine, pf: PhysicalFunction, unloaded: Driver) ->
 @pytest.mark.shape(Shape(cpus=6, vfs=0, cmb_mib=2, legacy_cmb=True))
 def test_legacy_and_small(machine: Machine, pf: PhysicalFunction,
                           unloaded: Driver) -> None:
-    """A buffer of before revision 1.4; and queues of which not all fit in it are in
-    the host's memory."""
+    """The buffer of a controller before revision 1.4 works. Queues that do not fit in a small
+    buffer are in the host's memory."""
     with traced(machine, "pci_nvme_create_sq") as lines, said(machine) as log:
-        # They take 128 KiB each, as QEMU's queues have 2048 entries at most.
+        # Each queue takes 128 KiB, as QEMU's queues have 2048 entries at most.
         unloaded.load("io_queue_depth=4095 write_queues=6 poll_queues=6")
         device = disk(machine, pf.live(), 1)
     inside = [address in bar(pf, 2) for address in created(lines).values()]
@@ -132,7 +132,7 @@ def test_legacy_and_small(machine: Machine, pf: PhysicalFunction,
 
 @pytest.fixture
 def busy(machine: Machine, pf: PhysicalFunction) -> Iterator[int]:
-    """The process that does I/O on the controller's disk all the time."""
+    """Yields a process that does I/O on the controller's disk all the time."""
     controller = pf.live()
     yield start_io(machine, controller, disk(machine, controller, 1),
                    time_based=1, runtime=60, size="4m")
@@ -140,7 +140,8 @@ def busy(machine: Machine, pf: PhysicalFunction) -> Iterator[int]:
 
 @BUFFER
 def test_removal(machine: Machine, pf: PhysicalFunction, busy: int) -> None:
-    """Under I/O: the device gives its memory back, as it cannot be unbound before."""
+    """A function is removed under I/O. Its queues free their memory in the buffer, without
+    which it could not be unbound."""
     pf.unbind()
     machine.finish(busy)
     assert not controllers(machine)
@@ -163,7 +164,7 @@ def test_unplug(machine: Machine, pf: PhysicalFunction, busy: int) -> None:
 
 @BUFFER
 def test_data(machine: Machine, pf: PhysicalFunction) -> None:
-    """User space has the buffer as memory that a disk reads to and writes from."""
+    """User space maps the buffer, and uses it for reads and writes of a disk."""
     device = disk(machine, pf.live(), 1)
     available = memory(pf, "available")
     for size in "512", "4k", "64k":
@@ -174,7 +175,7 @@ def test_data(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.shape(Shape(vfs=0, cmb_mib=CMB_MIB, controllers=2, switch=True))
 def test_peers(machine: Machine, driver: Driver) -> None:
-    """One controller's disk and the other's memory, behind one switch."""
+    """A controller transfers data to and from the memory of another one behind its switch."""
     owner, peer = physical_functions(machine)
     device = disk(machine, peer.live(), 1)
     owner.live()
@@ -184,7 +185,7 @@ def test_peers(machine: Machine, driver: Driver) -> None:
 
 @pytest.mark.shape(Shape(vfs=0, cmb_mib=CMB_MIB, controllers=2))
 def test_strangers(machine: Machine, driver: Driver) -> None:
-    """A controller that cannot reach the other's memory refuses it."""
+    """I/O with the memory of a controller that the disk's one cannot reach is refused."""
     owner, peer = physical_functions(machine)
     device = disk(machine, peer.live(), 1)
     owner.live()

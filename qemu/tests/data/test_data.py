@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How a command says where its data and metadata are.
+"""The data and metadata pointers of commands: PRPs and SGLs.
 
-QEMU tells of each PRP and SGL that it reads.
+QEMU traces each PRP and SGL that it reads.
 """
 
 import re
@@ -24,10 +24,10 @@ _DATA_BLOCK = 0x0
 _LAST_SEGMENT = 0x3
 _METADATA = Format(metadata=8)
 _SMALL = "4k"
-"""What two PRP entries describe."""
+"""A size that two PRP entries describe."""
 _GAPS = {"bssplit": "512/90:4k/10", "rw": "write", "iodepth": 32,
          "iodepth_batch_submit": 16, "iodepth_batch_complete_min": 16}
-"""Neighbouring writes out of buffers that are not: merged, they have gaps."""
+"""Writes of neighbouring blocks from separate buffers: a merged request has gaps."""
 
 SHAPE = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,))
 TRANSLATED = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,),
@@ -35,7 +35,7 @@ TRANSLATED = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,),
 
 
 def list_blocks(machine: Machine, pf: PhysicalFunction) -> dict[int, int]:
-    """Returns how many lists the driver has made so far, by their size in bytes."""
+    """Returns the number of lists that the driver has allocated, by their size in bytes."""
     found: dict[int, int] = {}
     for line in machine.read(f"{pf.sysfs}/pools").splitlines()[1:]:
         name, _active, blocks, size, _pages = line.rsplit(maxsplit=4)
@@ -78,14 +78,14 @@ def test_scattered_pages_have_prps(machine: Machine, pf: PhysicalFunction) -> No
 @pytest.mark.shape(SHAPE)
 def test_contiguous_data_has_one_descriptor(machine: Machine,
                                             pf: PhysicalFunction) -> None:
-    """Data in one piece needs no list, however long it is."""
+    """Contiguous data needs no list, whatever its length."""
     device = disk(machine, pf.live(), 1)
     machine.run("echo 8 > /proc/sys/vm/nr_hugepages")
     with traced(machine, _PRP, _SGL) as lines:
         fio(machine, device, bs="64k", size="2m", iodepth=4, mem="shmhuge")
     found = pointers(lines)
     assert found[_DATA_BLOCK] >= 64 and not found[_LAST_SEGMENT], found
-    # The parameter takes it back.
+    # The parameter turns SGLs off.
     machine.run(f"echo 0 > {_THRESHOLD}")
     with traced(machine, _PRP, _SGL) as lines:
         fio(machine, device, bs="64k", size="2m", iodepth=4, mem="shmhuge")
@@ -103,7 +103,7 @@ def test_threshold(machine: Machine, pf: PhysicalFunction, size: str,
     device = disk(machine, pf.live(), 1)
     machine.run("echo 8 > /proc/sys/vm/nr_hugepages")
     with traced(machine, _PRP, _SGL) as lines:
-        # The largest size has the buffers lie apart; then the commands are merged.
+        # With the largest size, the buffers are apart in memory; then commands are merged.
         fio(machine, device, bssplit=f"{size}/98:64k/2", rw="write", size="2m",
             mem="shmhuge", iodepth=16, iodepth_batch_submit=8,
             iodepth_batch_complete_min=8, do_verify=0)
@@ -125,8 +125,8 @@ def test_gaps(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.shape(SHAPE)
 def test_user_commands_have_sgls(machine: Machine, pf: PhysicalFunction) -> None:
-    """So the controller finds out if the length is not what the command transfers.
-    On the admin queue there are PRPs only."""
+    """User commands use SGLs, so that the controller detects a buffer that does not have the
+    length of the transfer. Commands of the admin queue use PRPs only."""
     device = disk(machine, pf.live(), SHAPE.first_formatted_nsid)
     command = (f"nvme read {device} --start-block=0 --data-size={{}} --block-count={{}}"
                " --metadata-size={} --data=/run/data --metadata=/run/metadata")
@@ -134,7 +134,7 @@ def test_user_commands_have_sgls(machine: Machine, pf: PhysicalFunction) -> None
         with traced(machine, _PRP, _SGL) as lines:
             machine.run(command.format(512 * blocks, blocks - 1, 8 * blocks))
         found = pointers(lines)
-        # One for the metadata, which is in one piece.
+        # One descriptor for the metadata, which is contiguous.
         expected = Counter([kind, _DATA_BLOCK])
         assert found - Counter({_PRP: found[_PRP]}) == expected, lines
     with traced(machine, _PRP, _SGL) as lines:
@@ -145,12 +145,13 @@ def test_user_commands_have_sgls(machine: Machine, pf: PhysicalFunction) -> None
 
 @pytest.mark.shape(SHAPE)
 def test_merged_metadata(machine: Machine, pf: PhysicalFunction) -> None:
-    """Writes with metadata are merged, and have a descriptor for each one's."""
+    """Writes with metadata are merged into one command, which has a descriptor for the
+    metadata of each."""
     device = disk(machine, pf.live(), SHAPE.first_formatted_nsid)
     with traced(machine, _PRP, _SGL) as lines:
         fio(machine, device, size="512k", bs="4k", rw="write", iodepth=32,
             iodepth_batch_submit=8, iodepth_batch_complete_min=8)
-    # Of a command, data comes first, then metadata.
+    # QEMU reads the data pointer of a command first, then the metadata pointer.
     kinds = [re.findall(r"type 0x([0-9a-f]+) len (\d+)", line) for line in lines]
     metadata = [int(found[0][1]) for found in kinds
                 if found and int(found[0][0], 16) == _LAST_SEGMENT
@@ -162,7 +163,7 @@ def test_merged_metadata(machine: Machine, pf: PhysicalFunction) -> None:
     pytest.param(SHAPE, marks=pytest.mark.shape(SHAPE)),
     pytest.param(TRANSLATED, marks=pytest.mark.shape(TRANSLATED))])
 def test_all_kinds(machine: Machine, pf: PhysicalFunction, shape: Shape) -> None:
-    """Whatever the pointer, the data arrives."""
+    """Data arrives with each kind of pointer."""
     controller = pf.live()
     disks = [disk(machine, controller, nsid)
              for nsid in (1, shape.first_formatted_nsid)]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The Host Memory Buffer, as far as the device's part can be made up.
+"""The Host Memory Buffer, with a simulated device part.
 
-QEMU's controller has no such feature: the driver's faults have it want a buffer, and
-turn its refusal into success. It never uses the memory. What it was told is read
-where it would read it, in the guest's memory.
+QEMU's controller does not support the feature. The driver's faults make it ask for a
+buffer, and turn its refusal into success; it never uses the memory. The tests read the
+descriptors where the controller would, in the guest's memory.
 """
 
 import errno
@@ -37,7 +37,7 @@ EHM, MR = 1, 2
 
 @pytest.fixture
 def faults(machine: Machine, driver: Driver) -> Iterator[Faults]:
-    """Faults, none of them at first and in the end."""
+    """Yields the fault rules of the driver, which are empty before and after the test."""
     found = Faults(machine)
     if not found.available:
         pytest.skip("the driver makes up no faults")
@@ -52,8 +52,8 @@ def faults(machine: Machine, driver: Driver) -> Iterator[Faults]:
 
 def want(faults: Faults, preferred: int, minimum: int = 0, smallest: int = 0,
          most: int = 0, accept: bool = True) -> None:
-    """Has controllers that are identified from now on want a buffer of this many
-    pages, and take it, if they ``accept``."""
+    """Makes controllers that are identified from now on ask for a buffer of ``preferred``
+    pages, and accept it if ``accept``."""
     identify = f"opcode={IDENTIFY} dword10=1 count=1000"
     faults.command(
         f"data={minimum << 32 | preferred} at=272 size=8 {identify}",
@@ -64,7 +64,7 @@ def want(faults: Faults, preferred: int, minimum: int = 0, smallest: int = 0,
 
 
 def rebind(pf: PhysicalFunction) -> list[str]:
-    """Probes the function again, and returns what the driver said."""
+    """Probes the function again, and returns the driver's messages."""
     pf.unbind()
     with said(pf.machine) as lines:
         assert pf.bind("nvme_rs") == 0
@@ -84,8 +84,8 @@ def words(machine: Machine, address: int, count: int) -> list[int]:
 
 
 def sent(pf: PhysicalFunction, action: Callable[[], object]) -> list[list[int]]:
-    """Returns dwords 11 to 15 of each command about the buffer that the device gets
-    during ``action``."""
+    """Returns dwords 11 to 15 of each Set Features command for the buffer that the device
+    gets during ``action``."""
     with traced(pf.machine, "pci_nvme_mmio_doorbell_sq") as lines:
         action()
     first = int(pf.machine.read(f"{pf.sysfs}/resource").split()[0], 16)
@@ -99,7 +99,7 @@ def sent(pf: PhysicalFunction, action: Callable[[], object]) -> list[list[int]]:
 
 
 def pieces(machine: Machine, command: list[int]) -> list[tuple[int, int]]:
-    """Returns address and pages of each descriptor of a command."""
+    """Returns the address and the pages of each descriptor to which a command points."""
     _, _, low, high, count = command
     assert low % 16 == 0
     entries = words(machine, high << 32 | low, 4 * count)
@@ -109,8 +109,7 @@ def pieces(machine: Machine, command: list[int]) -> list[tuple[int, int]]:
 
 
 def test_given(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
-    """What the controller is told describes as much memory as it wants, in pieces
-    that are apart."""
+    """The descriptors have as much memory as the controller prefers, and do not overlap."""
     want(faults, preferred=0x2000 + 3, minimum=0x1000, smallest=16)
     lines = rebind(pf)
     assert any("32768 KiB in 8 pieces" in line for line in lines), lines
@@ -121,7 +120,7 @@ def test_given(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     assert machine.read(attribute(pf)) == "1"
     flags, total, *_ = command
     assert flags == EHM
-    # The last three pages are too few for a piece.
+    # The last three pages are less than the minimum size of a descriptor.
     assert total == 0x2000
     found = sorted(pieces(machine, command))
     assert [pages for _, pages in found] == [1024] * 8
@@ -129,17 +128,17 @@ def test_given(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     assert all(one + pages * PAGE <= two
                for (one, pages), (two, _) in zip(found, found[1:]))
     assert write(machine, attribute(pf), "maybe") == errno.EINVAL
-    # It has it already.
+    # The controller has the buffer already.
     assert not sent(pf, lambda: write(machine, attribute(pf), 1))
 
 
 @pytest.mark.essential
 def test_given_back(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
-    """Resets under I/O give it the same memory again; unbinding takes it away first,
-    and it goes with the device."""
+    """Resets under I/O give the controller the same memory again. Unbinding first takes the
+    buffer back, and frees the memory with the device."""
     want(faults, preferred=0x1000, most=2)
     lines = rebind(pf)
-    # Two pieces of 4 MiB are all that two descriptors can tell of.
+    # Two descriptors describe at most two pieces of 4 MiB.
     assert any("8192 KiB in 2 pieces" in line for line in lines), lines
     command, = sent(pf, lambda: machine.run(
         f"echo 0 > {attribute(pf)}; echo 1 > {attribute(pf)}"))[1:]
@@ -163,8 +162,8 @@ def test_given_back(machine: Machine, pf: PhysicalFunction, faults: Faults) -> N
 
 
 def test_sleep(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
-    """A controller that sleeps in a power state has no buffer: memory may not be there
-    then. It has the same one again when it is awake."""
+    """The driver takes the buffer back before a controller sleeps in a power state, as the
+    memory may be off then. After wake-up the controller gets the same buffer."""
     want(faults, preferred=0x1000)
     have_power_states(faults)
     agree(faults)
@@ -197,7 +196,8 @@ def test_unplug(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
 
 def test_wanted_after_a_reset(machine: Machine, pf: PhysicalFunction,
                               faults: Faults) -> None:
-    """As with new firmware: the attribute comes with the wish."""
+    """The attribute appears when a controller asks for a buffer after a reset, as with new
+    firmware."""
     rebind(pf)
     assert machine.run(f"test -e {attribute(pf)}", check=False).rc
     want(faults, preferred=0x1000)
@@ -218,7 +218,7 @@ def test_refused(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None
 
 def test_limit(machine: Machine, pf: PhysicalFunction, faults: Faults,
                driver: Driver) -> None:
-    """A parameter limits the buffer; one that is too small is none."""
+    """A parameter limits the buffer. If the limit is below the minimum, there is no buffer."""
     driver.unload()
     driver.load("max_host_mem_size_mb=3")
     want(faults, preferred=0x1000, minimum=3 << 8)
@@ -238,7 +238,7 @@ def test_not_wanted(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.shape(Shape(cpus=2, controllers=2, iommu=True))
 def test_one_piece(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
-    """An IOMMU makes one piece of all the memory."""
+    """With an IOMMU, one descriptor describes all of the memory."""
     want(faults, preferred=0x4000, most=1)
     lines = rebind(pf)
     assert any("65536 KiB in 1 pieces" in line for line in lines), lines

@@ -23,18 +23,18 @@ PROTECTED = (
     Format(metadata=64, protection=3, block=4096, first=True),
 )
 INSERTED = Format(metadata=8, protection=1, extended=True)
-"""The block layer cannot have this metadata, but the controller makes it itself."""
+"""The block layer does not support this format, but the controller inserts the metadata."""
 EXTENDED = Format(metadata=8, extended=True)
-"""Not for the block layer at all."""
+"""A format that the block layer cannot use at all."""
 
 SHAPE = Shape(cpus=2, namespaces=0, namespace_mib=32,
               formats=(*OPAQUE, *PROTECTED, INSERTED, EXTENDED))
 TRANSLATED = Shape(cpus=2, namespaces=0, namespace_mib=32, iommu=True,
                    formats=(*OPAQUE, *PROTECTED))
 _BLOCKS = 3
-"""How many blocks a passthrough command transfers."""
+"""The number of blocks that a passthrough command transfers."""
 _LBA = 5
-"""Where it does."""
+"""The first block of the transfer."""
 
 
 def disk_of(machine: Machine, pf: PhysicalFunction, layout: Format) -> str:
@@ -61,7 +61,7 @@ def protection(layout: Format, data: bytes) -> bytes:
         block = data[number * layout.block:][:layout.block]
         rest = bytes(layout.metadata - 8)
         covered = block if layout.first else block + rest
-        # In type 3 it means nothing, and the kernel has 512-byte sectors there.
+        # In type 3 the reference tag has no meaning; the kernel fills in 512-byte sectors.
         sectors = layout.block // 512 if layout.protection == 3 else 1
         tag = (_LBA + number) * sectors
         tuple_ = guard(covered).to_bytes(2, "big") + bytes(2) + tag.to_bytes(4, "big")
@@ -71,7 +71,7 @@ def protection(layout: Format, data: bytes) -> bytes:
 
 def transfer(machine: Machine, command: str, device: str, layout: Format,
              **options: object) -> None:
-    """Has nvme-cli read or write _BLOCKS blocks, with /run/data and /run/metadata."""
+    """Reads or writes _BLOCKS blocks by nvme-cli, with /run/data and /run/metadata."""
     if command == "read":
         machine.run("rm -f /run/data /run/metadata")
     extra = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
@@ -106,7 +106,7 @@ _random = random.Random(1)
 
 @pytest.mark.shape(SHAPE)
 def test_block_sizes(machine: Machine, pf: PhysicalFunction) -> None:
-    """A namespace has its blocks, and none if its metadata is in their midst."""
+    """A disk has all blocks of its namespace, or a size of 0 if the metadata is interleaved."""
     for layout in SHAPE.formats:
         device = disk_of(machine, pf, layout).removeprefix("/dev/")
         queue = f"/sys/block/{device}/queue/logical_block_size"
@@ -119,7 +119,7 @@ def test_block_sizes(machine: Machine, pf: PhysicalFunction) -> None:
 
 def verify_all(machine: Machine, pf: PhysicalFunction,
                formats: tuple[Format, ...]) -> None:
-    """Writes and verifies in all formats at once: direct, and in the page cache."""
+    """Writes and verifies in all formats at once, with direct I/O and by the page cache."""
     disks = [disk_of(machine, pf, layout) for layout in formats]
     fio(machine, *disks, bs="4k", size="1m", iodepth=16)
     fio(machine, *disks, bsrange="4k-256k", blockalign="4k", size="4m", rw="write",
@@ -136,8 +136,8 @@ def test_block_layer(machine: Machine, pf: PhysicalFunction) -> None:
 @pytest.mark.shape(SHAPE)
 def test_controller_gets_what_the_block_layer_makes(
         machine: Machine, pf: PhysicalFunction) -> None:
-    """Guards and reference tags are read back as they were made for the data, and
-    as zeros where the metadata means nothing."""
+    """Guards and reference tags are read back as the block layer generated them, and as zeros
+    where the metadata is not protection information."""
     for layout in (*OPAQUE, *PROTECTED):
         device = disk_of(machine, pf, layout)
         data = some_bytes(_BLOCKS * layout.block)
@@ -152,7 +152,7 @@ def test_controller_gets_what_the_block_layer_makes(
 
 @pytest.mark.shape(SHAPE)
 def test_passthrough(machine: Machine, pf: PhysicalFunction) -> None:
-    """A command of user space has its own metadata."""
+    """A passthrough command carries the user's metadata."""
     for layout in OPAQUE:
         device = disk_of(machine, pf, layout)
         data = some_bytes(_BLOCKS * layout.block)
@@ -177,15 +177,14 @@ def test_wrong_guard_is_found(machine: Machine, pf: PhysicalFunction) -> None:
         machine.put("/run/data", data)
         for metadata, result in ((right, data), (wrong, None), (right, data)):
             machine.put("/run/metadata", metadata)
-            # PRINFO 0: the controller neither makes nor checks it.
+            # PRINFO 0: the controller neither generates nor checks the guard.
             transfer(machine, "write", device, layout, prinfo=0)
             assert copy_out(machine, device, layout) == result, layout
 
 
 @pytest.mark.shape(SHAPE)
 def test_io_uring_passthrough(machine: Machine, pf: PhysicalFunction) -> None:
-    """fio makes and checks protection information itself, and so does the
-    controller."""
+    """fio generates and checks protection information itself, and the controller checks it."""
     for layout in PROTECTED[:2]:
         device = disk_of(machine, pf, layout).replace("nvme", "ng")
         fio(machine, device, ioengine="io_uring_cmd", cmd_type="nvme", pi_act=0,
@@ -195,7 +194,7 @@ def test_io_uring_passthrough(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.shape(TRANSLATED)
 def test_translated(machine: Machine, pf: PhysicalFunction) -> None:
-    """An IOMMU has what is not mapped for the device stand out."""
+    """An IOMMU reports accesses to memory that is not mapped for the device."""
     verify_all(machine, pf, TRANSLATED.formats)
     layout = OPAQUE[0]
     device = disk_of(machine, pf, layout)
