@@ -20,13 +20,13 @@ pytestmark = pytest.mark.shape(Shape(cpus=2, controllers=2, iommu=True))
 
 @pytest.fixture
 def vfio(machine: Machine) -> None:
-    """vfio-pci is loaded."""
+    """Loads vfio-pci."""
     machine.run("modprobe vfio-pci && modprobe vfio_iommu_type1")
 
 
 @pytest.fixture
 def autoprobe_off(pf: PhysicalFunction) -> Iterator[None]:
-    """No driver is bound to a VF on its own."""
+    """Turns off sriov_drivers_autoprobe for the test."""
     assert pf.write("sriov_drivers_autoprobe", 0) == 0
     yield
     if pf.machine.alive:
@@ -34,7 +34,7 @@ def autoprobe_off(pf: PhysicalFunction) -> Iterator[None]:
 
 
 def test_isolated(machine: Machine, pf: PhysicalFunction) -> None:
-    """Nobody is warned of VFs that an IOMMU isolates."""
+    """The driver does not warn of VFs that an IOMMU isolates."""
     with said(machine) as lines:
         assert pf.set_vfs(1) == 0
     assert lines and not any("isolated" in line for line in lines)
@@ -93,7 +93,7 @@ def test_vfio_first(machine: Machine, driver: Driver, pf: PhysicalFunction) -> N
 @pytest.mark.usefixtures("vfio")
 def test_back_from_vfio(machine: Machine, driver: Driver,
                         pf: PhysicalFunction) -> None:
-    """A VF comes back from vfio-pci, which resets it, in working order."""
+    """A VF works again after vfio-pci, which resets it."""
     assert pf.set_vfs(2) == 0
     vf = pf.vfs[0]
     vf.live()
@@ -110,8 +110,8 @@ def test_back_from_vfio(machine: Machine, driver: Driver,
 
 @pytest.mark.usefixtures("vfio")
 def test_user_space_driver(machine: Machine, pf: PhysicalFunction) -> None:
-    """A driver that is not ours, QEMU's in user space, uses a VF beside ours,
-    before and after a reset of the PF."""
+    """QEMU's driver in user space uses a VF while nvme_rs uses the other functions, before
+    and after a reset of the PF."""
     nsid = FIRST_PRIVATE_NSID
     for number in range(3):
         assert pf.set(number, "namespaces", nsid + number) == 0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which namespaces a VF sees: those of its setting, or what its controller gives to every
-VF, and nothing of a VF that was there before."""
+"""The namespaces that a VF sees: those of its setting, and those that the controller gives
+to every VF, but none of an earlier use of the VF."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ SETTING = " ".join(map(str, OWN))
 
 @pytest.fixture(autouse=True)
 def defaults(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
-    """Forgets all settings after a test."""
+    """Resets all settings after a test."""
     yield
     if machine.alive:
         pf.live()
@@ -40,7 +40,7 @@ def cntlids(pf: PhysicalFunction) -> set[int]:
 
 
 def attachments(pf: PhysicalFunction) -> dict[int, set[int]]:
-    """Returns the ids of the controllers that have a namespace, for each of all."""
+    """Returns for each namespace the ids of the controllers to which it is attached."""
     last = FIRST_PRIVATE_NSID + pf.machine.shape.namespaces - 1
     said = pf.machine.run(
         f"for nsid in $(seq 1 {last}); do nvme list-ctrl {pf.device} -n $nsid"
@@ -50,9 +50,9 @@ def attachments(pf: PhysicalFunction) -> dict[int, set[int]]:
 
 
 def check_attached(pf: PhysicalFunction, *expected: str) -> None:
-    """Checks what is attached to the first VFs, whose controllers are live if they have a
-    driver: as the controller says, and as sysfs has it, which soon follows a command by
-    hand."""
+    """Checks the namespaces that are attached to the first VFs, as the controller and sysfs
+    report them; sysfs is updated some time after a user's command. VFs with a driver must
+    be live."""
     def shown() -> list[str]:
         return [pf.setting(vf, "attached") for vf in range(len(expected))]
 
@@ -68,7 +68,7 @@ def check_attached(pf: PhysicalFunction, *expected: str) -> None:
 
 
 def check_none_attached(pf: PhysicalFunction) -> None:
-    """Checks that no VF's controller has anything that it does not give to every VF."""
+    """Checks that no VF has a namespace other than the one that every VF gets."""
     pf.live()
     everyone = cntlids(pf)
     pf.machine.wait_for(
@@ -79,7 +79,8 @@ def check_none_attached(pf: PhysicalFunction) -> None:
 
 @pytest.mark.essential
 def test_attached_is_what_is_set(machine: Machine, pf: PhysicalFunction) -> None:
-    """No more than that, and what every VF is given: QEMU does so when it is started."""
+    """A VF has the namespaces of its setting, and the one that QEMU attaches to every VF when
+    the VF is started, and no other."""
     assert pf.set(0, "namespaces", "3 2") == pf.set(2, "namespaces", "4,1") == 0
     assert pf.set_vfs(3) == 0
     expected = "1 2 3", GIVEN, "1 4"
@@ -100,14 +101,14 @@ def test_attached_is_what_is_set(machine: Machine, pf: PhysicalFunction) -> None
 
 @pytest.mark.essential
 def test_another_vf_was_never_used(driver: Driver, pf: PhysicalFunction) -> None:
-    """One that has not got yet what every VF is given: the others keep that, when their
-    settings change, and when they go."""
+    """One VF was never started, so QEMU has not attached the common namespace to it. The
+    other VFs keep that namespace when their settings change, and when they are disabled."""
     assert pf.write("sriov_drivers_autoprobe", 0) == 0
     assert pf.set_vfs(2) == 0
     assert pf.write("sriov_drivers_autoprobe", 1) == 0
     first, second = (int(pf.setting(vf, "cntlid")) for vf in range(2))
     if second in attachments(pf)[int(GIVEN)]:
-        # It was used before.
+        # The second VF was used before.
         pf.detach(int(GIVEN), second)
     assert pf.vfs[0].bind(driver.name) == 0
     check_attached(pf, GIVEN, "")
@@ -119,12 +120,12 @@ def test_another_vf_was_never_used(driver: Driver, pf: PhysicalFunction) -> None
 
 
 def test_attached_without_a_driver(pf: PhysicalFunction) -> None:
-    """What VFs have when they come into other hands."""
+    """VFs have the right namespaces without nvme_rs bound to them."""
     assert pf.set(0, "namespaces", SETTING) == 0
     assert pf.write("sriov_drivers_autoprobe", 0) == 0
     for _ in range(2):
         assert pf.set_vfs(1) == 0
-        # QEMU's controller gives nothing before it is started for the first time.
+        # QEMU attaches the common namespace when a controller is first started.
         shown = pf.setting(0, "attached")
         assert shown.removeprefix(f"{GIVEN} ") == SETTING
         check_attached(pf, shown)
@@ -134,8 +135,8 @@ def test_attached_without_a_driver(pf: PhysicalFunction) -> None:
 
 
 def test_setting_of_an_enabled_vf(machine: Machine, pf: PhysicalFunction) -> None:
-    """It takes away what was attached by hand, unless it has that itself; without it,
-    all is as it would be without it from the beginning."""
+    """A setting detaches namespaces that a user attached, unless it contains them. Clearing
+    the setting detaches only the namespaces that the setting has attached."""
     assert pf.set_vfs(2) == 0
     first, second = (vf.live() for vf in pf.vfs)
     disk(machine, first, 1)
@@ -148,7 +149,7 @@ def test_setting_of_an_enabled_vf(machine: Machine, pf: PhysicalFunction) -> Non
     assert pf.set(0, "namespaces", "") == 0
     check_attached(pf, "1 5", GIVEN)
     no_disk(machine, first, 6)
-    # Cleared once more, it takes nothing away.
+    # Clearing an empty setting detaches nothing.
     pf.attach(7, second.cntlid)
     assert pf.set(1, "namespaces", "") == 0
     assert second.cntlid in attached(pf, 7)
@@ -156,7 +157,7 @@ def test_setting_of_an_enabled_vf(machine: Machine, pf: PhysicalFunction) -> Non
 
 @pytest.mark.essential
 def test_attached_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
-    """It stays over resets, and until the VFs are disabled."""
+    """A namespace that a user attached stays attached over resets, until the VFs are disabled."""
     assert pf.set_vfs(2) == 0
     first, second = (vf.live() for vf in pf.vfs)
     pf.attach(5, first.cntlid)
@@ -173,7 +174,8 @@ def test_attached_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_attached_by_hand_while_disabled(pf: PhysicalFunction) -> None:
-    """What somebody attached to a controller without a VF is not the VF's."""
+    """A namespace that a user attached to the controller of a disabled VF is detached when the
+    VF is enabled."""
     assert pf.set(1, "namespaces", 3) == 0
     for cntlid in cntlids(pf):
         pf.attach(6, cntlid)
@@ -195,8 +197,8 @@ def test_attached_by_hand_before_unload(driver: Driver, pf: PhysicalFunction) ->
 
 
 def change_in_resets(machine: Machine, pf: PhysicalFunction) -> None:
-    """Attaches and detaches a VF's namespaces while the PF is being reset, and takes them
-    away in the end. What fails meanwhile changes nothing."""
+    """Sets and clears a VF's namespaces while the PF is being reset, and clears them in the
+    end. A write that fails changes nothing."""
     assert pf.set_vfs(2) == 0
     name = pf.vfs[0].live() and pf.device
     file = f"{pf.sysfs}/nvme_sriov/vf0/namespaces"
@@ -210,7 +212,7 @@ def change_in_resets(machine: Machine, pf: PhysicalFunction) -> None:
 @pytest.mark.essential
 def test_changed_in_a_reset(machine: Machine, driver: Driver,
                             pf: PhysicalFunction) -> None:
-    """Nothing stays attached to a VF that is gone, nor comes back with the next one."""
+    """No namespace stays attached to a disabled VF, or is attached when it is enabled again."""
     for turn in range(8):
         change_in_resets(machine, pf)
         if turn % 4 == 3:
@@ -225,7 +227,7 @@ def test_changed_in_a_reset(machine: Machine, driver: Driver,
 
 
 def test_disabled_in_a_reset(machine: Machine, pf: PhysicalFunction) -> None:
-    """VFs go, or lose their namespaces and go, while their controllers cannot be asked."""
+    """VFs are disabled, or lose their settings and are disabled, while the PF is being reset."""
     for turn, delay in enumerate(range(0, 240, 24)):
         assert pf.set(0, "namespaces", SETTING) == pf.set(1, "namespaces", "7") == 0
         assert pf.set_vfs(2) == 0

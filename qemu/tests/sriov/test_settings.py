@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What each virtual function is to have: the folder nvme_sriov."""
+"""The settings of virtual functions, in the folder nvme_sriov."""
 
 import errno
 import re
@@ -24,7 +24,7 @@ VIEW = TOP / "scripts" / "nvme-sriov"
 @pytest.fixture(autouse=True)
 def defaults(machine: Machine, pf: PhysicalFunction,
              pool_intact: None) -> Iterator[None]:
-    """Forgets all settings after a test."""
+    """Resets all settings after a test."""
     yield
     if machine.alive:
         assert pf.set_vfs(0) == 0
@@ -33,8 +33,8 @@ def defaults(machine: Machine, pf: PhysicalFunction,
 
 
 def follows(pf: PhysicalFunction, condition: Callable[[], bool]) -> None:
-    """Waits for what sysfs has to follow a command by hand: reads show what the driver has
-    seen last, and it looks again a few milliseconds later."""
+    """Waits until sysfs shows the effect of a user's command. Reads show what the driver has
+    read last, and it reads again a few milliseconds after the command."""
     pf.machine.wait_for(condition, "sysfs to follow", 5)
 
 
@@ -63,7 +63,7 @@ def test_states(pf: PhysicalFunction) -> None:
 
 @pytest.mark.essential
 def test_resources_outlive_vfs(machine: Machine, pf: PhysicalFunction) -> None:
-    """Set before the VFs are there, kept over disabling and a reset of the PF."""
+    """Settings can be made before VFs are enabled, and survive disabling and PF resets."""
     assert pf.set(0, "queues", 2) == pf.set(1, "queues", 6) == 0
     assert pf.set(1, "interrupts", 3) == pf.set(3, "interrupts", 1) == 0
     assert [pf.setting(1, name) for name in ("queues", "interrupts")] == ["6", "3"]
@@ -93,7 +93,7 @@ def test_resources_of_an_enabled_vf(driver: Driver, pf: PhysicalFunction) -> Non
     assert pf.resources()[1] == (3, 2)
     assert vf.bind(driver.name) == 0
     assert vf.live().io_queues == 1
-    # No share, but what is left.
+    # The VF gets no equal share, but the rest of the pool.
     vf.unbind()
     assert pf.set(1, "queues", 0) == pf.set(1, "interrupts", 0) == 0
     assert pf.resources()[:4] == [(6, 6), (2, 2), (6, 6), (6, 6)]
@@ -105,7 +105,7 @@ def test_resources_of_an_enabled_vf(driver: Driver, pf: PhysicalFunction) -> Non
 
 @pytest.mark.parametrize("name, value", [
     ("queues", "many"), ("queues", -1), ("queues", 65536),
-    ("queues", 1),  # An admin and an I/O queue are the least.
+    ("queues", 1),  # The minimum is an admin and an I/O queue.
     ("queues", 7), ("interrupts", 7),
     ("namespaces", "1 x"), ("namespaces", 0), ("namespaces", 0xffffffff),
     ("namespaces", "2 3 2"),
@@ -146,8 +146,8 @@ def test_settings_beyond_the_pool(machine: Machine, driver: Driver,
 
 def allocate_to_pf(machine: Machine, pf: PhysicalFunction, kind: int,
                    count: int) -> None:
-    """Gives the PF ``count`` resources of the pool, which a function reset makes
-    so. Kind 0 is queues, 1 is interrupts."""
+    """Gives the PF ``count`` resources of the pool, which takes effect with a function reset.
+    Kind 0 is queues, kind 1 is interrupts."""
     machine.run(f"nvme virt-mgmt {pf.device} --cntlid={pf.live().cntlid}"
                 f" --rt={kind} --act=1 --nr={count}")
     assert pf.write("reset", 1) == 0
@@ -162,7 +162,7 @@ def test_the_pf_gives_back_what_is_missing(machine: Machine,
     for kind in range(2):
         allocate_to_pf(machine, pf, kind, 20)
     try:
-        # Two VFs have their least.
+        # Two VFs have their minimum.
         with said(machine) as lines:
             assert pf.set_vfs(2) == 0
         assert not any("gives" in line for line in lines)
@@ -181,7 +181,7 @@ def test_the_pf_gives_back_what_is_missing(machine: Machine,
             assert vf.live().io_queues == 1
         fio(machine, disk(machine, pf.live(), 1), size="1m")
         assert pf.set_vfs(0) == 0
-        # What a setting asks for counts, too.
+        # Resources in a setting count, too.
         assert pf.set(0, "queues", 5) == 0
         assert pf.set_vfs(8) == 0
         assert pf.pool("queues")["primary"] == 5
@@ -210,7 +210,7 @@ def test_module_parameter_with_a_pf_that_gives_back(
 
 
 def assign(pf: PhysicalFunction, vf: int, kind: int, count: int) -> None:
-    """Assigns resources to a VF's controller, which is offline, as by hand."""
+    """Assigns resources to a VF's controller by nvme-cli. The controller must be offline."""
     pf.manage(vf, f"--rt={kind} --act=8 --nr={count}")
     name = ("assigned_queues", "assigned_interrupts")[kind]
     follows(pf, lambda: pf.setting(vf, name) == str(count))
@@ -218,7 +218,7 @@ def assign(pf: PhysicalFunction, vf: int, kind: int, count: int) -> None:
 
 @pytest.mark.essential
 def test_assigned_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
-    """What a VF's controller was given before the VFs are enabled is its share."""
+    """Resources that a user assigned to a VF's controller before it is enabled are its share."""
     for kind in range(2):
         assign(pf, 0, kind, 3)
     with said(machine) as lines:
@@ -233,7 +233,7 @@ def test_assigned_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
     for vf in pf.vfs:
         vf.live()
     assert pf.resources()[:4] == expected
-    # The next ones share equally.
+    # VFs that are enabled later share equally.
     assert pf.set_vfs(0) == 0
     assert pf.pool("queues")["free"] == pf.pool("interrupts")["free"] == 24
     with said(machine) as lines:
@@ -243,7 +243,7 @@ def test_assigned_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_one_kind_assigned_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
-    """The others share what is left of it; of the other kind the VF has a share."""
+    """The other VFs share the rest of this kind. Of the other kind, the VF has an equal share."""
     assign(pf, 1, 0, 5)
     assign(pf, 2, 1, 2)
     with said(machine) as lines:
@@ -287,7 +287,7 @@ def test_a_disk_for_each_vf(machine: Machine, pf: PhysicalFunction) -> None:
         vf.live()
     fio(machine, *disks, size="1m")
     assert pf.set_vfs(0) == 0
-    # They are gone with their VFs, and do not come back without the setting.
+    # The disks are removed with their VFs, and do not come back without the setting.
     for vf in range(4):
         assert pf.set(vf, "namespaces", "") == 0
         assert pf.setting(vf, "namespaces") == ""
@@ -298,7 +298,8 @@ def test_a_disk_for_each_vf(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_namespaces_of_a_live_vf(machine: Machine, pf: PhysicalFunction) -> None:
-    """They come and go while the VF is in use; shared ones with several VFs."""
+    """Namespaces can be attached and detached while a VF is in use, shared ones with several
+    VFs."""
     assert pf.set(0, "namespaces", "2,3") == 0
     assert pf.setting(0, "namespaces") == "2 3"
     assert pf.set_vfs(2) == 0
@@ -322,7 +323,7 @@ def test_no_such_namespace(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.shape(PRIVATE)
 def test_private_namespace(machine: Machine, pf: PhysicalFunction) -> None:
-    """One controller at a time; the second VF that asks for it is refused."""
+    """A private namespace has one controller at a time: the setting of a second VF fails."""
     assert pf.set(0, "namespaces", 2) == pf.set(1, "namespaces", 2) == 0
     assert pf.set_vfs(1) == 0
     disk(machine, pf.vfs[0].live(), 2)
@@ -331,7 +332,7 @@ def test_private_namespace(machine: Machine, pf: PhysicalFunction) -> None:
         assert pf.set_vfs(2) == errno.EBUSY
     assert [line for line in lines if "VF 1" in line and "Private" in line]
     assert not pf.vfs
-    # All is undone: the other can have it.
+    # The failure is undone completely: the other VF can have the namespace.
     assert pf.set(0, "namespaces", "") == 0
     assert pf.set_vfs(2) == 0
     disk(machine, pf.vfs[1].live(), 2)
@@ -348,7 +349,7 @@ def test_private_namespace(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_view(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
-    """The table of scripts/nvme-sriov has what sysfs has."""
+    """The table of scripts/nvme-sriov shows the values of sysfs."""
     machine.put("/root/nvme-sriov", VIEW.read_bytes())
     assert pf.set(0, "queues", 3) == pf.set(1, "namespaces", "2 3") == 0
     assert pf.set_vfs(2) == 0

@@ -24,8 +24,8 @@ RESETS = 10
 
 @pytest.mark.shape(TWO)
 def test_siblings(machine: Machine, pf: PhysicalFunction) -> None:
-    """VFs do I/O while their PF is reset, and while those of another PF come and
-    go, whose controller ids do not begin where the VFs' numbers do."""
+    """VFs do I/O while their PF is reset, and while VFs of another PF are enabled and
+    disabled. The controller ids of those do not begin with the number of the first VF."""
     other = physical_functions(machine)[1]
     other.live()
     assert min(s["secondary-controller-identifier"]
@@ -59,7 +59,7 @@ def available(machine: Machine) -> int:
 
 
 def timed(machine: Machine, step: Callable[[], None]) -> float:
-    """Returns how many seconds of the guest a step takes."""
+    """Returns the duration of a step, in seconds of the guest."""
     start = uptime(machine)
     step()
     return uptime(machine) - start
@@ -67,8 +67,8 @@ def timed(machine: Machine, step: Callable[[], None]) -> float:
 
 @pytest.mark.shape(MANY)
 def test_many_vfs(machine: Machine, pf: PhysicalFunction) -> None:
-    """As many as a controller can have. Prints time and memory by count."""
-    # A shell loop in the guest: a controller is looked at for a few milliseconds.
+    """As many VFs as a controller can have work. Prints time and memory by count."""
+    # The guest's shell does the loop, as each controller takes a few milliseconds.
     all_live = ("while [ $(grep -lsx live /sys/class/nvme/*/state | wc -l)"
                 " -lt {} ]; do sleep 0.1; done")
     for count in (1, 8, 64, 127):
@@ -104,11 +104,12 @@ def replace(machine: Machine, pf: PhysicalFunction, shape: Shape) -> None:
     pf.live()
 
 
-# A machine of its own: the controller ids are not those of a fresh one afterwards.
+# A machine of its own, as the controller ids differ from a fresh one's afterwards.
 @pytest.mark.shape(Shape(cpus=2, namespaces=0))
 def test_other_controllers_in_the_slot(machine: Machine, driver: Driver,
                                        pf: PhysicalFunction) -> None:
-    """One without VFs, then one with 127, for which the bridge has no room."""
+    """The slot gets a controller without VFs, then one with 127 VFs, for which the bridge has
+    no room."""
     replace(machine, pf, Shape(vfs=0))
     assert pf.set_vfs(1) in (errno.ENOENT, errno.EACCES)
     assert machine.run(f"test -e {pf.sysfs}/nvme_sriov", check=False).rc

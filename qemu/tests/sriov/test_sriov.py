@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""SR-IOV: the life of virtual functions under their physical function."""
+"""SR-IOV: enabling, using and disabling virtual functions."""
 
 import errno
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("pool_intact")
 
 
 def check_vfs(pf: PhysicalFunction, count: int) -> None:
-    """Checks that ``count`` VFs are there, online, live, and have I/O queues."""
+    """Checks that ``count`` VFs are enabled, online and live, and have I/O queues."""
     assert pf.num_vfs == count
     assert len(pf.vfs) == count
     check_online(pf, count)
@@ -148,7 +148,7 @@ def test_count_while_enabled(pf: PhysicalFunction) -> None:
 
 def test_interrupts_of_one_vf(machine: Machine, driver: Driver,
                               pf: PhysicalFunction) -> None:
-    """The kernel's own interface: interrupts, and queues with them."""
+    """The PCI core's interface sets the interrupts of a VF, and its queues with them."""
     assert machine.read(f"{pf.sysfs}/sriov_vf_total_msix") == "24"
     assert pf.set_vfs(4) == 0
     assert pf.resources()[:4] == [(6, 6)] * 4
@@ -165,7 +165,7 @@ def test_interrupts_of_one_vf(machine: Machine, driver: Driver,
     assert [vf.live().io_queues for vf in (first, second)] == [1, 2]
     check_io(machine, pf)
 
-    # They keep what they have when the VFs come and go; others share the rest.
+    # VFs keep their settings when they are disabled and enabled; others share the rest.
     assert pf.set_vfs(0) == 0
     assert pf.set_vfs(8) == 0
     assert pf.resources() == [(2, 2), (3, 3), (4, 4)] + [(3, 3)] * 5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""VFs that go: how long that takes, and those that another driver left behind."""
+"""Disabling VFs: how long it takes, and VFs that another driver has left enabled."""
 
 import os
 import re
@@ -21,10 +21,10 @@ from subject.messages import said
 MANY = Shape(cpus=2, vfs=127, vq_flexible=300, vi_flexible=254, vf_limit=4,
              io_queues=310, namespaces=0)
 LIMITS = {64: (5.0, 2.5), 127: (10.0, 5.0)}
-"""Seconds in which as many VFs are to be live, and to go. They are live in two fifths of
-that where the host has nothing else to do."""
+"""The most seconds until so many VFs are live, and until they are gone. On an idle host they
+are live in two fifths of that."""
 TRIES = 3
-"""The host may be busy."""
+"""How often a time is measured, as the host may be busy."""
 LEFT = 4
 _LEFT_ENABLED = "driver left SR-IOV enabled"
 
@@ -43,7 +43,7 @@ def seconds(machine: Machine, script: str) -> float:
 @pytest.fixture(params=["disabled", "unloaded", "removed"])
 def ending(request: pytest.FixtureRequest, machine: Machine, driver: Driver,
            pf: PhysicalFunction) -> tuple[str, str, Callable[[], None]]:
-    """What rids of VFs: its name, its command, and how to bring the function back."""
+    """Returns an operation that ends VFs: its name, its command, and how to undo it."""
     def rescan() -> None:
         machine.run("echo 1 > /sys/bus/pci/rescan")
 
@@ -59,9 +59,9 @@ def ending(request: pytest.FixtureRequest, machine: Machine, driver: Driver,
 @pytest.mark.parametrize("count", LIMITS)
 def test_time_to_go(machine: Machine, pf: PhysicalFunction, count: int,
                     ending: tuple[str, str, Callable[[], None]]) -> None:
-    """Prints the best times, until the VFs are live, and until they are gone."""
+    """VFs are live, and gone, within their limits. Prints the best times."""
     name, command, restore = ending
-    # CI has another guest on the same processors.
+    # In CI another guest runs on the same CPUs.
     patience = PATIENCE * (2 if "CI" in os.environ else 1)
     to_live, to_go = (limit * patience for limit in LIMITS[count])
     live = gone = float("inf")
@@ -84,14 +84,14 @@ def test_time_to_go(machine: Machine, pf: PhysicalFunction, count: int,
 
 @pytest.fixture
 def left(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Iterator[str]:
-    """VFs that the kernel's own driver has left enabled, and the driver under test, which
-    has been loaded after it. Returns what it said meanwhile."""
+    """Leaves VFs enabled by the kernel's own driver, and loads the driver under test. Yields
+    the messages of the latter."""
     driver.unload()
     theirs = Driver(machine, "nvme")
     theirs.load()
     pf.live()
-    # Their probe of a VF that is offline fails, and leaks its admin queue. Who lists all
-    # mappings then reads memory of a device that is gone.
+    # The in-tree driver's probe of an offline VF fails, and leaks its admin queue. A list of
+    # all mappings would then read the memory of a device that is gone.
     watched = watches_mappings(machine)
     if watched:
         assert pf.write("sriov_drivers_autoprobe", 0) == 0
@@ -126,7 +126,7 @@ def check_vfs(machine: Machine, pf: PhysicalFunction) -> None:
 @pytest.mark.essential
 def test_left_by_another_driver(machine: Machine, pf: PhysicalFunction,
                                 left: str) -> None:
-    """They are told of, and can be disabled."""
+    """The driver reports VFs that another driver left enabled, and they can be disabled."""
     assert len(re.findall(rf"^.*\b{LEFT} VFs.*$", left, re.M)) == 1, left
     fio(machine, disk(machine, pf.live(), 1), size="256k")
     assert pf.set_vfs(0) == 0
@@ -135,7 +135,7 @@ def test_left_by_another_driver(machine: Machine, pf: PhysicalFunction,
 
 def test_unbound_from_what_another_left(machine: Machine, driver: Driver,
                                         pf: PhysicalFunction, left: str) -> None:
-    """They go with the driver, as its own do."""
+    """Unbinding the driver disables VFs that another driver left enabled, like its own."""
     pf.unbind()
     assert not pf.vfs
     machine.sync_log()

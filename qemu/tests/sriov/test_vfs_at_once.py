@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Resets and removals of a physical function that meet what is done with its VFs."""
+"""Resets and removals of a physical function at the same time as operations on its VFs."""
 
 from collections.abc import Iterator
 
@@ -20,20 +20,20 @@ from subject.messages import check_log_of_scans
 VFS = 4
 MANY = 8
 PATIENT = 30
-"""Seconds of the guest within which whatever meets a reset is done, on a busy host. What
-waits for an admin command that a reset has swallowed takes 60."""
+"""Seconds of the guest within which an operation that meets a reset ends, on a busy host. A
+wait for an admin command that the reset has lost would take 60 seconds."""
 
 
 @pytest.fixture
 def disks(machine: Machine, pf: PhysicalFunction) -> list[str]:
-    """The disks of four VFs, one each."""
+    """Returns the private disks of four VFs."""
     assert pf.set_vfs(VFS) == 0
     return private_disks(machine, pf)
 
 
 @pytest.fixture(autouse=True)
 def none_left(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
-    """Neither VFs nor settings stay behind."""
+    """Disables VFs and resets settings after a test."""
     yield
     if machine.alive:
         pf.live()
@@ -43,7 +43,7 @@ def none_left(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
 
 
 def check_online(pf: PhysicalFunction, count: int) -> None:
-    """Checks that so many VFs are there, and that they come online, bound and live."""
+    """Checks that ``count`` VFs are enabled, and waits until they are online, bound and live."""
     def online() -> bool:
         return sum(s["secondary-controller-state"] for s in pf.secondaries()) == count
 
@@ -62,8 +62,8 @@ def check_reads(machine: Machine, disks: list[str]) -> None:
 @pytest.mark.essential
 @pytest.mark.shape(Shape(plain_ports=True))
 def test_reset_of_the_bus(machine: Machine, pf: PhysicalFunction) -> None:
-    """The port above resets all that is below it, for which the PCI core takes the device
-    locks of all functions at once."""
+    """The port resets its secondary bus, for which the PCI core takes the device locks of all
+    functions at once."""
     reset = f"echo 1 > $(realpath {pf.sysfs}/..)/reset_subordinate"
     device = disk(machine, pf.live(), 1)
     with within(machine, PATIENT):
@@ -86,8 +86,8 @@ def test_reset_of_the_bus(machine: Machine, pf: PhysicalFunction) -> None:
 
 def test_settings_while_the_pf_is_reset(machine: Machine,
                                         pf: PhysicalFunction) -> None:
-    """Whoever reads or writes settings delays no VF's coming back. A write that fails
-    changes nothing."""
+    """Reads and writes of settings do not delay the return of VFs after a reset. A write that
+    fails changes nothing."""
     folder = f"{pf.sysfs}/nvme_sriov"
     nsids = [FIRST_PRIVATE_NSID + 4 + vf for vf in range(1, VFS)]
     for vf, nsid in enumerate(nsids, 1):
@@ -117,7 +117,7 @@ def test_settings_while_the_pf_is_reset(machine: Machine,
 
 @pytest.mark.essential
 def test_reset_as_vfs_come(machine: Machine, pf: PhysicalFunction) -> None:
-    """Probes do not wait in vain for commands that the reset has swallowed."""
+    """Probes do not wait for commands that a reset has ended."""
     for delay in range(0, 330, 30):
         machine.put("/run/race", f"""
             echo {MANY} > {pf.sysfs}/sriov_numvfs &
@@ -131,7 +131,7 @@ def test_reset_as_vfs_come(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_reset_as_vfs_are_bound(machine: Machine, pf: PhysicalFunction) -> None:
-    """Nor do those of VFs that come and go one by one."""
+    """Probes of VFs that are bound and unbound one by one do not wait for such commands."""
     assert pf.set_vfs(VFS) == 0
     driver = f"/sys/bus/pci/drivers/{pf.driver}"
     for vf in pf.vfs:
@@ -149,7 +149,7 @@ def test_reset_as_vfs_are_bound(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def bring_back(machine: Machine, pf: PhysicalFunction, vfs: int) -> None:
-    """Has the bus looked for a function that was removed, and checks what is found."""
+    """Rescans the bus for a function that was removed, and checks the function and its VFs."""
     assert not controllers(machine)
     machine.run("echo 1 > /sys/bus/pci/rescan", PATIENT)
     pf.live()
@@ -160,8 +160,8 @@ def bring_back(machine: Machine, pf: PhysicalFunction, vfs: int) -> None:
 
 def test_removal_as_it_is_probed(machine: Machine, unloaded: Driver,
                                  pf: PhysicalFunction) -> None:
-    """A probe that enables VFs wants the lock that a removal has, which waits for the
-    end of the probe."""
+    """A probe that enables VFs needs the rescan lock, which a removal holds while it waits for
+    the end of the probe."""
     unloaded.load(f"sriov_vfs={VFS}")
     bring = f"echo {pf.address} > /sys/bus/pci/drivers/{unloaded.name}"
     machine.wait_for(lambda: len(pf.vfs) == VFS, f"{VFS} VFs")
@@ -178,16 +178,16 @@ def test_removal_as_it_is_probed(machine: Machine, unloaded: Driver,
 
 def test_removal_as_it_is_unbound(machine: Machine, driver: Driver,
                                   pf: PhysicalFunction) -> None:
-    """Whoever comes second finds nothing to do."""
+    """The second of a removal and an unbind finds nothing to do."""
     both = [f"echo {pf.address} > {pf.sysfs}/driver/unbind",
             f"echo 1 > {pf.sysfs}/remove"]
     for turn in range(12):
         assert pf.set_vfs(VFS) == 0
-        # While the VFs are probed, and after that.
+        # The race begins while the VFs are being probed, or after that.
         for vf in pf.vfs if turn % 3 else ():
             vf.live()
         first, second = both if turn % 2 else reversed(both)
-        # Either may find the function gone.
+        # Either command may find that the function is gone.
         machine.put("/run/race", f"({first}) 2> /dev/null &\n"
                                  f"({second}) 2> /dev/null\nwait".encode())
         with within(machine, PATIENT):
@@ -218,8 +218,8 @@ def test_resets_of_both(machine: Machine, pf: PhysicalFunction, disks: list[str]
 
 @pytest.fixture
 def lossy(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> Iterator[Faults]:
-    """Faults that the driver makes up. The admin commands of the function, which has four
-    VFs, time out soon."""
+    """Yields the fault rules of the driver. The PF has four VFs, and its admin commands have a
+    short time limit."""
     found = Faults(machine)
     if not found.available:
         pytest.skip("this driver cannot make up faults")
@@ -233,12 +233,12 @@ def lossy(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> Iterator[
 
 
 def reset(pf: PhysicalFunction) -> str:
-    """Returns a command that resets the controller; it fails if that is reset once more."""
+    """Returns a command that resets the controller. It fails if another reset follows."""
     return f"echo 1 > /sys/class/nvme/{pf.live().name}/reset_controller"
 
 
 def check_in_time(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> None:
-    """Checks that function and VFs come back after a reset that was broken off."""
+    """Checks that the PF and its VFs are live again after a reset that was interrupted."""
     with within(machine, PATIENT):
         machine.run(f"until ({reset(pf)}) 2> /dev/null; do sleep 0.1; done")
     check_online(pf, VFS)
@@ -248,8 +248,8 @@ def check_in_time(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> N
 @pytest.mark.faults
 def test_stopped_before_vfs_are_provisioned(machine: Machine, pf: PhysicalFunction,
                                             disks: list[str], lossy: Faults) -> None:
-    """A reset is almost over when a command of nvme-core's is lost, which has another one
-    follow: the first must not wait for VFs that only the second can provision."""
+    """A command of nvme-core is lost at the end of a reset, and a second reset follows. The
+    first reset must not wait for VFs that only the second one can provision."""
     lossy.command(f"lose opcode={SET_FEATURES} dword10={ASYNC_EVENTS}")
     machine.run(f"({reset(pf)}) 2> /dev/null", PATIENT, check=False)
     assert lossy.left() == [0]
@@ -259,8 +259,8 @@ def test_stopped_before_vfs_are_provisioned(machine: Machine, pf: PhysicalFuncti
 @pytest.mark.faults
 def test_reset_as_vfs_are_provisioned(machine: Machine, pf: PhysicalFunction,
                                       disks: list[str], lossy: Faults) -> None:
-    """A reset that waits for its VFs, one of which waits for a command that is lost,
-    makes way for the next."""
+    """A reset waits for its VFs, and the owner waits for a lost command about one of them. The
+    next reset ends that wait."""
     lossy.command(f"lose opcode={MANAGE}")
     first = machine.spawn(f"{reset(pf)} 2> /dev/null")
     machine.wait_for(lambda: lossy.left() == [0], "the command that is lost")
