@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Requests that come together go to the controller together."""
+"""Batches: requests that are queued together reach the controller with one doorbell."""
 
 import pytest
 
@@ -13,7 +13,7 @@ _COMMAND = "pci_nvme_io_cmd"
 _DOORBELL = "pci_nvme_mmio_doorbell_sq"
 _TRACING = "/sys/kernel/tracing"
 _EVENT = f"{_TRACING}/events/nvme/nvme_setup_cmd"
-"""nvme-core makes a command of a request for the driver."""
+"""The event in which nvme-core builds a command from a request."""
 
 
 _SIXTEEN = {"iodepth": 16, "iodepth_batch_submit": 16,
@@ -22,12 +22,12 @@ _SIXTEEN = {"iodepth": 16, "iodepth_batch_submit": 16,
 
 
 def callers(machine: Machine, device: str, **options: object) -> tuple[int, int]:
-    """Runs fio. Returns how many I/O commands were made in the driver's queue_rqs,
-    and how many in its queue_rq."""
+    """Runs fio. Returns how many I/O commands were built in the driver's queue_rqs, and how
+    many in its queue_rq."""
     machine.run(f"echo > {_TRACING}/trace; echo 'stacktrace if qid > 0' >"
                 f" {_EVENT}/trigger; echo 1 > {_EVENT}/enable")
     fio(machine, device, rw="randread", bs="4k", size="1m", verify=0, **options)
-    # So they are called in C, and in Rust.
+    # The names of these functions in C and in Rust.
     count = f"grep -cE '=> (nvme_{{0}} |.*[0-9]{{0}}_callback)' {_TRACING}/trace"
     batched, single = (
         int(machine.run(count.format(name), check=False).out)
@@ -41,17 +41,17 @@ def test_batch(machine: Machine, pf: PhysicalFunction) -> None:
     device = disk(machine, pf.live(), 1)
     with traced(machine, _COMMAND, _DOORBELL) as lines:
         fio(machine, device, rw="randread", bs="4k", size="1m", verify=0, **_SIXTEEN)
-    # The admin queue is number 0.
+    # Queue 0 is the admin queue.
     commands, doorbells = (
         len([line for line in lines
              if line.startswith(event) and "sqid 0 " not in line])
         for event in (_COMMAND, _DOORBELL))
-    assert commands >= 200, lines[:20]  # Neighbours are merged.
+    assert commands >= 200, lines[:20]  # Neighbouring requests are merged.
     assert 1 <= doorbells <= commands / 8, (commands, doorbells)
 
 
 def test_one_call_for_a_batch(machine: Machine, pf: PhysicalFunction) -> None:
-    """The block layer hands over sixteen requests at once, and one alone alone."""
+    """The block layer passes sixteen requests in one call, and a single one by queue_rq."""
     if machine.run(f"test -e {_EVENT}", check=False).rc:
         pytest.skip("this kernel has no CONFIG_FTRACE")
     device = disk(machine, pf.live(), 1)

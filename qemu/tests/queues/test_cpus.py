@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""CPUs that go offline, and come back, with I/O on their queues."""
+"""CPUs that go offline and online again with I/O on their queues."""
 
 import re
 
@@ -12,7 +12,7 @@ from subject.functions import PhysicalFunction
 from subject.io import fio, fio_command, start_io
 
 _OTHERS = (1, 2, 3)
-"""The first CPU cannot go."""
+"""The CPUs that can go offline; the first one cannot."""
 
 
 def set_online(machine: Machine, cpu: int, online: bool) -> None:
@@ -46,8 +46,8 @@ def check_queues(machine: Machine, controller: Controller,
 
 
 def test_interrupts(machine: Machine, pf: PhysicalFunction) -> None:
-    """The queue of a CPU that went has no interrupts; those of the others go on, and
-    no request is lost."""
+    """The queue of an offline CPU gets no interrupts, those of the other CPUs still do, and no
+    request is lost."""
     controller = pf.live()
     device = disk(machine, controller, 1)
     process = start_io(
@@ -68,7 +68,7 @@ def test_interrupts(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_one_is_left(machine: Machine, pf: PhysicalFunction) -> None:
-    """All but one go under I/O. A reset then, and what comes back is served."""
+    """All CPUs but one go offline under I/O. After a reset, CPUs that come online are served."""
     controller = pf.live()
     device = disk(machine, controller, 1)
     process = machine.spawn(fio_command(
@@ -96,7 +96,7 @@ def test_reset_without_one(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_polled(machine: Machine, unloaded: Driver) -> None:
-    """Polled queues lose CPUs, too, and the driver is probed with one offline."""
+    """CPUs with polled queues go offline, too, and the driver is probed with one offline."""
     set_online(machine, 3, False)
     unloaded.load("poll_queues=2")
     controller, = controllers(machine).values()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Shadow doorbells: most of what a controller is told is told in memory."""
+"""Shadow doorbells: most doorbell values are in memory, without a register write."""
 
 import pytest
 
@@ -18,23 +18,23 @@ _TAIL = "pci_nvme_mmio_doorbell_sq"
 _HEAD = "pci_nvme_mmio_doorbell_cq"
 
 FEWER = 0.95
-"""How many writes for a command are fewer than one. It depends on how often the
-device has work left when it is told of more: in a slow guest, seldom."""
+"""The most register writes per command that count as spared. The number depends on how often
+the device is still busy when a command is submitted, which is rare in a slow guest."""
 
 
 def spared(machine: Machine, device: str) -> bool:
-    """Whether there are commands without a write. The controller looks at memory while
-    it is busy, which in a guest that is slow besides is not always so."""
+    """Returns whether some commands cause no register write. The controller polls the shadow
+    doorbells only while it is busy, which is rare in a slow guest."""
     return any(max(per_command(machine, device)) < FEWER for _ in range(3))
 
 
 def per_command(machine: Machine, device: str) -> tuple[float, float]:
-    """Returns how many writes to registers of I/O queues there are for a command:
-    of tails, and of heads. Each command is submitted for itself."""
+    """Returns the number of doorbell register writes of I/O queues per command: for tails,
+    and for heads. Each command is submitted alone."""
     with traced(machine, _COMMAND, _TAIL, _HEAD) as lines:
         fio(machine, device, rw="randwrite", bs="4k", size="4m", iodepth=32,
             iodepth_batch_submit=1, norandommap=1)
-    # The admin queue is number 0.
+    # Queue 0 is the admin queue.
     commands, tails, heads = (
         len([line for line in lines
              if line.startswith(event) and "qid 0 " not in line + " "])
@@ -45,8 +45,8 @@ def per_command(machine: Machine, device: str) -> tuple[float, float]:
 
 @pytest.mark.essential
 def test_registers_are_spared(machine: Machine, pf: PhysicalFunction) -> None:
-    """Without, there is a write for each command. A controller forgets where they
-    are when it is reset."""
+    """With shadow doorbells, some commands need no register write. They work after a reset,
+    in which the controller forgets their addresses."""
     device = disk(machine, pf.live(), 1)
     assert spared(machine, device)
     with traced(machine, _CONFIG) as lines:
@@ -57,7 +57,7 @@ def test_registers_are_spared(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_virtual_functions(machine: Machine, pf: PhysicalFunction) -> None:
-    """Each VF has its own."""
+    """Each VF has its own shadow doorbells."""
     with traced(machine, _CONFIG) as lines:
         assert pf.set_vfs(2) == 0
         disks = private_disks(machine, pf)
@@ -69,7 +69,7 @@ def test_virtual_functions(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.shape(Shape(shadow_doorbells=False))
 def test_without(machine: Machine, pf: PhysicalFunction) -> None:
-    """A controller that has none is told everything by registers."""
+    """A controller without shadow doorbells gets a register write for each command."""
     with traced(machine, _CONFIG) as lines:
         machine.run(f"nvme reset {pf.device}")
         device = disk(machine, pf.live(), 1)
@@ -81,11 +81,11 @@ def test_without(machine: Machine, pf: PhysicalFunction) -> None:
 @pytest.mark.faults
 @pytest.mark.shape(Shape(shadow_doorbells=False))
 def test_refused(machine: Machine, pf: PhysicalFunction) -> None:
-    """So is one that only says that it has them."""
+    """A controller that refuses Doorbell Buffer Config gets a register write for each command."""
     faults = Faults(machine)
     if not faults.available:
         pytest.skip("the driver makes up no faults")
-    # The upper byte of OACS in Identify Controller, where QEMU's has nothing.
+    # The upper byte of OACS in Identify Controller, which is 0 in QEMU.
     faults.command("data=1 at=257 size=1 opcode=6 dword10=1")
     with said(machine) as lines:
         machine.run(f"nvme reset {pf.device}")

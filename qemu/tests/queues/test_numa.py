@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""NUMA: a controller next to one of two nodes, beside the kernel's own driver."""
+"""NUMA: a controller on one of two nodes, compared with the kernel's own driver."""
 
 import pytest
 
@@ -13,20 +13,20 @@ from subject.io import fio
 BOTH = "nvme_rs", "nvme"
 SHAPE = Shape(nodes=2, vfs=0, namespaces=0)
 SMALL = 256
-"""The size of the lists that I/O of 64 KiB needs."""
+"""The size of the PRP lists for I/O of 64 KiB."""
 
 pytestmark = pytest.mark.shape(SHAPE)
 
 
 @pytest.fixture(autouse=True)
 def numa(machine: Machine) -> None:
-    """Skips the test on kernels that know nothing of nodes."""
+    """Skips the test on kernels without NUMA support."""
     if machine.run("test -e /sys/devices/system/node/node1", check=False).rc:
         pytest.skip("this kernel has no CONFIG_NUMA")
 
 
 def used_pools(machine: Machine, address: str) -> int:
-    """Returns out of how many pools lists have been taken."""
+    """Returns the number of pools from which lists have been allocated."""
     lines = machine.read(f"/sys/bus/pci/devices/{address}/pools").splitlines()[1:]
     pools = [line.rsplit(maxsplit=4) for line in lines]
     return sum(name.startswith("nvme") and int(size) == SMALL and int(blocks) > 0
@@ -45,7 +45,7 @@ def test_node_of_the_controller(machine: Machine, unloaded: Driver) -> None:
 
 
 def test_lists_of_a_node(machine: Machine, unloaded: Driver) -> None:
-    """CPUs of different nodes take their lists from different pools."""
+    """CPUs of different nodes allocate their lists from different pools."""
     for name in BOTH:
         driver = Driver(machine, name)
         driver.load()

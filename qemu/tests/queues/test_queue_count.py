@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Controllers that have fewer I/O queues than wanted, or more, or none.
+"""Controllers that grant fewer I/O queues than requested, or more, or none.
 
-The driver makes up the faults.
+The driver simulates the faults.
 """
 
 import pytest
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.faults
 
 
 def grants(queues: int) -> str:
-    """The controller grants another number of I/O queues."""
+    """Returns the rule by which the controller grants a number of I/O queues."""
     return (f"result={(queues - 1) << 16 | (queues - 1)}"
             f" opcode={SET_FEATURES} dword10={NUMBER_OF_QUEUES}")
 
 
 def test_number_of_queues(machine: Machine, driver: Driver,
                           function: PhysicalFunction, faults: Faults) -> None:
-    """Fewer I/O queues, more than asked for, others after a reset."""
+    """The controller grants fewer I/O queues than requested, more, or others after a reset."""
     for granted, used in (1, 1), (3, 3), (65536, 4):
         function.unbind()
         faults.command(grants(granted))
@@ -43,7 +43,7 @@ def test_number_of_queues(machine: Machine, driver: Driver,
 
 def test_no_queues(machine: Machine, driver: Driver, function: PhysicalFunction,
                    faults: Faults) -> None:
-    """No I/O queues: for administration only, until a reset brings some."""
+    """A controller without I/O queues serves admin commands only, until a reset grants some."""
     none = f"status=6 opcode={SET_FEATURES} dword10={NUMBER_OF_QUEUES}"
     function.unbind()
     faults.command(none)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Threads and types of I/O queues, beside the kernel's own driver."""
+"""Interrupt threads and types of I/O queues, compared with the kernel's own driver."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ BOTH = OURS, "nvme"
 
 
 def threads(machine: Machine) -> dict[str, int]:
-    """Returns the interrupts that have a thread, with the thread's id."""
+    """Returns the thread id of each interrupt that has a thread."""
     listed = machine.run("grep -sl ^irq/ /proc/[0-9]*/comm | while read f; do"
                          " echo $f $(cat $f); done").out
     # A thread's name has at most 15 characters.
@@ -28,7 +28,7 @@ def threads(machine: Machine) -> dict[str, int]:
 
 
 def switches(machine: Machine, pid: int) -> int:
-    """Returns how often a thread has waited for something to do."""
+    """Returns how often a thread has gone to sleep."""
     status = machine.read(f"/proc/{pid}/status")
     return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[0])
 
@@ -59,7 +59,7 @@ def set_parameters(machine: Machine, name: str, **values: int) -> None:
 
 
 def test_threaded_interrupts(machine: Machine, unloaded: Driver) -> None:
-    """Each interrupt has its thread, in which the work is done."""
+    """Each interrupt has a thread, which handles the completions."""
     seen = {}
     for name in BOTH:
         driver = Driver(machine, name)
@@ -98,8 +98,8 @@ def test_reads_and_writes_apart(machine: Machine, unloaded: Driver) -> None:
 
 
 def test_maps(machine: Machine, unloaded: Driver) -> None:
-    """The same queues for the same CPUs and the same interrupts as with the
-    kernel's own driver, which is granted eight queues at most."""
+    """The queues, their CPUs and interrupts are the same as with the kernel's own driver. The
+    controller grants at most eight queues."""
     seen: dict[str, list[object]] = {}
     for name in BOTH:
         driver = Driver(machine, name)
@@ -122,7 +122,7 @@ def test_maps(machine: Machine, unloaded: Driver) -> None:
 
 @pytest.mark.essential
 def test_polled(machine: Machine, unloaded: Driver) -> None:
-    """What is polled is complete and right, without any interrupt."""
+    """Polled I/O completes with the right data, without any interrupt."""
     unloaded.load("poll_queues=2")
     controller, = controllers(machine).values()
     device = disk(machine, controller, 1)
@@ -132,16 +132,16 @@ def test_polled(machine: Machine, unloaded: Driver) -> None:
                   numjobs=3, iodepth=16, bssplit="4k/80:64k/20")
     after = interrupts(machine, controller)
     assert [r["read"]["io_bytes"] for r in results] == [2 << 20] * 3
-    # Polled queues have none; that of others came for nothing of this.
+    # Polled queues have no interrupts, and those of other queues did not fire for this I/O.
     assert set(after) == {f"{controller.name}q{n}" for n in range(5)}
     assert sum(after.values()) - sum(before.values()) < 20
-    # Beside those that are not polled.
+    # Besides the queues that are not polled.
     fio(machine, device, size="1m")
     assert sum(interrupts(machine, controller).values()) > sum(after.values())
 
 
 def test_reset_with_other_counts(machine: Machine, unloaded: Driver) -> None:
-    """A reset applies what was written, as far as the first start allows."""
+    """A reset applies new values of the parameters, as far as the first start allows."""
     seen: dict[str, list[object]] = {}
     for name in BOTH:
         driver = Driver(machine, name)
@@ -157,7 +157,7 @@ def test_reset_with_other_counts(machine: Machine, unloaded: Driver) -> None:
             if name == OURS:
                 fio(machine, device, size="1m", hipri=int(polls > 0))
         driver.unload()
-        # Without queues for writes or polled ones at first, there are none later.
+        # A controller that was probed without write or polled queues gets none by a reset.
         driver.load()
         set_parameters(machine, name, write_queues=2, poll_queues=2)
         controller, = controllers(machine).values()
