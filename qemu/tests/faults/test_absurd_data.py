@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Data that makes no sense, and management that is refused.
+"""Invalid Identify data, and Virtualization Management commands that fail.
 
-The driver makes up the faults.
+The driver simulates the faults.
 """
 
 import errno
@@ -41,7 +41,7 @@ def test_identify_controller(machine: Machine, driver: Driver,
 
 
 VQ, VI = 32, 64
-"""Where Primary Controller Capabilities tells of queues, and of interrupts."""
+"""The offsets of queues and interrupts in Primary Controller Capabilities."""
 
 
 @pytest.mark.parametrize("fields, code", [
@@ -64,7 +64,7 @@ def test_primary_capabilities(machine: Machine, function: PhysicalFunction,
 
 
 def entry(index: int, offset: int, value: int, size: int = 2) -> str:
-    """Changes a field of an entry of the Secondary Controller List."""
+    """Returns the rule that changes a field in an entry of the Secondary Controller List."""
     return f"data={value} at={32 + 32 * index + offset} size={size}"
 
 
@@ -93,16 +93,16 @@ def test_secondary_list(machine: Machine, function: PhysicalFunction,
 def test_refused_management(machine: Machine, function: PhysicalFunction,
                             faults: Faults, skip: int, status: int,
                             code: int) -> None:
-    """Virtualization Management fails half-way: what was done is undone."""
+    """If Virtualization Management fails half-way, the driver undoes the earlier commands."""
     faults.command(f"status={status} opcode={MANAGE} skip={skip}")
     check_refused_or_live(machine, function, faults, code)
 
 
 def check_refused_or_live(machine: Machine, function: PhysicalFunction,
                           faults: Faults, code: int) -> None:
-    """Checks that four VFs are refused with an errno, or, for 0, live.
+    """Checks that enabling four VFs fails with an errno, or, for 0, makes them live.
 
-    Nothing of a refusal stays, and without faults they are live.
+    A failure must leave no trace: without faults, the VFs are live.
     """
     assert function.set_vfs(4) == code
     assert not any(faults.left())

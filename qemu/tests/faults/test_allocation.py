@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Every allocation fails once, and the driver copes: it works without, or it says so,
-gives back what it has, and works the next time."""
+"""Each allocation fails once. The operation then succeeds without it, or the driver logs the
+error, frees its resources, and works the next time."""
 
 import json
 import re
@@ -20,53 +20,53 @@ from subject.io import fio
 from subject.leaks import Leak, check_memory
 
 NEAR = 9
-"""How deep the usual sweep looks: the driver's own allocations, and those of the
-functions that it calls. ``--every-allocation`` looks as deep as the kernel can. One
-deeper, and a probe hangs where nvme-core gets no memory for a subsystem's link: it
-drops the subsystem with the lock held that this takes."""
+"""The depth of call stacks in the usual sweep, which covers the driver's own allocations and
+those of the functions that it calls. ``--every-allocation`` uses the kernel's maximum. At
+one frame more, a probe hangs when nvme-core has no memory for a subsystem's link: it drops
+the subsystem while it holds the lock that this takes."""
 DEEP = ("disable",)
-"""Operations that want so little memory that they are always looked at deeply."""
+"""Operations with so few allocations that the depth is always the maximum."""
 BUDGET = 25
-"""How many of those, in each operation, evenly spread: CI has minutes, not hours."""
+"""The number of allocations that fail in each operation, evenly spread, as CI has minutes."""
 ORDER = 4
-"""Of the pages that a submission queue has, in one piece, if only some get memory."""
+"""The order of the contiguous pages of a submission queue, if memory is short for some."""
 ENTRIES_PER_PAGE = 64
 _NONE = 1_000_000
-"""More allocations than there are."""
+"""More allocations than any operation has."""
 
 GIVEN_UP = {"dead", "deleting (no IO)"}
-"""The states of a controller that is given up, while it has namespaces and after."""
+"""The states of a controller that is given up, with and without namespaces."""
 
-# What an operation may end with, if it says that it succeeded.
+# The states in which an operation may end if it reports success.
 STATES = {
     "probe": {"live"},
     "enable": {"live 2 VFs"},
     "disable": {"live 0 VFs"},
-    # Writing to `reset` succeeds; what became of the controller is in its state.
+    # A write to `reset` always succeeds; only the controller's state shows the result.
     "reset": {"live"} | GIVEN_UP,
     "unbind": {"unbound"},
 }
 NO_MEMORY = "Cannot allocate memory"
 ERRORS = {
-    # The PCI core has one errno for whatever keeps it from claiming a BAR; the C
-    # driver makes ENODEV of it.
+    # The PCI core has one errno for every reason not to claim a BAR; the C driver turns it
+    # into ENODEV.
     "__pci_request_selected_regions": "Device or resource busy",
-    # So has nvme-core for whatever keeps it from Identify Controller's data.
+    # nvme-core has one errno for every failure of Identify Controller.
     "nvme_init_ctrl_finish [nvme_core]": "Input/output error",
 }
-"""What may be instead of NO_MEMORY, by a function that wanted some."""
+"""The errno that is permitted instead of NO_MEMORY, by the function whose allocation failed."""
 FAULTS = {
-    # The interrupt core does not look whether it could make a file of /proc/irq/N,
-    # and removes each when the interrupt is freed, perhaps in the next step. With
-    # the C driver it warns as well.
+    # The interrupt core does not check whether it could create a file of /proc/irq/N,
+    # and warns when it removes the file, perhaps in the next step. It warns with the C
+    # driver, too.
     ("register_irq_proc", "register_handler_proc"):
         r"WARNING: fs/proc/generic\.c:\d+ at remove_proc_entry",
-    # The driver core makes up the names of a device link's files again to remove
-    # them, and warns that they stay. The C driver has no such links.
+    # The driver core allocates the names of a device link's files again to remove them,
+    # and warns if it cannot. The C driver has no such links.
     ("devlink_remove_symlinks",):
         r"WARNING: drivers/base/core\.c:\d+ at devlink_remove_symlinks",
 }
-"""Faults of the kernel's own, by the functions that wanted memory."""
+"""Known faults of the kernel itself, by the functions whose allocation failed."""
 _REPORTS = BUILD / "allocations"
 
 pytestmark = pytest.mark.shape(Shape(cpus=2))
@@ -74,7 +74,7 @@ pytestmark = pytest.mark.shape(Shape(cpus=2))
 
 @pytest.fixture
 def target(machine: Machine, driver: Driver, pf: PhysicalFunction) -> PhysicalFunction:
-    """A PF whose allocations can be made to fail, and whose VFs get no driver."""
+    """Returns a PF for failing allocations, whose VFs get no driver."""
     if machine.run("test -e /sys/kernel/debug/failslab", check=False).rc:
         pytest.skip("this kernel cannot fail allocations")
     assert pf.write("sriov_drivers_autoprobe", 0) == 0
@@ -82,8 +82,8 @@ def target(machine: Machine, driver: Driver, pf: PhysicalFunction) -> PhysicalFu
 
 
 def problems(step: Step, operation: Operation, wanting: set[str]) -> list[str]:
-    """Returns what is wrong with the end of a step. ``wanting`` are the functions that
-    got no memory, in this step or before."""
+    """Returns the problems with the end of a step. ``wanting`` are the functions whose
+    allocations have failed, in this step or before."""
     log = step.log
     for names, fault in FAULTS.items():
         if wanting.intersection(names):
@@ -101,18 +101,18 @@ def problems(step: Step, operation: Operation, wanting: set[str]) -> list[str]:
 
 
 def _is_explained(step: Step) -> bool:
-    """Whether the log says what could not be done, and by whom."""
+    """Returns whether the log has a message on what failed."""
     if step.stack[:1] == ("rust_helper_krealloc_node_align",) and (
             "probe_callback" in step.stack[1]):
-        # Memory for the driver's data: nothing else was done, so it is enough that the
-        # driver core says that the probe failed.
+        # The allocation of the driver's data is the first step of the probe, so the driver
+        # core's message on the failed probe is enough.
         return "probe with driver" in step.log
     return any("nvme" in line and ("cannot" in line or "reset failed" in line)
                for line in step.log.splitlines())
 
 
 def check_use(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
-    """Checks that nothing is left of the failures, and that all works without."""
+    """Checks that the failures have leaked nothing, and that the driver works."""
     driver.unload()
     driver.load()
     pf.live()
@@ -126,13 +126,13 @@ def check_use(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
 @pytest.mark.essential
 def test_memory_for_some_queues(machine: Machine, target: PhysicalFunction,
                                 unloaded: Driver) -> None:
-    """The controller works with as many queues as there is memory for, and has all
-    of them again when there is more."""
+    """The controller works with the queues for which there is memory, and has all queues
+    after a reset with enough memory."""
     unloaded.load(f"io_queue_depth={(1 << ORDER) * ENTRIES_PER_PAGE}")
     target.live()
     target.unbind()
-    # Of the driver's allocations, none but those of queues is as large. The first is
-    # the whole of what is allowed, in pages, but one.
+    # Only the driver's allocations of queues are as large as min-order. `space` allows
+    # one page more than the first of them needs.
     assert machine.run(f"""
         cd /sys/kernel/debug/fail_page_alloc
         echo 0 > require-start; echo {(1 << 64) - 1:#x} > require-end
@@ -157,7 +157,7 @@ def test_memory_for_some_queues(machine: Machine, target: PhysicalFunction,
 
 def blame(machine: Machine, driver: Driver, pf: PhysicalFunction,
           operation: Operation, steps: list[Step]) -> Step:
-    """Returns the step that leaks memory, found by halves."""
+    """Returns the step that leaks memory, which it finds by bisection."""
     while len(steps) > 1:
         half = steps[:len(steps) // 2]
         for _ in fail(machine, driver, pf, operation, (step.number for step in half)):
@@ -171,7 +171,7 @@ def blame(machine: Machine, driver: Driver, pf: PhysicalFunction,
 
 
 def report(operation: Operation, steps: list[Step]) -> str:
-    """Writes down which allocations failed, and returns how many."""
+    """Writes the failed allocations to a file, and returns a summary."""
     sites = Counter(step.site for step in steps if step.fired)
     _REPORTS.mkdir(parents=True, exist_ok=True)
     (_REPORTS / f"{operation.name}.json").write_text(json.dumps([
@@ -199,7 +199,7 @@ def test_every_allocation_may_fail(
     steps = list(fail(machine, driver, target, operation,
                       range(1, _NONE if every else undisturbed.count + 1, stride)))
     print(report(operation, steps))
-    # The reports of the failed allocations are none of faults.
+    # The reports of failed allocations do not count as faults.
     bad, wanting = {}, set[str]()
     for step in steps:
         wanting.update(step.stack)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Namespaces whose medium fails, or takes too long."""
+"""Namespaces whose medium fails or is too slow."""
 
 import re
 import time
@@ -24,7 +24,7 @@ _TIMEOUT = r"no answer|resetting|aborting|no interrupt came|given up"
 
 
 def said(machine: Machine, pattern: str) -> int:
-    """How often the log of this test has what matches."""
+    """Returns how often ``pattern`` matches in the log of this test."""
     machine.sync_log()
     return len(re.findall(pattern, machine.log.window()))
 
@@ -45,15 +45,15 @@ def write_block(device: str, sector: int) -> str:
 def test_bad_sector(machine: Machine, pf: PhysicalFunction, kind: str,
                     block: Callable[[str, int], str], command: str, error: str,
                     status: str) -> None:
-    """An error of the medium is one of the command alone. All others succeed, and
-    nothing is reset."""
+    """An error of the medium fails that command alone. Other commands succeed, and the
+    controller is not reset."""
     device = disk(machine, pf.live(), _NSID)
     with failing(machine, _NSID, kind, sector=_BAD):
         for sector in _BAD - 1, _BAD + 1:
             machine.run(block(device, sector))
         failed = machine.run(block(device, _BAD), check=False)
         assert failed.rc and re.search(error, failed.err), failed
-        # What else is under way goes on.
+        # Other I/O under way continues.
         process = machine.spawn(fio_command(
             device, offset="1m", size="2m", rw="randrw"))
         failed = machine.run(
@@ -68,7 +68,7 @@ def test_bad_sector(machine: Machine, pf: PhysicalFunction, kind: str,
 
 
 def test_failing_flush(machine: Machine, pf: PhysicalFunction) -> None:
-    """Who asks for data to be safe is told that it is not."""
+    """fsync() fails if the flush fails."""
     device = disk(machine, pf.live(), _NSID)
     with failing(machine, _NSID, "flush"):
         machine.run(write_block(device, 0))
@@ -80,7 +80,7 @@ def test_failing_flush(machine: Machine, pf: PhysicalFunction) -> None:
 
 @contextmanager
 def time_limit(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
-    """Within the block, the commands of namespaces time out soon."""
+    """Sets a short time limit for I/O commands within the block."""
     path = machine.run(
         f"ls /sys/class/nvme/{pf.live().name}/nvme*n{_NSID}/queue/io_timeout"
     ).out.strip()
@@ -91,7 +91,7 @@ def time_limit(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
 
 
 def test_slow(machine: Machine, pf: PhysicalFunction) -> None:
-    """A command that takes too long is aborted. If it completes then, all is well."""
+    """A command that takes too long is aborted. If it completes then, there is no reset."""
     device = disk(machine, pf.live(), _NSID)
     with time_limit(machine, pf), traced(machine, "pci_nvme_admin_cmd") as commands:
         with slow(machine, _NSID, rate=1):
@@ -107,11 +107,11 @@ def test_slow(machine: Machine, pf: PhysicalFunction) -> None:
 
 def test_too_slow(machine: Machine, pf: PhysicalFunction) -> None:
     """If Abort does not help, the controller is reset, and the commands are sent
-    again: they succeed once the medium is well."""
+    again. They succeed once the medium is fast again."""
     device = disk(machine, pf.live(), _NSID)
     with time_limit(machine, pf):
-        # The first read is free, the second has to wait. QEMU's reset waits for it,
-        # which takes more than two limits.
+        # The first read is not delayed, the second one is. QEMU's reset waits for it, which
+        # takes longer than two time limits.
         with slow(machine, _NSID, rate=4096 // (4 * _LIMIT)):
             process = machine.spawn(
                 f"dd if={device} of=/dev/null bs=4k count=2 iflag=direct")
@@ -125,7 +125,7 @@ def test_too_slow(machine: Machine, pf: PhysicalFunction) -> None:
 
 
 def test_paused_machine(machine: Machine, pf: PhysicalFunction) -> None:
-    """Time that the guest did not have is no time out."""
+    """Commands do not time out while the guest is paused."""
     controller = pf.live()
     device = disk(machine, controller, _NSID)
     with time_limit(machine, pf):

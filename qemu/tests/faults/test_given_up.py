@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A controller that cannot be brought back is dead, and stays until it is removed.
 
-Its disks stay, too, without any block: who has one open sees errors, not another disk.
+Its disks stay with a size of 0, so that a process that has one open gets errors and not
+another disk.
 """
 
 import pytest
@@ -18,13 +19,13 @@ from subject.functions import PhysicalFunction
 from subject.io import fio, fio_command
 
 COMMAND = 0x04
-"""Where the Command register is."""
+"""The offset of the Command register."""
 MEMORY_AND_MASTER = 0x06
-"""Its bits by which a function decodes memory, and accesses that of the host."""
+"""The bits of the register for memory space and bus mastering."""
 
 
 def set_command(function: PhysicalFunction, value: int) -> str:
-    """The command line that writes a function's Command register."""
+    """Returns the command line that writes a function's Command register."""
     return (rf"printf '\x{value:02x}' |"
             f" dd of={function.sysfs}/config bs=1 seek={COMMAND} conv=notrunc 2> /dev/null")
 
@@ -34,7 +35,7 @@ def test_disabled_and_enabled(machine: Machine, driver: Driver,
                               function: PhysicalFunction) -> None:
     """The device is disabled and enabled behind the driver's back, under I/O.
 
-    What becomes of it is a matter of moments: it works in the end, or is given up.
+    The outcome depends on timing: the controller works in the end, or is given up.
     """
     controller = function.live()
     device = disk(machine, controller, 1)
@@ -60,7 +61,8 @@ def test_disabled_and_enabled(machine: Machine, driver: Driver,
 
 def check_cut_off(machine: Machine, driver: Driver,
                   function: PhysicalFunction) -> None:
-    """I/O finds a device cut off; then it is unbound, and bound again."""
+    """Checks that I/O to an unreachable device fails in time, and that the driver can be
+    unbound and bound again."""
     device = disk(machine, function.live(), 1)
     process = machine.spawn(fio_command(device, time_based=1, runtime=120))
     machine.run("sleep 1")
@@ -75,10 +77,10 @@ def check_cut_off(machine: Machine, driver: Driver,
 
 @pytest.mark.essential
 def test_cut_off(machine: Machine, driver: Driver, function: PhysicalFunction) -> None:
-    """I/O does not wait for a path that will not come back.
+    """I/O does not wait for a path that is gone for good.
 
-    The kernel's own driver fails this: nvme-core keeps what it could send to no path
-    while the controller was reset, and is not told to look at it again.
+    The kernel's own driver fails this: nvme-core holds requests that had no path during
+    the reset, and the driver does not make it resubmit them.
     """
     check_cut_off(machine, driver, function)
 
@@ -99,7 +101,7 @@ def test_cut_off_without_multipath(machine: Machine, driver: Driver,
 ))
 def test_reset_fails(machine: Machine, driver: Driver, function: PhysicalFunction,
                      faults: Faults, rule: str) -> None:
-    """Only another driver, or the same one anew, can have the device then."""
+    """After a failed reset, the device works again only with a new probe."""
     device = disk(machine, function.live(), 1)
     process = machine.spawn(fio_command(device, time_based=1, runtime=120))
     machine.run("sleep 1")
@@ -121,7 +123,7 @@ def test_reset_fails(machine: Machine, driver: Driver, function: PhysicalFunctio
 @pytest.mark.faults
 def test_reset_fails_with_vfs(machine: Machine, driver: Driver,
                               function: PhysicalFunction, faults: Faults) -> None:
-    """Without their PF, VFs have no resources: they are given up with it."""
+    """VFs have no resources without their PF, so they are given up with it."""
     assert function.set_vfs(2) == 0
     disks = private_disks(machine, function)
     vfs = function.vfs

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Devices that are gone from some command on.
+"""Devices that disappear at some command.
 
-The driver makes up the faults.
+The driver simulates the faults.
 """
 
 import errno
@@ -27,7 +27,7 @@ def test_gone_while_probed(machine: Machine, driver: Driver,
     function.unbind()
     faults.command(f"gone skip={skip}")
     with within(machine, 3 * ADMIN_LIMIT):
-        # Once it is live, there is nothing left for probe to fail in.
+        # The probe cannot fail any more once the controller is live.
         assert function.bind(driver.name) in (0, errno.ENODEV)
     assert faults.left() == [0]
     assert not function.controller or function.controller.state != "live"
@@ -39,7 +39,7 @@ def test_gone_while_probed(machine: Machine, driver: Driver,
 @pytest.mark.essential
 def test_gone(machine: Machine, driver: Driver, function: PhysicalFunction,
               faults: Faults) -> None:
-    """A device that goes under I/O, or in a reset: I/O fails, in time."""
+    """If a device disappears under I/O or in a reset, I/O fails in time."""
     device = disk(machine, function.live(), 1)
     faults.command(f"gone queue=io opcode={WRITE} skip=8")
     with within(machine, 4 * IO_LIMIT):
@@ -69,7 +69,7 @@ def test_gone(machine: Machine, driver: Driver, function: PhysicalFunction,
 def test_gone_while_vfs_are_enabled(machine: Machine, driver: Driver,
                                     function: PhysicalFunction, faults: Faults,
                                     skip: int) -> None:
-    """A device that goes while its VFs come: none stays behind."""
+    """If a device disappears while VFs are being enabled, no VF is left."""
     faults.command(f"gone opcode={MANAGE} skip={skip}")
     with within(machine, 6 * ADMIN_LIMIT):
         assert function.set_vfs(4) in (errno.EIO, errno.ENODEV, errno.EINTR)

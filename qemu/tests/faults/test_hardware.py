@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Poor hardware that QEMU has: few interrupts, ports that fail."""
+"""Limited or failing hardware that QEMU emulates: few interrupts, ports that fail."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_intx(machine: Machine, driver: Driver, function: PhysicalFunction) -> N
 @pytest.mark.shape(Shape(cpus=1, vfs=0))
 def test_other_interrupts_after_a_reset(machine: Machine,
                                         function: PhysicalFunction) -> None:
-    """As many queues as before, but with other interrupts: their requests are found."""
+    """A reset gives the same number of queues other interrupts; requests still complete."""
     check_works(machine, function, 1)
     for allowed in 0, 1:
         assert function.write("msi_bus", allowed) == 0
@@ -54,7 +54,7 @@ def test_other_interrupts_after_a_reset(machine: Machine,
 ])
 def test_small_controller(machine: Machine, driver: Driver, limits: None,
                           properties: str, io_queues: int) -> None:
-    """Few queues, few interrupts, small transfers."""
+    """A controller with few queues, few interrupts and small transfers works."""
     replace(machine, properties)
     function, = physical_functions(machine)
     check_works(machine, function, io_queues)
@@ -79,7 +79,7 @@ def replace(machine: Machine, properties: str) -> None:
 @pytest.mark.parametrize("moment", ["under I/O", "in a reset", "as VFs come"])
 def test_cut_off(machine: Machine, function: PhysicalFunction,
                  moment: str) -> None:
-    """The port above forwards nothing any more, neither memory nor configuration."""
+    """The port above stops forwarding memory and configuration accesses."""
     controller = function.live()
     device = disk(machine, controller, 1)
     process = {
@@ -95,7 +95,7 @@ def test_cut_off(machine: Machine, function: PhysicalFunction,
     with cut_off(machine, function), within(machine, 12 * ADMIN_LIMIT):
         assert machine.finish(process, 12 * ADMIN_LIMIT) != 0
         assert function.write("remove", 1) == 0
-    # What the PCI core has read meanwhile is not true: have it start anew.
+    # The PCI core has read wrong values meanwhile, so the function is removed and found.
     machine.run("echo 1 > /sys/bus/pci/rescan")
     check_works(machine, function)
     assert function.set_vfs(2) == 0
@@ -104,8 +104,8 @@ def test_cut_off(machine: Machine, function: PhysicalFunction,
     assert function.set_vfs(0) == 0
 
 
-# Not as VFs come: the kernel's sriov_numvfs_store() takes the device lock and then
-# the rescan lock, and its hot-unplug takes them in the other order.
+# Not while VFs are being enabled: the kernel's sriov_numvfs_store() takes the device lock
+# and then the rescan lock, and its hot-unplug takes them in the other order.
 def test_unplugged_in_a_reset(machine: Machine,
                               function: PhysicalFunction) -> None:
     process = machine.spawn(

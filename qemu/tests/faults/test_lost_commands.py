@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Commands that get no answer, or a late or a false one.
+"""Commands whose completion is lost, late or false.
 
-The driver makes up the faults.
+The driver simulates the faults.
 """
 
 import errno
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.faults
 
 def test_missed_interrupt(machine: Machine, function: PhysicalFunction,
                           faults: Faults) -> None:
-    """The time limit finds what the interrupt did not tell of."""
+    """The timeout handler finds a completion whose interrupt was lost."""
     device = disk(machine, function.live(), 1)
     faults.command(f"missed queue=io opcode={READ}")
     machine.run(read_block(device))
@@ -39,9 +39,9 @@ def test_missed_interrupt(machine: Machine, function: PhysicalFunction,
 @pytest.mark.essential
 def test_lost_io(machine: Machine, function: PhysicalFunction,
                  faults: Faults) -> None:
-    """First Abort, then a reset: the commands are sent again, the data is right."""
+    """The driver sends Abort, then resets. The commands are sent again, the data is right."""
     device = disk(machine, function.live(), 1)
-    # Rings that have gone round, so that the poll finds old entries all over.
+    # Rings that have wrapped, so that the poll sees old entries everywhere.
     fio(machine, device, size="16m", verify=0)
     faults.command(f"lose queue=io opcode={WRITE} skip=8 count=2")
     fio(machine, device, size="512k")
@@ -54,7 +54,7 @@ def test_lost_io(machine: Machine, function: PhysicalFunction,
 
 def test_few_aborts_at_a_time(machine: Machine, function: PhysicalFunction,
                               faults: Faults) -> None:
-    """The controller admits four of them (ACL); other commands have to wait."""
+    """The controller permits four Aborts at a time (ACL); other commands have to wait."""
     device = disk(machine, function.live(), 1)
     faults.command(f"lose queue=io opcode={WRITE} count=6",
                    f"lose queue=admin opcode={ABORT} count=100")
@@ -68,7 +68,7 @@ def test_few_aborts_at_a_time(machine: Machine, function: PhysicalFunction,
 
 def test_lost_again(machine: Machine, function: PhysicalFunction,
                     faults: Faults) -> None:
-    """Multipath sends a command again as often as it takes."""
+    """Multipath sends a command again until it succeeds."""
     device = disk(machine, function.live(), 1)
     faults.command(f"lose queue=io opcode={READ} count=2")
     machine.run(read_block(device))
@@ -99,7 +99,7 @@ def test_lost_for_good(machine: Machine, driver: Driver, function: PhysicalFunct
 
 def test_lost_by_the_block_layer(machine: Machine,
                                  function: PhysicalFunction) -> None:
-    """The block layer's own way to lose completions reaches ours."""
+    """A completion that the block layer's fault injection drops causes Abort and a reset."""
     device = disk(machine, function.live(), 1)
     queue = machine.run(
         f"ls -d /sys/class/nvme/{function.live().name}/nvme*n1").out.strip()
@@ -117,7 +117,7 @@ def test_lost_by_the_block_layer(machine: Machine,
 
 def test_false_completions(machine: Machine, function: PhysicalFunction,
                            faults: Faults) -> None:
-    """What no command waits for is dropped, and what one waits for counts."""
+    """The driver drops completions for which no command waits, and takes the right one."""
     device = disk(machine, function.live(), 1)
     for name in ("twice", "stray", "generation"):
         faults.command(f"{name} queue=io opcode={READ}")
@@ -133,7 +133,7 @@ def test_false_completions(machine: Machine, function: PhysicalFunction,
 
 def test_late_after_abort(machine: Machine, function: PhysicalFunction,
                           faults: Faults) -> None:
-    """A command that is slow, not lost, completes although it was aborted."""
+    """A command that is late, not lost, completes although an Abort was sent."""
     device = disk(machine, function.live(), 1)
     faults.command(f"late queue=io opcode={READ}")
     process = machine.spawn(f"taskset -c 0 {read_block(device)}")
@@ -166,7 +166,7 @@ def test_late_after_reset(machine: Machine, function: PhysicalFunction,
 
 def test_errors_of_commands(machine: Machine, function: PhysicalFunction,
                             faults: Faults) -> None:
-    """An error that may be retried is, and one that may not reaches the user."""
+    """A command with a retryable error is retried; another error reaches the user."""
     device = disk(machine, function.live(), 1)
     internal, do_not_retry = 0x06, 0x4000
     faults.command(f"status={internal} queue=io opcode={READ}")
@@ -179,7 +179,7 @@ def test_errors_of_commands(machine: Machine, function: PhysicalFunction,
 
 def test_lost_admin(machine: Machine, function: PhysicalFunction,
                     faults: Faults) -> None:
-    """An admin command that is lost costs a reset, and only itself."""
+    """A lost admin command fails, and causes a reset."""
     faults.command(f"missed queue=admin opcode={GET_LOG}")
     machine.run(f"nvme smart-log {function.device}")
     assert said(machine, "complete, but no interrupt came") == 1

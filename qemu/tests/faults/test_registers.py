@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Registers that say that something is wrong, or what cannot be.
+"""Registers that report an error, or have impossible values.
 
-The driver makes up the faults.
+The driver simulates the faults.
 """
 
 import errno
@@ -23,14 +23,14 @@ from subject.io import fio
 pytestmark = pytest.mark.faults
 
 RDY, CFS, NSSRO, ALL_ONES = 1, 2, 0x10, 0xffff_ffff
-"""Of Controller Status."""
+"""Values of Controller Status."""
 NSSRS = 1 << 36
-"""Of Controller Capabilities."""
+"""A bit of Controller Capabilities."""
 
 
 def test_failed_controller(machine: Machine, driver: Driver,
                            function: PhysicalFunction, faults: Faults) -> None:
-    """CSTS.CFS means a reset, which helps, or the end."""
+    """CSTS.CFS causes a reset, after which the controller works or is given up."""
     device = disk(machine, function.live(), 1)
     failed = r"the controller has failed \(CSTS=0x3\); resetting it"
     faults.command(f"fail queue=io opcode={WRITE} skip=8")
@@ -38,13 +38,13 @@ def test_failed_controller(machine: Machine, driver: Driver,
     assert faults.left() == [0]
     assert said(machine, failed) == 1
     check_works(machine, function)
-    # Idle, until somebody asks something.
+    # An idle controller: the driver notices at the next command.
     faults.command(f"fail opcode={GET_LOG}")
     assert machine.run(f"nvme smart-log {function.device}", check=False).rc
     assert faults.left() == [0, 0]
     assert said(machine, failed) == 2
     check_works(machine, function)
-    # While it is being reset.
+    # The bit appears during a reset.
     faults.command(f"fail opcode={IDENTIFY}")
     with within(machine, 3 * ADMIN_LIMIT):
         machine.run(f"nvme reset {function.device}", check=False)
@@ -61,14 +61,14 @@ def test_failed_controller(machine: Machine, driver: Driver,
 ])
 def test_never_ready(machine: Machine, driver: Driver, function: PhysicalFunction,
                      faults: Faults, clear: int, set: int, words: str) -> None:
-    """A controller that never gets ready, or never stops, is waited for CAP.TO."""
+    """The driver waits at most CAP.TO for a controller to become ready, or to stop."""
     ready_limit = 2
     faults.register("CAP", clear=0xff << 24, set=2 * ready_limit << 24)
     # In a reset.
     assert rebind(function, driver) == 0
     name = function.device
     faults.register("CSTS", clear=clear, set=set)
-    # To stop, and before it is enabled, where a reset of the function does not help.
+    # The driver waits for the stop, and before it enables; a function reset does not help.
     with within(machine, 3 * ready_limit + 8):
         machine.run(f"nvme reset {name}", check=False)
     assert said(machine, words) >= 1
@@ -86,7 +86,7 @@ def test_never_ready(machine: Machine, driver: Driver, function: PhysicalFunctio
 
 def test_stopped_by_a_function_reset(machine: Machine, driver: Driver,
                                      function: PhysicalFunction, faults: Faults) -> None:
-    """A controller that does not stop is reset by PCIe's means."""
+    """A controller that does not stop gets a function level reset."""
     ready_limit = 5
     faults.register("CAP", clear=0xff << 24, set=2 * ready_limit << 24)
     assert rebind(function, driver) == 0
@@ -106,8 +106,8 @@ def test_stopped_by_a_function_reset(machine: Machine, driver: Driver,
 
 def test_subsystem_was_reset(machine: Machine, driver: Driver,
                              function: PhysicalFunction, faults: Faults) -> None:
-    """CSTS.NSSRO is cleared by who sees it; a command that gets no answer then is not
-    aborted, as the controller has lost it."""
+    """The driver clears CSTS.NSSRO. It does not send Abort for a command that times out then,
+    as the controller has lost the command."""
     function.unbind()
     faults.register("CSTS", set=NSSRO)
     cleared = "pci_nvme_ub_mmiowr_ssreset_w1c_unsupported"
@@ -121,7 +121,7 @@ def test_subsystem_was_reset(machine: Machine, driver: Driver,
         faults.command(f"lose queue=io opcode={READ}")
         machine.run(read_block(device))
         assert said(machine, "the NVM subsystem has been reset") == capable
-        # One from before.
+        # A bit from an earlier reset.
         assert said(machine, "no answer; aborting it") == 1
         function.unbind()
     faults.clear()
@@ -132,7 +132,7 @@ def test_subsystem_was_reset(machine: Machine, driver: Driver,
 @pytest.mark.essential
 def test_all_ones_under_io(machine: Machine, driver: Driver,
                            function: PhysicalFunction, faults: Faults) -> None:
-    """Registers that are lost under I/O: it fails, in time."""
+    """If registers read as all ones under I/O, I/O fails in time."""
     device = disk(machine, function.live(), 1)
     faults.command(f"lose queue=io opcode={READ}")
     faults.register("CSTS", set=ALL_ONES)
@@ -158,7 +158,7 @@ def test_all_ones_under_io(machine: Machine, driver: Driver,
 def test_capabilities(machine: Machine, driver: Driver, function: PhysicalFunction,
                       faults: Faults, clear: int, set: int, code: int,
                       words: str) -> None:
-    """Controller Capabilities at their limits: refused, or good to work with."""
+    """The driver refuses a controller with impossible Capabilities, and works at the limits."""
     function.unbind()
     faults.register("CAP", clear=clear, set=set)
     assert function.bind(driver.name) == code
