@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The benchmark, in short, and that it does not compare a driver with itself."""
+"""The benchmark in short form, and a check that it compares two different drivers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,16 +20,16 @@ from subject.driver import Driver
 POINT = Point("count", "randread", shadow=True)
 IOS = 1000
 MOST = 5_000_000 if HAS_DETECTORS else 50_000
-"""Instructions that no I/O costs; 10,000 are usual, 750,000 with the detectors."""
+"""More instructions than an I/O costs: 10,000 are usual, 750,000 with the detectors."""
 
 
 @pytest.fixture
 def guest(machine: Machine) -> Iterator[Guest]:
-    """A guest with both drivers, which are not loaded afterwards."""
+    """Yields a guest with both drivers, and unloads them afterwards."""
     found = Guest(machine)
     yield found
     if machine.alive:
-        # The driver that has no device is not to be blamed for the other's memory.
+        # The driver without the device must not be blamed for memory of the other one.
         found.function.unbind()
         for name in DRIVERS:
             Driver(machine, name).unload()
@@ -58,7 +58,7 @@ def test_point_under_both_drivers(guest: Guest, tmp_path: Path) -> None:
         assert 0 < said["p50"] <= said["p99"] < 1e6
         assert 0 < said["cpu"] < MOST / 1000
         assert 0 < said["irq"] <= 1 and 0 < said["cq"] <= 1 and 0 < said["sq"] <= 1
-    # All of it went through this disk: two runs of IOS, and more.
+    # All I/O went through this disk: two runs of IOS, and more.
     assert all(count > 8 * 2 * IOS for count in reads.values())
 
     path = tmp_path / "bench.json"
@@ -70,7 +70,7 @@ def test_point_under_both_drivers(guest: Guest, tmp_path: Path) -> None:
 
 
 def sectors(guest: Guest) -> int:
-    """Returns how many sectors of 512 bytes the disk has read."""
+    """Returns the number of sectors of 512 bytes that were read from the disk."""
     name = guest.disk.removeprefix("/dev/")
     return int(guest.machine.read(f"/sys/block/{name}/stat").split()[2])
 

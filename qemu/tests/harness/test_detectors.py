@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Every detector of the debug kernel finds a fault, and the watch reports it.
+"""Each detector of the debug kernel finds a fault, and the checks after a test report it.
 
-The module seeded.ko makes the faults. After each of them, what runs after every
+The module seeded.ko causes the faults. After each of them, the checks that run after every
 test must raise, and name the detector.
 """
 
@@ -21,29 +21,29 @@ from subject.functions import PhysicalFunction, physical_functions
 from subject.leaks import Leak, forget_memory
 
 OBJECTS_AGE = 6
-"""Seconds after which kmemleak suspects an object."""
+"""The age in seconds at which kmemleak reports an object."""
 
 pytestmark = [
     pytest.mark.essential,
     pytest.mark.skipif(
         not HAS_DETECTORS,
         reason="only the debug kernel has the detectors"),
-    # A machine that no other test asks for.
+    # A shape that no other test uses.
     pytest.mark.shape(Shape(cpus=2, vfs=0, namespaces=0)),
 ]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def spoilt_machine(pool: Pool) -> Iterator[None]:
-    """After these tests the machine is of no use: lockdep has given up."""
+    """Discards the machine after these tests, as lockdep has turned itself off."""
     yield
     pool.discard()
 
 
 @contextmanager
 def seeded(machine: Machine, fault: str) -> Iterator[None]:
-    """Makes a fault, and takes it back with what the log says of it."""
-    # Else DMA-API debug reports its first error alone.
+    """Causes a fault within the block, and afterwards undoes it and drops its log."""
+    # Without this, DMA-API debug reports only its first error.
     machine.run("echo 1 > /sys/kernel/debug/dma-api/all_errors")
     machine.run(f"insmod {IN_GUEST}/seeded.ko fault={fault}")
     yield
@@ -57,7 +57,7 @@ def test_nothing_is_found_without_a_fault(machine: Machine) -> None:
     check(machine)
 
 
-# Lock order next to last, and KASAN last: lockdep gives up after either.
+# Lock order next to last, and KASAN last: lockdep turns itself off after each.
 @pytest.mark.parametrize("fault, report", [
     ("sleep-in-atomic", "BUG: sleeping function called from invalid context"),
     ("bad-unmap", "DMA-API: .*: device driver frees DMA memory with different size"),
@@ -73,7 +73,7 @@ def test_fault_is_found(machine: Machine, fault: str, report: str) -> None:
 
 
 def test_leaked_mapping_is_found(machine: Machine, driver: Driver) -> None:
-    """By its entry once the driver is gone, and by the kernel when it goes."""
+    """unload() finds the entry of the mapping, and the log has the kernel's report."""
     function, = physical_functions(machine)
     with seeded(machine, "leaked-mapping"):
         with pytest.raises(Leak, match=rf"still mapped:\n.*{function.address}"):
@@ -94,7 +94,7 @@ def test_hung_task_is_found(machine: Machine) -> None:
 
 
 def test_leak_is_found(machine: Machine) -> None:
-    """After the next test at the latest; kmemleak does not suspect what is new."""
+    """A leak is found after the next test at the latest, as kmemleak skips new objects."""
     with seeded(machine, "leak"):
         check(machine)
         time.sleep(OBJECTS_AGE)
@@ -105,7 +105,7 @@ def test_leak_is_found(machine: Machine) -> None:
 
 @pytest.fixture
 def spoilt_lockdep(pool: Pool) -> Iterator[None]:
-    """After each of these tests lockdep has given up."""
+    """Discards the machine after each of these tests, as lockdep has turned itself off."""
     yield
     pool.discard()
 
@@ -118,7 +118,7 @@ def spoilt_lockdep(pool: Pool) -> Iterator[None]:
 def test_order_of_device_locks_is_found(machine: Machine, pf: PhysicalFunction,
                                         spoilt_lockdep: None, fault: str,
                                         lock: str) -> None:
-    """The PCI core's rescan lock is taken with a device lock held, and the reverse."""
+    """lockdep finds the rescan lock taken with a device lock held, and the reverse order."""
     assert pf.set_vfs(2) == 0
     for vf in pf.vfs:
         vf.live()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The soak, in short, and that it would notice what it looks for."""
+"""The soak in short form, and a check that it notices growth."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from subject.functions import PhysicalFunction
 SEED = 4
 CYCLES = {"reload": 3, "reset": 2, "unplug": 1, "mix": 2, "enable": 3}
 
-# The controller ids are not those of a fresh machine afterwards.
+# A machine of its own, as the controller ids differ from a fresh one's afterwards.
 pytestmark = pytest.mark.shape(Shape(cpus=2))
 
 
@@ -52,7 +52,7 @@ def test_cycles_of_a_seed_are_the_same() -> None:
 def test_growth_in_the_guest_is_noticed(
         machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
     before = measure(machine, driver, pf)
-    # The kernel has work of its own, as for a soak.
+    # There are several attempts, as in a soak, because the kernel does work of its own.
     assert any(not grown(before, measure(machine, driver, pf), 1) for _ in range(3))
     machine.run("dd if=/dev/zero of=/tmp/grown bs=1M count=32 2> /dev/null")
     process = machine.spawn("exec sleep 1000")
@@ -72,7 +72,7 @@ def test_growth_in_the_guest_is_noticed(
     ("counts", "threads", 0),
 ])
 def test_tolerance(kind: str, name: str, most: int) -> None:
-    """As much as is tolerated is, in 100 cycles, and one more is not."""
+    """The tolerated growth in 100 cycles passes, and one more does not."""
     start = {"memory": dict.fromkeys(MEMORY, 100_000), "objects": {"kmalloc-64": 0},
              "mappings": {"dma": 0}, "counts": {"threads": 0}}
     for change, complaints in ((most, 0), (most + (1 if most >= 0 else -1), 1)):

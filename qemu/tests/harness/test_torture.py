@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The torture, in short, and that it would notice what it looks for."""
+"""The torture in short form, and a check that it notices wrong states."""
 
 import random
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.shape(COMMON)
 
 @pytest.fixture
 def leg(machine: Machine, driver: Driver) -> Iterator[Leg]:
-    """Rounds in the machine, with functions that have no VFs, before and after."""
+    """Yields a leg whose functions have no VFs before and after the test."""
     found = Leg(machine, driver, EVERYBODY)
     found.quiet.clean()
     yield found
@@ -41,7 +41,7 @@ def leg(machine: Machine, driver: Driver) -> Iterator[Leg]:
 
 def work(machine: Machine, leg: Leg, *steps: str, traits: frozenset[Trait] = frozenset(),
          seconds: float = 3) -> Round:
-    """Has an actor take some steps, once."""
+    """Makes an actor do some steps once."""
     def listed(_: random.Random, __: Place) -> list[Step]:
         return [(0.0, step) for step in steps]
 
@@ -49,7 +49,7 @@ def work(machine: Machine, leg: Leg, *steps: str, traits: frozenset[Trait] = fro
     return Round(machine, 0, [actor], random.Random(SEED), seconds)
 
 
-# The controller ids are not those of a fresh machine afterwards.
+# A machine of its own, as the controller ids differ from a fresh one's afterwards.
 def test_torture(machine: Machine, driver: Driver, leg: Leg) -> None:
     table = Table()
     said: list[str] = []
@@ -61,7 +61,7 @@ def test_torture(machine: Machine, driver: Driver, leg: Leg) -> None:
 
 
 def test_seed() -> None:
-    """It decides on machines, actors, and what these do."""
+    """The seed decides on machines, actors, and their operations."""
     def plan(seed: str) -> list[str]:
         rng = random.Random(seed)
         chosen = choose(rng, actors(PLACES, EVERYBODY, True), MOST)
@@ -74,8 +74,8 @@ def test_seed() -> None:
 
 @pytest.mark.parametrize("plain", (False, True))
 def test_exclusions(plain: bool) -> None:
-    """Nobody meets whom he must not meet, and everybody has his turn, also with others
-    of his kind."""
+    """Excluded actors are never in one round, and each actor has its turn, also together with
+    others of its kind."""
     shape = Shape(**vars(COMMON) | {"plain_ports": plain})
     places = [Place(shape, place.pf, place.port) for place in PLACES]
     everybody = actors(places, EVERYBODY, True)
@@ -92,7 +92,7 @@ def test_exclusions(plain: bool) -> None:
 
 
 def test_scripts() -> None:
-    """Each operation is one that guest.sh has."""
+    """guest.sh defines each operation of the actors."""
     guest = (SOURCES / "guest.sh").read_text()
     for actor in actors(PLACES, EVERYBODY, True):
         if actor.kind.steps:
@@ -123,7 +123,7 @@ log.vfs.0:B 11.90 enable
 
 
 def test_what_is_left_is_noticed(pf: PhysicalFunction, leg: Leg) -> None:
-    """A namespace that somebody attached to the controller of a VF that is not there."""
+    """The check notices a namespace that is attached to the controller of a disabled VF."""
     assert pf.set_vfs(1) == 0
     cntlid = pf.vfs[0].live().cntlid
     leg.quiet.clean()
@@ -163,7 +163,7 @@ def test_a_dead_function_is_noticed(pf: PhysicalFunction, leg: Leg,
 
 
 def test_a_blocked_task_is_noticed(machine: Machine, pf: PhysicalFunction, leg: Leg) -> None:
-    """One that reads from a disk that takes its time: half as long again as is suspect."""
+    """The watcher reports a task that reads from a slow disk for longer than its limit."""
     device = disk(machine, pf.live(), 1)
     with slow(machine, 1, 4096):
         read = work(machine, leg, f"try dd if={device} of=/dev/null bs={6 * BLOCKED:.0f}k count=2"
@@ -182,7 +182,7 @@ def test_an_operation_without_end_is_noticed(machine: Machine, leg: Leg,
 
 
 def finish(machine: Machine) -> None:
-    """Waits for the end of a round that was given up, and forgets what tasks waited for."""
+    """Waits for the end of a round that was given up, and drops its stacks from the log."""
     machine.wait_for(lambda: "torture: round 0 is over" in machine.log.window(), "the end", 60)
     machine.sync_log()
     machine.log.close_window()
@@ -196,7 +196,7 @@ def test_a_wrong_result_is_noticed(machine: Machine, pf: PhysicalFunction, leg: 
 @pytest.mark.parametrize("traits", (frozenset(), frozenset(Trait)), ids=("alone", "disturbed"))
 def test_wrong_data_is_noticed(machine: Machine, pf: PhysicalFunction, leg: Leg,
                                traits: frozenset[Trait]) -> None:
-    """Whatever others do."""
+    """Wrong data fails the round, whatever the other actors do."""
     device = disk(machine, pf.live(), 1)
     writer = machine.spawn(
         f"rm -f {FOLDER}/over; while [ ! -e {FOLDER}/over ]; do"

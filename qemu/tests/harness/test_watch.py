@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The channel to the guest, and the watch over its kernel."""
+"""The channel to the guest, and the checks of its kernel log."""
 
 import pytest
 
