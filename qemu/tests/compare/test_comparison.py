@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Beside the kernel's own driver, in one guest."""
+"""The time to enable VFs, compared with the kernel's own driver in one guest."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ VFS = 8
 
 @pytest.fixture
 def theirs(machine: Machine, driver: Driver, pf: PhysicalFunction) -> Iterator[Driver]:
-    """The kernel's own driver, in place of the one under test."""
+    """Loads the kernel's own driver in place of the one under test."""
     driver.unload()
     found = Driver(machine, "nvme")
     found.load()
@@ -43,9 +43,9 @@ def seconds(machine: Machine, script: str) -> float:
 
 def test_time_to_live(machine: Machine, pf: PhysicalFunction, driver: Driver,
                       request: pytest.FixtureRequest) -> None:
-    """One write here, and as many commands of nvme-cli as it takes there."""
+    """nvme_rs makes VFs live by one write, the kernel's own driver with nvme-cli's commands."""
     enable = f"echo {VFS} > {pf.sysfs}/sriov_numvfs"
-    # All VFs are probed at once, for which another guest may leave no processor.
+    # All VFs are probed at once; another guest on the host may take the CPUs for that.
     ours = min(seconds(machine, enable) for _ in range(3) if pf.set_vfs(0) == 0)
     assert pf.set_vfs(0) == 0
     listed = sorted(pf.secondaries(), key=lambda s: s["virtual-function-number"])
@@ -67,5 +67,5 @@ def test_time_to_live(machine: Machine, pf: PhysicalFunction, driver: Driver,
     print(f"{driver.name}: {ours:.2f} s, nvme-cli and nvme: {theirs:.2f} s")
     for cntlid in cntlids:
         machine.run(f"{manage} --cntlid={cntlid} --act=7")
-    # A quarter is usual.
+    # The usual ratio is a quarter.
     assert ours < theirs / 2

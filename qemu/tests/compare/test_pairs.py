@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The same script under our driver and the kernel's own, with the same outcome."""
+"""The same scripts under nvme_rs and the kernel's own driver have the same outcome."""
 
 import re
 
@@ -12,7 +12,7 @@ OURS = "nvme_rs"
 BOTH = OURS, "nvme"
 
 Outcome = dict[str, list[str]]
-"""What each part of a script said, with its exit status as the last line."""
+"""The output of each part of a script, with its exit status as the last line."""
 
 VARYING = re.compile(
     r"""
@@ -25,7 +25,7 @@ VARYING = re.compile(
     """, re.VERBOSE)
 """What differs from one load of a driver to the next."""
 OWN = re.compile(r"/(nvme_sriov|sriov_vf_total_msix|parameters/sriov_vfs)\b")
-"""What only ours has, or has a use for: SR-IOV."""
+"""Files that only nvme_rs has, or supports: those of SR-IOV."""
 
 ADMINISTRATION = {
     "list": "nvme list; nvme list -v",
@@ -104,7 +104,7 @@ SYSFS = {
     "names": "grep -o 'nvme[0-9]*q.*' /proc/interrupts;"
              " stat -c '%n %A %t %T' /dev/nvme* /dev/ng*",
 }
-"""Names, permissions and values: list() shows what of a folder find finds."""
+"""Names, permissions and values of the files that find finds in a folder."""
 
 ENGINES = """
 [global]
@@ -117,7 +117,7 @@ verify=crc32c
 verify_fatal=1
 allow_file_create=0
 """
-"""What the jobs of JOBS have in common."""
+"""The options that all jobs of JOBS have in common."""
 DISK = "filename=${D}"
 GENERIC = "filename=${G} ioengine=io_uring_cmd cmd_type=nvme direct=0"
 JOBS = (
@@ -135,7 +135,7 @@ JOBS = (
     f"{DISK} ioengine=psync direct=0 fsync=16",
     f"{DISK} ioengine=pvsync2 hipri=1",
 )
-"""Fio's ways to a disk $D, or its character device $G."""
+"""fio's engines for a disk $D, or its character device $G."""
 
 LIST = r"""list() {
     find "$@" -exec stat -c '%A %N' {} + | sort -k 2
@@ -168,7 +168,7 @@ def outcomes(machine: Machine, name: str, script: dict[str, str],
 
 
 def both(machine: Machine, script: dict[str, str], parameters: str = "") -> Outcome:
-    """Runs a script under both drivers, and returns what they agree upon."""
+    """Runs a script under both drivers, checks that the outcomes agree, and returns them."""
     ours, theirs = (outcomes(machine, name, script, parameters) for name in BOTH)
     for part in script:
         assert ours[part] == theirs[part], part
@@ -196,7 +196,7 @@ def test_sysfs(machine: Machine, unloaded: Driver) -> None:
 
 
 def test_engines(machine: Machine, unloaded: Driver) -> None:
-    """Every way into the kernel writes, and verifies what it has written."""
+    """Each of fio's engines writes data, and verifies it."""
     jobs = ENGINES + "".join(
         f"\n[{number}]\noffset={number}m\n" + job.replace(" ", "\n")
         for number, job in enumerate(JOBS, 1))

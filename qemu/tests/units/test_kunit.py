@@ -12,7 +12,7 @@ from subject.driver import Driver
 
 _RESULTS = "/sys/kernel/debug/kunit"
 _FILTER = "/sys/module/kunit/parameters/filter_glob"
-"""Which suites run. The guest boots with one that none matches."""
+"""The filter of the suites that run. The guest boots with one that matches none."""
 
 
 def _suites() -> dict[str, list[str]]:
@@ -35,13 +35,13 @@ def test_unit_tests(machine: Machine, unloaded: Driver) -> None:
 
     module = MODULE.read_bytes()
     if machine.run(f"test -d {_RESULTS}", check=False).rc:
-        # Nothing of them is in a module for a kernel that cannot run them.
+        # A module for a kernel without KUnit does not contain the tests.
         assert b".kunit_test_suites" not in module
         assert not [name for name in suites if name.encode() in module]
         return
 
     before = machine.read(_FILTER)
-    # An end of line would be part of it.
+    # A newline would become part of the filter.
     machine.run(f"printf '*' > {_FILTER}")
     unloaded.load()
     machine.run(f"printf '{before}' > {_FILTER}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What of the driver needs no kernel: its unit tests, run without a guest as well.
+"""Unit tests of the code that needs no kernel, run without a guest as well.
 
-Here they say what the values of a failed assertion were; KUnit does not.
+Here a failed assertion shows its values; KUnit's does not.
 """
 
 import subprocess
