@@ -4,7 +4,7 @@
 from faults.rules import Faults
 
 LOWEST = 4
-"""The number of the lowest power state that have_power_states() makes up."""
+"""The number of the lowest power state that have_power_states() simulates."""
 _NPSS_OFFSET = 263
 """The offset of NPSS in Identify Controller."""
 
