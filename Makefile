@@ -107,6 +107,11 @@ torture: modules
 bench: modules
 	@qemu/bench $(BENCH)
 
+# What would be sent to the kernel's lists; CHECK=1 builds it, patch by patch.
+.PHONY: patches
+patches: $(setup)
+	@scripts/patches $(if $(CHECK),--check)
+
 .PHONY: help
 help:
 	@echo 'make                 build nvme_rs.ko for the stock kernel'
@@ -118,6 +123,7 @@ help:
 	@echo 'make torture         an hour of everything at once; TORTURE="arguments of qemu/torture"'
 	@echo 'make bench           compare costs with the C driver; BENCH="arguments of qemu/bench"'
 	@echo 'make check           format, lint, documentation; CHECKS="clippy unsafe" for some'
+	@echo 'make patches         the series for the kernel; CHECK=1 to build each, too'
 	@echo 'make rust-analyzer   rust-project.json for editors'
 	@echo 'make clean           remove what was built here'
 	@echo
