@@ -185,6 +185,7 @@ class Source:
             text = re.sub(r'(?<=\()crate::' + path, qualified('crate'), text)
         text = re.sub(r'\bbindings::ext_(\w+)',
                       lambda m: 'bindings::' + self.names.helper(m.group(1)), text)
+        text = re.sub(r'\bbindings::EXT_(?=[A-Z])', 'bindings::', text)
         text = re.sub(r'kunit_tests\(kernel_ext_', 'kunit_tests(rust_', text)
         text = re.sub(r'\(NVME_RS_FAULTS\)', '(CONFIG_NVME_RS_FAULTS)', text)
         text = text.replace('`NVME_RS_FAULTS`', '`CONFIG_NVME_RS_FAULTS`')
@@ -235,6 +236,14 @@ def item(text, name):
     match = re.search(rf'^(?:(?:///|#\[)[^\n]*\n)*(?:pub(?:\([a-z]+\))? )?(?:const )?'
                       rf'(?:unsafe )?fn {name}\b.*?^}}\n', text, re.M | re.S)
     return match and match.group(0)
+
+
+def with_head(text, body):
+    """A source of which only `body` is taken: its first lines, and the imports needed."""
+    head = text[:re.search(r'^use ', text, re.M).start()]
+    paths = [p for m in USE.finditer(text) for p in leaves(m[3])]
+    needed = [p for p in paths if re.search(rf'\b{p.rpartition("::")[2]}\b', body)]
+    return head + declare(needed) + '\n' + body
 
 
 def method(text, name):
