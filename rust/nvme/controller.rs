@@ -172,6 +172,8 @@ struct Made {
     added: bool,
     admin_set: bool,
     io_set: bool,
+    /// What [`Controller::io_queue_kinds`] returns.
+    io_kinds: u32,
 }
 
 // SAFETY: `nvme_ctrl` and the tag sets are made to be shared, `T` is `Send` and `Sync`.

@@ -34,18 +34,26 @@ impl IoQueues {
         self.default.saturating_add(self.read)
     }
 
-    /// How many maps from CPUs to queues the block layer needs for them.
+    /// Returns how many kinds of queues there are: 1, default queues only; 2, read queues, too; 3, polled
+    /// queues, too.
+    pub(super) fn count_kinds(&self) -> c_uint {
+        if self.poll > 0 {
+            3
+        } else if self.read > 0 {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// Returns how many maps from CPUs to queues the block layer needs for them.
     ///
     /// Two at least: it never fills the map of a set that has one map again while the number of
     /// queues stays the same. The vectors of a controller that is reset may be spread over the CPUs
     /// otherwise than before, if CPUs went offline meanwhile; with the old map, a CPU would use a
     /// queue whose interrupt is that of an offline CPU, and does not come.
-    pub(super) fn maps(&self) -> c_uint {
-        if self.poll > 0 {
-            3
-        } else {
-            2
-        }
+    pub(super) fn count_maps(&self) -> c_uint {
+        self.count_kinds().max(2)
     }
 
     /// Fills the maps of `set` from CPUs to queues.

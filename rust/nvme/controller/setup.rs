@@ -183,11 +183,12 @@ impl<T: Transport> Controller<T> {
                 self.as_raw(),
                 self.io_set.get(),
                 &Operations::<T, false>::VTABLE,
-                queues.maps(),
+                queues.count_maps(),
                 size_of::<Pdu<T>>() as c_uint,
             )
         })?;
         made.io_set = true;
+        made.io_kinds = queues.count_kinds();
         Ok(())
     }
 
@@ -208,8 +209,8 @@ impl<T: Transport> Controller<T> {
     /// Which kinds of I/O queues there can be: 1, default queues only; 2, read queues, too; 3,
     /// polled queues, too. `None` if the I/O queues' tags are not made yet.
     pub fn io_queue_kinds(&self) -> Option<u32> {
-        // SAFETY: The tag set is made, and its number of maps does not change.
-        (self.made.lock().io_set).then(|| unsafe { (*self.io_set.get()).nr_maps })
+        let made = self.made.lock();
+        made.io_set.then_some(made.io_kinds)
     }
 
     /// Takes the I/O queues' tags away. Only when no namespace is left: the last reference.
