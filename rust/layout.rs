@@ -41,6 +41,7 @@ macro_rules! assert_same_layout {
         };
     )*};
 }
+pub(crate) use assert_same_layout;
 
 /// Asserts that each number is the one that C's compiler has.
 macro_rules! assert_numbers {
@@ -114,11 +115,9 @@ pub(crate) const fn vendor(number: u16) -> pci::Vendor {
     unsafe { core::mem::transmute::<u16, pci::Vendor>(number) }
 }
 
-// Structures of NVMe that this crate has types of its own for.
+// What of a completion queue entry this crate has as a number.
 
 assert_same_layout! {
-    crate::nvme::Completion = bindings::nvme_completion,
-    crate::nvme::Command = bindings::nvme_command,
     bindings::nvme_completion_nvme_result = u64,
 }
 

@@ -4,7 +4,10 @@
 //!
 //! NVM Express Base Specification 2.1, section 3.3.3 (common command format: figures 92 to 98).
 
-use crate::bindings;
+use crate::{
+    bindings,
+    layout::assert_same_layout, //
+};
 use kernel::prelude::*;
 use zerocopy_derive::{
     FromBytes,
@@ -265,6 +268,11 @@ impl CommandStatus {
     pub const fn code(self) -> u16 {
         self.0 & 0x7ff
     }
+}
+
+assert_same_layout! {
+    Completion = bindings::nvme_completion,
+    Command = bindings::nvme_command,
 }
 
 #[kunit_tests(kernel_ext_nvme_command)]
