@@ -260,6 +260,13 @@ impl Nvme {
         (!was_ended).then_some(ending)
     }
 
+    /// Keeps a teardown from beginning, as long as the lock is held that is returned. If one has begun,
+    /// waits until it is over, and returns `None`.
+    pub(crate) fn hold_off_teardown(&self) -> Option<MutexGuard<'_, ()>> {
+        let ending = self.ending.lock();
+        (!self.is_ended()).then_some(ending)
+    }
+
     /// Makes the reset work do nothing from now on.
     pub(crate) fn set_over(&self) {
         self.over.store(true, Relaxed);

@@ -9,8 +9,8 @@ from guest.machine import Machine
 
 WRITE, READ = 0x01, 0x02
 """I/O commands."""
-CREATE_SQ, CREATE_CQ, GET_LOG, IDENTIFY, ABORT, SET_FEATURES, MANAGE = (
-    0x01, 0x05, 0x02, 0x06, 0x08, 0x09, 0x1c)
+DELETE_SQ, CREATE_SQ, CREATE_CQ, GET_LOG, IDENTIFY, ABORT, SET_FEATURES, MANAGE = (
+    0x00, 0x01, 0x05, 0x02, 0x06, 0x08, 0x09, 0x1c)
 """Admin commands."""
 PRIMARY_CAPABILITIES, SECONDARY_LIST, IDENTIFY_CONTROLLER = 0x14, 0x15, 0x01
 """What Identify returns (CNS)."""

@@ -328,7 +328,13 @@ fn take(ctrl: &Controller<Nvme>) -> bool {
 
 /// Stops the controller before others reset the function or power it down. [`restart`] starts it
 /// again. The device lock is held.
+///
+/// A VF's teardown runs without the device lock while its PF disables VFs. The reset waits for it: it
+/// would lose the teardown's commands.
 pub(crate) fn stop_for_reset(ctrl: &Controller<Nvme>, shutdown: bool) {
+    let Some(_ending) = ctrl.data().hold_off_teardown() else {
+        return;
+    };
     if shutdown {
         features::before_rest(ctrl);
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from faults.checks import ADMIN_LIMIT, read_block, within
-from faults.rules import ASYNC_EVENTS, MANAGE, SET_FEATURES, Faults
+from faults.rules import ASYNC_EVENTS, DELETE_SQ, MANAGE, SET_FEATURES, Faults
 from guest.machine import Machine
 from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID, Shape
@@ -267,3 +267,19 @@ def test_reset_as_vfs_are_provisioned(machine: Machine, pf: PhysicalFunction,
     machine.run(f"({reset(pf)}) 2> /dev/null", PATIENT, check=False)
     machine.finish(first, PATIENT)
     check_in_time(machine, pf, disks)
+
+
+@pytest.mark.faults
+def test_function_reset_as_vfs_go(machine: Machine, pf: PhysicalFunction,
+                                  lossy: Faults) -> None:
+    """A reset of a VF's function waits until the teardown of its controller is over: it would end
+    the commands that the teardown waits for. The PCI core has not come to this VF yet, and does
+    not hold its device lock."""
+    for vf in pf.vfs:
+        name = vf.live().name
+        machine.run(f"echo {1000 * ADMIN_LIMIT} > /sys/class/nvme/{name}/admin_timeout")
+    lossy.command(f"lose queue=admin opcode={DELETE_SQ} count=99")
+    going = machine.spawn(f"echo 0 > {pf.sysfs}/sriov_numvfs")
+    machine.wait_for(lambda: lossy.left() < [99], "the command that is lost")
+    machine.run(f"echo 1 > {vf.sysfs}/reset; [ ! -e /sys/class/nvme/{name} ]", PATIENT)
+    assert machine.finish(going, PATIENT) == 0
