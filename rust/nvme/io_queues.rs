@@ -104,11 +104,12 @@ impl IoQueues {
                 let map = (*set).map[kind as usize];
                 (map, core::slice::from_raw_parts(map.mq_map, cpus))
             };
-            let mut new = KVec::new();
             if count == 0 {
                 return true;
             }
-            if new.extend_from_slice(old, GFP_KERNEL).is_err() {
+            let mut new = KVec::new();
+            // The queues may be frozen: memory that is reclaimed must not be written to them.
+            if new.extend_from_slice(old, GFP_NOWAIT).is_err() {
                 return false;
             }
             map.mq_map = new.as_mut_ptr();
