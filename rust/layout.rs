@@ -9,8 +9,8 @@
 //! here.
 //!
 //! Numbers that only C can see are compared by `helpers.c`, and those that C's compiler may have
-//! otherwise come from `sizes.c`. Types of this crate that begin with a
-//! structure of C's are `repr(C)`, where they are.
+//! otherwise come from `sizes.c`. Types of this crate that begin with a structure of C's are
+//! `repr(C)`, where they are.
 
 use crate::bindings;
 use core::mem::{
