@@ -11,6 +11,7 @@
 #include <linux/lockdep.h>
 #include <linux/nodemask.h>
 #include <linux/pci.h>
+#include <linux/sched/mm.h>
 #include <linux/topology.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -30,6 +31,16 @@ static_assert(EXT_PCI_DEV_ADDED == PCI_DEV_ADDED);
 void ext_init_work(struct work_struct *work, work_func_t func)
 {
 	INIT_WORK(work, func);
+}
+
+unsigned int ext_memalloc_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+
+void ext_memalloc_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
 }
 
 void ext_lockdep_off(void)

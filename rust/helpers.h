@@ -30,6 +30,10 @@ enum {
 /* linux/workqueue.h */
 void ext_init_work(struct work_struct *work, work_func_t func);
 
+/* linux/sched/mm.h */
+unsigned int ext_memalloc_noio_save(void);
+void ext_memalloc_noio_restore(unsigned int flags);
+
 /* linux/lockdep.h */
 void ext_lockdep_off(void);
 void ext_lockdep_on(void);

@@ -7,9 +7,10 @@
 //! not only for the driver beside it.
 //!
 //! A module uses the kernel crate and C, and of this crate only what is named here: [`dma`] uses
-//! [`numa`]; [`pci`] uses [`sync`] and [`workqueue`]; [`nvme`] uses [`block`] and [`sysfs`]. The
-//! others stand on their own.
+//! [`numa`]; [`pci`] uses [`sync`] and [`workqueue`]; [`nvme`] uses [`mod@alloc`], [`block`] and
+//! [`sysfs`]. The others stand on their own.
 //!
+//! - [`mod@alloc`]: scopes in which allocations do no I/O.
 //! - [`block`]: statuses of requests, and mapping their data for DMA.
 //! - [`dma`]: pools of small coherent blocks for each NUMA node, memory that an IOMMU makes
 //!   contiguous.
@@ -26,6 +27,7 @@
 // Kbuild has these on the command line, where rustdoc overlooks them when it collects examples.
 #![cfg_attr(doctest, no_std, feature(asm_goto))]
 
+pub mod alloc;
 mod bindings;
 pub mod block;
 pub mod dma;

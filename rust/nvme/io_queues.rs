@@ -2,7 +2,10 @@
 
 //! What the I/O queues are for, and which CPU uses which.
 
-use crate::bindings;
+use crate::{
+    alloc::NoIo,
+    bindings, //
+};
 use kernel::{
     cpu::nr_cpu_ids,
     prelude::*, //
@@ -109,7 +112,8 @@ impl IoQueues {
             }
             let mut new = KVec::new();
             // The queues may be frozen: memory that is reclaimed must not be written to them.
-            if new.extend_from_slice(old, GFP_NOWAIT).is_err() {
+            let _scope = NoIo::new();
+            if new.extend_from_slice(old, GFP_KERNEL).is_err() {
                 return false;
             }
             map.mq_map = new.as_mut_ptr();
