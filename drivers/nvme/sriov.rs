@@ -210,7 +210,7 @@ pub(crate) fn warn_of_enabled_vfs(ctrl: &Controller<Nvme>, pdev: &pci::Device<Co
 
 /// Returns the number of interrupts that can be assigned to VFs, for `sriov_vf_total_msix`.
 pub(crate) fn total_interrupts(family: &Family) -> u32 {
-    let desk = family.desk.lock();
+    let desk = family.desk();
     let pool = desk.view.caps.filter(|c| c.supports(Resource::Interrupt));
     pool.map_or(0, |caps| {
         let resource = caps.resource(Resource::Interrupt);

@@ -118,7 +118,7 @@ impl Actual {
         gave_back: bool,
     ) -> Result<Answer> {
         let inventory = Inventory::read(ctrl)?;
-        family.desk.lock().dependent = inventory.is_some();
+        family.desk().dependent = inventory.is_some();
         let Some(inventory) = inventory else {
             return Ok(Answer::Independent);
         };
@@ -158,7 +158,7 @@ impl Actual {
     ) -> Result<AllWanted> {
         let mut wanted = AllWanted::default();
         for (vf, secondary) in (0u16..).zip(&self.list) {
-            let setting = family.desk.lock().settings.wanted(vf);
+            let setting = family.desk().settings.wanted(vf);
             let share = secondary.wanted(ctrl, vf, setting, inventory);
             wanted.queues.push(share.queues, GFP_KERNEL)?;
             wanted.interrupts.push(share.interrupts, GFP_KERNEL)?;
@@ -271,7 +271,7 @@ impl Actual {
             self.read_attachments(ctrl, family)?;
             self.is_read = true;
         }
-        let setting = family.desk.lock().settings.namespaces(vf)?;
+        let setting = family.desk().settings.namespaces(vf)?;
         let nsids = self.with_given(&setting)?;
         let secondary = self.list.get_mut(usize::from(vf)).ok_or(ENXIO)?;
         secondary.is_set = !setting.is_empty();
@@ -393,7 +393,7 @@ impl Actual {
     fn restore_one(&mut self, ctrl: &Controller<Nvme>, family: &Family, vf: u16) -> Result {
         let secondary = self.list.get(usize::from(vf)).ok_or(ENXIO)?;
         if secondary.is_set {
-            let setting = family.desk.lock().settings.namespaces(vf)?;
+            let setting = family.desk().settings.namespaces(vf)?;
             let nsids = self.with_given(&setting)?;
             self.attached.make(ctrl, vf, secondary.scid, &nsids)?;
         }
@@ -415,7 +415,7 @@ impl Actual {
         count: u16,
         is_unused: bool,
     ) -> Result<Answer> {
-        let wanted = family.desk.lock().settings.wanted(vf).with(kind, count);
+        let wanted = family.desk().settings.wanted(vf).with(kind, count);
         let inventory = Inventory::read(ctrl)?.ok_or(EOPNOTSUPP)?;
         inventory.check(ctrl, vf, wanted)?;
         if self.present().any(|present| present == vf) {
@@ -424,7 +424,7 @@ impl Actual {
             }
             self.apply_share(ctrl, family, epoch, &inventory, vf, wanted)?;
         }
-        family.desk.lock().settings.get_mut(vf)?.wanted = wanted;
+        family.desk().settings.get_mut(vf)?.wanted = wanted;
         // The job is done, even if sysfs still shows the old numbers.
         let _ = self.look_at_resources(ctrl, family);
         Ok(Answer::Done)
@@ -521,7 +521,7 @@ impl Actual {
             secondary.is_set = !nsids.is_empty();
             secondary.ours = ours;
         }
-        family.desk.lock().settings.get_mut(vf)?.namespaces = setting;
+        family.desk().settings.get_mut(vf)?.namespaces = setting;
         let _ = self.look_at_resources(ctrl, family);
         Ok(Answer::Done)
     }
@@ -555,7 +555,7 @@ impl Actual {
                 GFP_KERNEL,
             )?;
         }
-        family.desk.lock().view = View {
+        family.desk().view = View {
             assigned: KINDS.map(|kind| inventory.held(kind, |_| true)),
             caps: Some(inventory.caps),
             vfs,

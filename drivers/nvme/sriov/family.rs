@@ -7,7 +7,8 @@
 //! bound to are members: when the PF's controller goes down, their commands are cancelled, and they wait
 //! until their VF has been provisioned again.
 //!
-//! All of this sleeps but for [`Family::suspect`]; `Family::desk` is held for moments only.
+//! All of this sleeps but for [`Family::suspect`]. The desk's lock is held for moments only; as timeouts
+//! of commands take it, no I/O may be waited for with it held.
 
 use super::{
     actual::Actual,
@@ -33,6 +34,10 @@ use crate::{
         Nvme, //
     },
 };
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
 use kernel::{
     new_condvar, new_mutex, pci,
     prelude::*,
@@ -45,7 +50,8 @@ use kernel::{
         },
         Arc,
         CondVar,
-        Mutex, //
+        Mutex,
+        MutexGuard, //
     },
     workqueue::{
         impl_has_work,
@@ -54,6 +60,7 @@ use kernel::{
     },
 };
 use kernel_ext::{
+    alloc::NoIo,
     nvme::{
         Controller,
         State, //
@@ -72,8 +79,9 @@ pub(crate) struct Family {
     /// The PF's controller, until it is torn down: it holds a reference to the family in turn.
     #[pin]
     primary: Mutex<Option<ARef<Controller<Nvme>>>>,
+    /// Locked by [`Family::desk`].
     #[pin]
-    pub(super) desk: Mutex<Desk>,
+    desk: Mutex<Desk>,
     /// Notified whenever something on the desk has changed that a thread may wait for.
     #[pin]
     pub(super) changed: CondVar,
@@ -126,6 +134,15 @@ impl Family {
         self.primary.lock().clone()
     }
 
+    /// Locks the desk.
+    pub(super) fn desk(&self) -> DeskGuard<'_> {
+        let scope = NoIo::new();
+        DeskGuard {
+            guard: self.desk.lock(),
+            _scope: scope,
+        }
+    }
+
     /// Queues the owner's work. Any context.
     pub(super) fn call_owner(self: &Arc<Self>) {
         // It fails only if the work is queued already.
@@ -136,7 +153,7 @@ impl Family {
 
     /// Begins a new epoch: the PF's controller is about to be stopped.
     pub(crate) fn goes_down(&self) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         desk.epoch = desk.epoch.wrapping_add(1);
         if desk.primary == Primary::Up {
             desk.primary = Primary::Down;
@@ -146,14 +163,14 @@ impl Family {
 
     /// Notes the epoch in which a start of the PF's controller begins.
     pub(crate) fn starts(&self) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         desk.started = desk.epoch;
     }
 
     /// Cancels the commands of the VFs' controllers: the PF's controller has been stopped, and they get
     /// no answers any more.
     pub(crate) fn is_down(self: &Arc<Self>) {
-        if self.desk.lock().dependent {
+        if self.desk().dependent {
             self.for_each_member(|_, ctrl| interrupt(ctrl));
         }
         // The owner answers all jobs with an error if the controller is not started again.
@@ -162,14 +179,14 @@ impl Family {
 
     /// Sets [`Desk::held`].
     pub(crate) fn hold(&self, held: bool) {
-        self.desk.lock().held = held;
+        self.desk().held = held;
         self.changed.notify_all();
     }
 
     /// Marks the PF's controller as up, which is live again, and waits until its VFs have been
     /// provisioned, or it goes down. Does nothing if it was stopped after [`Family::starts`].
     pub(crate) fn is_up(self: &Arc<Self>) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         if desk.primary == Primary::Gone || desk.started != desk.epoch {
             return;
         }
@@ -182,14 +199,14 @@ impl Family {
             && desk.epoch == epoch
             && (desk.is_stale || desk.restored != Some(epoch))
         {
-            self.changed.wait(&mut desk);
+            self.changed.wait(&mut desk.guard);
         }
     }
 
     /// Marks the PF's controller as gone: it has been given up, or its driver is being unbound. All that
     /// wait for it give up.
     pub(crate) fn is_gone(self: &Arc<Self>) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         desk.primary = Primary::Gone;
         desk.held = false;
         self.changed.notify_all();
@@ -208,7 +225,7 @@ impl Family {
 
     /// Returns [`Desk::held`].
     pub(super) fn is_held(&self) -> bool {
-        self.desk.lock().held
+        self.desk().held
     }
 
     /// Notes that the driver is about to be unregistered: no VFs are enabled any more.
@@ -218,7 +235,7 @@ impl Family {
 
     /// Returns whether the driver is being unregistered or unbound, or the PF's controller is given up.
     pub(crate) fn is_left(&self) -> bool {
-        self.left.load(Relaxed) || self.desk.lock().primary == Primary::Gone
+        self.left.load(Relaxed) || self.desk().primary == Primary::Gone
     }
 
     /// Notes that a user's command, or the device itself, may have changed what the VFs have. Any
@@ -235,7 +252,7 @@ impl Family {
 
     /// Returns whether the PF's controller takes commands about VFs.
     pub(super) fn is_served(&self) -> bool {
-        self.desk.lock().primary == Primary::Up
+        self.desk().primary == Primary::Up
     }
 
     // Jobs.
@@ -245,7 +262,7 @@ impl Family {
     ///
     /// `ENODEV` if the PF's controller is given up, `EBUSY` as described at [`Patience`].
     pub(super) fn post(self: &Arc<Self>, job: Job, patience: Patience) -> Result<Answer> {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         let ticket = desk.next_ticket;
         desk.next_ticket = ticket.wrapping_add(1);
         desk.entries.push(
@@ -264,7 +281,7 @@ impl Family {
             if patience == Patience::Locked && desk.held && desk.withdraw(ticket) {
                 return Err(EBUSY);
             }
-            self.changed.wait(&mut desk);
+            self.changed.wait(&mut desk.guard);
         }
     }
 
@@ -272,7 +289,7 @@ impl Family {
 
     /// Makes the controller of VF `vf` a member.
     pub(crate) fn join(&self, vf: u16, ctrl: &Controller<Nvme>) -> Result {
-        self.desk.lock().members.push(
+        self.desk().members.push(
             Member {
                 vf,
                 ctrl: ctrl.into(),
@@ -285,7 +302,7 @@ impl Family {
 
     /// Notes that the probe of member `ctrl` has succeeded.
     pub(crate) fn is_bound(&self, ctrl: &Controller<Nvme>) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         if let Some(member) = desk.members.iter_mut().find(|member| member.is(ctrl)) {
             member.is_bound = true;
         }
@@ -293,7 +310,7 @@ impl Family {
 
     /// Undoes [`Family::join`].
     pub(crate) fn leave(&self, ctrl: &Controller<Nvme>) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         let found = desk.members.iter().position(|member| member.is(ctrl));
         let member = found.and_then(|index| desk.members.remove(index).ok());
         drop(desk);
@@ -303,21 +320,21 @@ impl Family {
 
     /// Returns whether the controller of VF `vf` can be started.
     pub(super) fn admission(&self, vf: u16) -> Admission {
-        self.desk.lock().admission(vf)
+        self.desk().admission(vf)
     }
 
     /// Waits until it is settled whether the controller of VF `vf` can be started. Does not wait while
     /// [`Desk::held`] is set, as the caller may hold a device lock.
     pub(crate) fn wait_for_primary(&self, vf: u16) {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         while desk.admission(vf) == Admission::Wait && !desk.held {
-            self.changed.wait(&mut desk);
+            self.changed.wait(&mut desk.guard);
         }
     }
 
     /// Notes whether VF `vf` has been provisioned, and wakes its controller.
     pub(super) fn note(&self, vf: u16, standing: Standing) -> Result {
-        let mut desk = self.desk.lock();
+        let mut desk = self.desk();
         let index = usize::from(vf);
         while desk.standings.len() <= index {
             desk.standings.push(Standing::Offline, GFP_KERNEL)?;
@@ -346,7 +363,7 @@ impl Family {
 
     /// Notes that the controller of VF `vf` is live: the device may have attached namespaces by itself.
     pub(super) fn is_live(self: &Arc<Self>, vf: u16) {
-        if let Some(live) = self.desk.lock().live.get_mut(usize::from(vf)) {
+        if let Some(live) = self.desk().live.get_mut(usize::from(vf)) {
             *live = true;
         }
         self.suspect();
@@ -354,7 +371,7 @@ impl Family {
 
     /// Returns the VFs whose controllers have been live since the VFs were enabled.
     pub(super) fn live(&self) -> Result<KVec<u16>> {
-        let desk = self.desk.lock();
+        let desk = self.desk();
         let mut live = KVec::with_capacity(desk.live.len(), GFP_KERNEL)?;
         for (vf, _) in (0u16..).zip(&desk.live).filter(|(_, live)| **live) {
             live.push(vf, GFP_KERNEL)?;
@@ -411,10 +428,32 @@ impl Family {
     /// Returns the member with the lowest number from `from` on, and whether its probe has succeeded. A
     /// copy of the list would have to be allocated, which a reset must not do.
     fn member(&self, from: u16) -> Option<(u16, ARef<Controller<Nvme>>, bool)> {
-        let desk = self.desk.lock();
+        let desk = self.desk();
         let later = desk.members.iter().filter(|member| member.vf >= from);
         let next = later.min_by_key(|member| member.vf)?;
         Some((next.vf, next.ctrl.clone(), next.is_bound))
+    }
+}
+
+/// The lock of a desk. What is allocated while it is held frees no memory by I/O: that might be I/O of a
+/// VF whose command has timed out, and its timeout waits for this lock.
+pub(super) struct DeskGuard<'a> {
+    guard: MutexGuard<'a, Desk>,
+    // Dropped after the lock.
+    _scope: NoIo,
+}
+
+impl Deref for DeskGuard<'_> {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.guard
+    }
+}
+
+impl DerefMut for DeskGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Desk {
+        &mut self.guard
     }
 }
 

@@ -22,12 +22,17 @@ use kernel::{
     sync::Arc,
     workqueue::WorkItem, //
 };
-use kernel_ext::nvme::Controller;
+use kernel_ext::{
+    alloc::NoIo,
+    nvme::Controller, //
+};
 
 impl WorkItem for Family {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        // VFs' disks may be waiting for this thread: it must not wait for their I/O to free memory.
+        let _scope = NoIo::new();
         while step(&this) {}
         this.changed.notify_all();
     }
@@ -47,7 +52,7 @@ fn step(family: &Arc<Family>) -> bool {
         return reject(family);
     };
     let (epoch, step) = {
-        let mut desk = family.desk.lock();
+        let mut desk = family.desk();
         match desk.primary {
             Primary::Gone => {
                 drop(desk);
@@ -89,7 +94,7 @@ fn step(family: &Arc<Family>) -> bool {
 
 /// Answers all jobs with `ENODEV`, as the controller is gone.
 fn reject(family: &Arc<Family>) -> bool {
-    let mut desk = family.desk.lock();
+    let mut desk = family.desk();
     while let Some((ticket, _)) = desk.take_job() {
         desk.answer(ticket, Err(ENODEV));
     }
@@ -100,7 +105,7 @@ fn reject(family: &Arc<Family>) -> bool {
 fn restore(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32) {
     let mut actual = family.actual.lock();
     let result = actual.restore(ctrl, family, epoch);
-    let mut desk = family.desk.lock();
+    let mut desk = family.desk();
     if desk.epoch != epoch {
         // The controller has gone down meanwhile: this is done again in the new epoch.
         return;
@@ -125,7 +130,7 @@ fn look(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32) {
     let mut actual = family.actual.lock();
     // If it cannot be read, sysfs shows the old view.
     if actual.look(ctrl, family).is_err() {
-        let mut desk = family.desk.lock();
+        let mut desk = family.desk();
         // If that is because the controller went down, it is read again later.
         desk.is_stale |= desk.epoch != epoch;
     }
@@ -135,7 +140,7 @@ fn look(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32) {
 fn work(family: &Arc<Family>, ctrl: &Controller<Nvme>, epoch: u32, ticket: u64, job: Job) {
     let mut actual = family.actual.lock();
     let answer = actual.perform(ctrl, family, epoch, &job);
-    let mut desk = family.desk.lock();
+    let mut desk = family.desk();
     let is_interrupted = desk.epoch != epoch && desk.primary != Primary::Gone;
     if answer.is_err() && is_interrupted {
         desk.put_back(ticket, job);

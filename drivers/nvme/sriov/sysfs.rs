@@ -107,7 +107,7 @@ const MOST_VFS: u16 = 127;
 
 /// Calls `f` with what is on the family's desk. `ENODEV` if the controller is gone.
 fn with_desk<R>(family: &Family, f: impl FnOnce(&Desk) -> Result<R>) -> Result<R> {
-    let desk = family.desk.lock();
+    let desk = family.desk();
     match desk.primary {
         Primary::Gone => Err(ENODEV),
         _ => f(&desk),
@@ -241,7 +241,7 @@ impl Vf {
     }
 
     fn show_wanted(&self, out: &mut Output<'_>, kind: Resource) -> Result {
-        let wanted = self.family.desk.lock().settings.wanted(self.vf);
+        let wanted = self.family.desk().settings.wanted(self.vf);
         Ok(writeln!(out, "{}", wanted.get(kind))?)
     }
 
@@ -251,7 +251,7 @@ impl Vf {
     }
 
     fn show_namespaces(&self, out: &mut Output<'_>) -> Result {
-        let nsids = self.family.desk.lock().settings.namespaces(self.vf)?;
+        let nsids = self.family.desk().settings.namespaces(self.vf)?;
         show_list(out, &nsids)
     }
 
