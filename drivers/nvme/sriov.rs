@@ -112,7 +112,7 @@ pub(crate) fn configure(
     });
     let shares = result?;
     if let Err(e) = functions::enable(family, ctrl, pdev, num, lock) {
-        let _ = family.post(Job::Release, Patience::Locked);
+        let _ = family.post(Job::Release, Patience::Leave);
         return Err(e);
     }
     let _ = family.post(Job::Look, Patience::Locked);
@@ -192,7 +192,7 @@ pub(crate) fn disable(family: &Arc<Family>, ctrl: &Controller<Nvme>, lock: &Resc
         return;
     }
     functions::disable(family, pdev, lock);
-    let _ = family.post(Job::Release, Patience::Locked);
+    let _ = family.post(Job::Release, Patience::Leave);
     dev_info!(ctrl.device(), "disabled {count} VFs\n");
 }
 

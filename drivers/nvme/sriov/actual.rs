@@ -373,7 +373,8 @@ impl Actual {
         self.assign_all(ctrl, &inventory)?;
         let mut count = 0;
         for vf in 0..u16::try_from(self.list.len()).unwrap_or(u16::MAX) {
-            if !self.present().any(|present| present == vf) {
+            let is_leaving = family.desk().is_leaving(vf);
+            if is_leaving || !self.present().any(|present| present == vf) {
                 continue;
             }
             match self.restore_one(ctrl, family, vf) {

@@ -66,6 +66,8 @@ pub(super) struct Entry {
     /// `None` while the owner does it, and afterwards.
     pub(super) job: Option<Job>,
     pub(super) answer: Option<Result<Answer>>,
+    /// Whether a thread waits for the answer.
+    pub(super) is_awaited: bool,
 }
 
 /// What is wanted of the VFs, and what is known of them.
@@ -149,6 +151,9 @@ pub(super) enum Patience {
     /// Until the answer comes, or [`Desk::held`] is set and the job has not begun: then `EBUSY`, with
     /// nothing changed. The thread holds a device lock.
     Locked,
+    /// Until the answer comes, or [`Desk::held`] is set and the job is not being done: then the owner
+    /// does it later, before the jobs that are posted next. The thread may hold a device lock.
+    Leave,
 }
 
 impl Member {
@@ -223,10 +228,14 @@ impl Desk {
         }
     }
 
-    /// Notes the answer to job `ticket`.
+    /// Notes the answer to job `ticket`, if somebody waits for it.
     pub(super) fn answer(&mut self, ticket: u64, answer: Result<Answer>) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.ticket == ticket) {
-            entry.answer = Some(answer);
+        let Some(index) = self.entries.iter().position(|e| e.ticket == ticket) else {
+            return;
+        };
+        match self.entries.get_mut(index) {
+            Some(entry) if entry.is_awaited => entry.answer = Some(answer),
+            _ => drop(self.entries.remove(index)),
         }
     }
 
@@ -237,11 +246,43 @@ impl Desk {
     }
 
     /// Removes job `ticket`. Returns `false` if the owner has begun it.
-    pub(super) fn withdraw(&mut self, ticket: u64) -> bool {
+    fn withdraw(&mut self, ticket: u64) -> bool {
         let waiting = |entry: &Entry| entry.ticket == ticket && entry.job.is_some();
         match self.entries.iter().position(waiting) {
             Some(index) => self.entries.remove(index).is_ok(),
             None => false,
         }
+    }
+
+    /// Leaves job `ticket` to the owner, and nobody waits for the answer. Returns `false` if the owner
+    /// has begun it.
+    fn leave(&mut self, ticket: u64) -> bool {
+        let waiting = |entry: &&mut Entry| entry.ticket == ticket && entry.job.is_some();
+        match self.entries.iter_mut().find(waiting) {
+            Some(entry) => {
+                entry.is_awaited = false;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends the wait for the answer to job `ticket`, if [`Desk::held`] is set and `patience` is at an end
+    /// with that. Returns what the thread gets instead.
+    pub(super) fn give_up(&mut self, ticket: u64, patience: Patience) -> Option<Result<Answer>> {
+        match patience {
+            Patience::Locked if self.held && self.withdraw(ticket) => Some(Err(EBUSY)),
+            Patience::Leave if self.held && self.leave(ticket) => Some(Ok(Answer::Done)),
+            _ => None,
+        }
+    }
+
+    /// Returns whether VF `vf` has left the bus, and the owner has not begun to retire it.
+    pub(super) fn is_leaving(&self, vf: u16) -> bool {
+        self.entries.iter().any(|entry| match entry.job {
+            Some(Job::Retire(leaving)) => leaving == vf,
+            Some(Job::Release) => true,
+            _ => false,
+        })
     }
 }

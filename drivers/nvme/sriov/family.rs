@@ -270,6 +270,7 @@ impl Family {
                 ticket,
                 job: Some(job),
                 answer: None,
+                is_awaited: true,
             },
             GFP_KERNEL,
         )?;
@@ -278,8 +279,8 @@ impl Family {
             if let Some(answer) = desk.take_answer(ticket) {
                 return answer;
             }
-            if patience == Patience::Locked && desk.held && desk.withdraw(ticket) {
-                return Err(EBUSY);
+            if let Some(result) = desk.give_up(ticket, patience) {
+                return result;
             }
             self.changed.wait(&mut desk.guard);
         }

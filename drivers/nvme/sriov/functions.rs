@@ -3,8 +3,8 @@
 //! Has the PCI core enable and disable VFs, and gives the owner a job when each joins the bus or leaves
 //! it.
 //!
-//! The PCI rescan lock is held throughout, and the PF's device lock when VFs join. VFs' drivers are
-//! probed and unbound in these calls, so no lock of the driver's own may be held.
+//! The PCI rescan lock is held throughout, and the PF's device lock when VFs join, or all leave. VFs'
+//! drivers are probed and unbound in these calls, so no lock of the driver's own may be held.
 
 use super::{
     desk::{
@@ -57,10 +57,10 @@ impl Listen for Listener {
         };
         let result = match event {
             BusEvent::Added => self.added(dev, vf),
-            // The rescan lock is held, but not the device lock of the VF. A failure is reported; then
-            // the VF's namespaces are detached when it is enabled next.
+            // The device lock of the VF is not held, but that of the PF is when all VFs are disabled. A
+            // failure is reported; then the VF's namespaces are detached when it is enabled next.
             BusEvent::Removed => {
-                let _ = self.family.post(Job::Retire(vf), Patience::Any);
+                let _ = self.family.post(Job::Retire(vf), Patience::Leave);
                 return;
             }
         };
