@@ -15,8 +15,7 @@ from subject.disks import disk, private_disks
 from subject.functions import PhysicalFunction
 from subject.io import fio, fio_command
 
-VFS, MANY = 4, 8
-BEGIN = "the test begins"
+VFS = 4
 PF_NSID = FIRST_PRIVATE_NSID + VFS
 """The private namespace of the physical function."""
 
@@ -57,32 +56,6 @@ def test_recovery(machine: Machine, pf: PhysicalFunction, vfs: int) -> None:
     fio(machine, *disks, size="1m")
     check_works(machine, pf)
     assert pf.num_vfs == len(pf.vfs) == vfs
-    assert pf.set_vfs(0) == 0
-
-
-@pytest.mark.shape(Shape(plain_ports=True, watched_locks=False))
-def test_recovery_as_vfs_go(machine: Machine, pf: PhysicalFunction) -> None:
-    """VFs are disabled between two callbacks of the recovery: what is to be done about them has
-    to wait for the next callback, which needs the lock that the writer holds.
-
-    The writer begins when the first function, the PF, has been told, as the others are. The
-    kernel does not survive one that begins before that: the recovery waits for its lock with
-    pci_bus_sem held, which the removal of a VF waits for.
-    """
-    enable(machine, pf, MANY)
-    machine.put("/run/disable", f"""exec 3< /dev/kmsg
-        while read -r line <&3; do
-            case $line in *"{BEGIN}"*) again=yes;; esac
-            case $again$line in yes*"I/O is frozen"*) break;; esac
-        done
-        echo 0 > {pf.sysfs}/sriov_numvfs""".encode())
-    machine.run(f"echo {BEGIN} > /dev/kmsg")
-    writer = machine.spawn("sh /run/disable")
-    fatal_error(machine, "successful")
-    assert machine.finish(writer, IO_LIMIT) == 0
-    pf.live()
-    assert pf.num_vfs == len(pf.vfs) == 0
-    fio(machine, *enable(machine, pf, VFS), size="1m")
     assert pf.set_vfs(0) == 0
 
 
