@@ -72,8 +72,10 @@ pub use self::{
     queue_tags::QueueTags,
     quirks::Quirks,
     request::{
+        Accepted,
         InFlight,
         Prepared,
+        Refused,
         Request,
         Started, //
     },

@@ -66,6 +66,7 @@ use kernel_ext::{
         MAX_SEGMENTS, //
     },
     nvme::{
+        Accepted,
         Attribute,
         Batch,
         Commands,
@@ -73,6 +74,7 @@ use kernel_ext::{
         InFlight,
         Limits,
         Quirks,
+        Refused,
         Request,
         Started,
         Transport,
@@ -107,14 +109,16 @@ pub(crate) fn new_controller(
 
 /// Builds the command of `rq`, maps its data, and starts its timeout.
 #[inline]
-fn start<'a>(
+fn start<'rq>(
     ctrl: &Controller<Nvme>,
     queue: &Queue<Nvme>,
-    rq: Request<'a, Nvme>,
-) -> Result<Started<'a, Nvme>, Status> {
+    rq: Request<'rq, Nvme>,
+) -> Result<Started<'rq, Nvme>, Refused<'rq>> {
     let mut rq = rq.setup()?;
-    data::map(ctrl, queue.qid() == 0, queue.lists(), &mut rq)?;
-    Ok(rq.start())
+    match data::map(ctrl, queue.qid() == 0, queue.lists(), &mut rq) {
+        Ok(()) => Ok(rq.start()),
+        Err(status) => Err(rq.refuse(status)),
+    }
 }
 
 impl Owner for Nvme {
@@ -180,33 +184,35 @@ impl Transport for Nvme {
     }
 
     #[inline]
-    fn queue_rq(
+    fn queue_rq<'rq>(
         ctrl: &Controller<Self>,
         queue: &Queue<Self>,
-        rq: Request<'_, Self>,
+        rq: Request<'rq, Self>,
         last: bool,
-    ) -> Result<(), Status> {
+    ) -> Result<Accepted<'rq>, Refused<'rq>> {
         // The block layer may still send requests to a queue that is being removed.
         if !queue.is_enabled() {
-            return Err(Status::IOERR);
+            return Err(rq.refuse(Status::IOERR));
         }
         if !rq.is_ready() {
             return rq.fail_not_ready();
         }
-        queue.submit(start(ctrl, queue, rq)?.into_command(), last);
-        Ok(())
+        let (command, accepted) = start(ctrl, queue, rq)?.into_command();
+        queue.submit(command, last);
+        Ok(accepted)
     }
 
     #[inline]
-    fn prepare<'a>(
-        ctrl: &'a Controller<Self>,
+    fn prepare<'rq>(
+        ctrl: &Controller<Self>,
         queue: &Queue<Self>,
-        rq: Request<'a, Self>,
-    ) -> Option<Started<'a, Self>> {
+        rq: Request<'rq, Self>,
+    ) -> Result<Started<'rq, Self>, Refused<'rq>> {
         if !queue.is_enabled() || !rq.is_ready() {
-            return None;
+            // `queue_rq` says why.
+            return Err(rq.refuse(Status::RESOURCE));
         }
-        start(ctrl, queue, rq).ok()
+        start(ctrl, queue, rq)
     }
 
     #[inline]

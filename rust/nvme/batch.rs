@@ -30,9 +30,10 @@ impl<T: Transport> Iterator for Commands<'_, T> {
     #[inline]
     fn next(&mut self) -> Option<Command> {
         let rq = self.requests.pop()?;
-        // SAFETY: By the type invariants. Nobody completes, and so changes, the request: it was
-        // not sent, and cancelling waits until the block layer's call is over.
-        Some(unsafe { (*Pdu::<T>::of(rq)).command() })
+        // SAFETY: By the type invariants. Nobody completes, and so changes, the request until its
+        // command is taken, not even for a device that makes a completion up; and cancelling waits
+        // until the block layer's call is over.
+        Some(unsafe { Pdu::<T>::take_command(rq) })
     }
 }
 
@@ -62,11 +63,9 @@ pub(super) unsafe fn queue_rqs<T: Transport>(list: &mut bindings::rq_list) {
         }
         // SAFETY: By the contract of this function.
         let request = unsafe { Request::new(rq, ctrl) };
-        let is_started = T::prepare(ctrl, of_rq, request).is_some_and(|started| started.is(rq));
-        let to = if is_started {
-            &mut started
-        } else {
-            &mut refused
+        let to = match T::prepare(ctrl, of_rq, request) {
+            Ok(_) => &mut started,
+            Err(_) => &mut refused,
         };
         // SAFETY: The request is valid, and in no list.
         unsafe { to.push(rq) };
@@ -89,5 +88,21 @@ fn send<T: Transport>(queue: &T::Queue, started: &mut RequestList) {
                 _t: PhantomData,
             },
         );
+        if !started.is_empty() {
+            fail::<T>(started);
+        }
+    }
+}
+
+/// Fails the requests in `started`, which the transport has not taken.
+#[cold]
+fn fail<T: Transport>(started: &mut RequestList) {
+    while let Some(rq) = started.pop() {
+        // SAFETY: `queue_rqs` has put started requests of transport `T` into this list, which were
+        // not sent.
+        unsafe {
+            Pdu::<T>::release(rq);
+            bindings::nvme_host_path_error(rq);
+        }
     }
 }

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     bindings,
-    block::mq::Status, //
+    block::mq::{
+        Status,
+        TimerAction, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -71,7 +74,8 @@ unsafe extern "C" fn queue_rq_callback<T: Transport>(
         let queue = &*(*hctx).driver_data.cast::<T::Queue>();
         (ctrl, queue, Request::new(rq, ctrl), (*bd).last)
     };
-    Status::to_raw(T::queue_rq(ctrl, queue, rq, last))
+    let answer = T::queue_rq(ctrl, queue, rq, last);
+    Status::to_raw(answer.map(drop).map_err(|refused| refused.status()))
 }
 
 /// # Safety
@@ -122,7 +126,8 @@ unsafe extern "C" fn timeout_callback<T: Transport>(
         let queue = &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>();
         (Pdu::<T>::controller(rq), queue, InFlight::new(rq))
     };
-    T::timeout(ctrl, queue, &rq).to_raw()
+    let action = rq.map_or(TimerAction::Restart, |rq| T::timeout(ctrl, queue, &rq));
+    action.to_raw()
 }
 
 /// # Safety

@@ -85,13 +85,12 @@ impl<T: Transport> QueueTags<T> {
     #[inline]
     fn find(&self, cqe: &Completion, rcu: &rcu::Guard) -> Result<*mut bindings::request> {
         let rq = self.ctrl.tags.find(usize::from(self.qid), cqe, rcu)?;
-        // SAFETY: The request is in flight and of this controller, so it has a `Pdu<T>` whose
-        // `nvme_request` is ours until it is completed, and only the owner of `self` does that:
-        // cancelling first hides the tags.
-        let generation = unsafe { (*Pdu::<T>::nvme_request(rq)).genctr };
-        if !cqe.id().is_of(generation) {
+        // SAFETY: The request is of this controller, so it has a `Pdu<T>`.
+        if !unsafe { Pdu::<T>::has_sent(rq, cqe.id()) } {
             return Err(ENOENT);
         }
+        // The request is in flight, and ours until it is completed: only the owner of `self` does
+        // that, as cancelling first hides the tags.
         Ok(rq)
     }
 
@@ -103,7 +102,7 @@ impl<T: Transport> QueueTags<T> {
         unsafe {
             let flags = (*Pdu::<T>::nvme_request(rq)).flags;
             let is_users = u32::from(flags) & bindings::NVME_REQ_USERCMD != 0;
-            is_users.then(|| (*Pdu::<T>::of(rq)).command().opcode())
+            is_users.then(|| Pdu::<T>::opcode(rq))
         }
     }
 

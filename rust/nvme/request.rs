@@ -28,26 +28,75 @@ use core::{
 use kernel::{
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
-        Relaxed, //
+        Relaxed,
+        Release, //
     }, //
 };
 
 /// What follows a `struct request` of transport `T` in memory.
 ///
-/// `nvme` is first, as nvme-core expects it there.
+/// `nvme` is first, as nvme-core expects it there. A timeout handler that comes late looks at `nvme`
+/// and `sent` while somebody else owns the request. So there is no reference to all of it, but to
+/// the other fields alone.
 #[repr(C)]
 pub(super) struct Pdu<T: Transport> {
     nvme: bindings::nvme_request,
+    sent: Sent,
     command: Command,
     mapping: Mapping,
     metadata: Mapping,
-    /// Whether an Abort command was sent for the command.
-    aborted: Atomic<bool>,
     data: T::RequestData,
 }
 
+/// What was sent for a request last: nothing yet, or a command with this opcode and identifier, and
+/// perhaps an Abort of it.
+///
+/// Bits 7:0 and 31:16 are those of the command's dword 0, which has flags in between.
+struct Sent(Atomic<u32>);
+
+impl Sent {
+    /// The command is in the submission queue.
+    const YES: u32 = 1 << 8;
+    /// An Abort command was sent for it.
+    const ABORTED: u32 = 1 << 9;
+    const OPCODE: u32 = 0xff;
+    const ID_SHIFT: u32 = 16;
+
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// The request has a new command, which is not sent.
+    #[inline]
+    fn clear(&self) {
+        self.0.store(0, Relaxed);
+    }
+
+    /// `command` is about to be sent; the caller has copied it, and does not use the request any
+    /// more.
+    #[inline]
+    fn set(&self, command: &Command) {
+        let flags = Self::OPCODE | 0xffff << Self::ID_SHIFT;
+        self.0.store(command.dword(0) & flags | Self::YES, Release);
+    }
+
+    /// Whether a command with this identifier was sent.
+    #[inline]
+    fn is(&self, id: CommandId) -> bool {
+        let sent = self.0.load(Acquire);
+        sent & Self::YES != 0 && (sent >> Self::ID_SHIFT) as u16 == id.into_raw()
+    }
+}
+
 impl<T: Transport> Pdu<T> {
+    /// blk-mq puts the PDU right behind the request.
+    const ALIGNMENT: () = assert!(
+        align_of::<Self>() <= align_of::<bindings::request>(),
+        "RequestData needs a larger alignment than the block layer gives"
+    );
+
     /// The PDU of `rq`.
     ///
     /// # Safety
@@ -82,10 +131,41 @@ impl<T: Transport> Pdu<T> {
         unsafe { Controller::from_raw((*Self::nvme_request(rq)).ctrl) }
     }
 
-    /// The command, as it was built last.
+    /// Takes the command of a request out, to be sent. From here on, its completion is believed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`]. The caller owns the request, which is started, and gives it up.
     #[inline]
-    pub(super) fn command(&self) -> Command {
-        self.command
+    pub(super) unsafe fn take_command(rq: *mut bindings::request) -> Command {
+        // SAFETY: By the contract of this function; `sent` is atomic.
+        unsafe {
+            let pdu = Self::of(rq);
+            let command = (*pdu).command;
+            (*pdu).sent.set(&command);
+            command
+        }
+    }
+
+    /// Whether command `id` was sent for a request.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`], and [`Pdu::init`] was called.
+    #[inline]
+    pub(super) unsafe fn has_sent(rq: *mut bindings::request, id: CommandId) -> bool {
+        // SAFETY: By the contract of this function; `sent` is atomic.
+        unsafe { (*Self::of(rq)).sent.is(id) }
+    }
+
+    /// The opcode of a request's command.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pdu::of`]; the command was sent, and is not complete.
+    pub(super) unsafe fn opcode(rq: *mut bindings::request) -> u8 {
+        // SAFETY: By the contract of this function, nobody writes the command.
+        unsafe { (*Self::of(rq)).command.opcode() }
     }
 
     /// Makes the PDU of a request that the tag set has just allocated.
@@ -94,6 +174,7 @@ impl<T: Transport> Pdu<T> {
     ///
     /// As for [`Pdu::of`], nobody uses the request yet, and `ctrl` is the tag set's controller.
     pub(super) unsafe fn init(rq: *mut bindings::request, ctrl: *mut bindings::nvme_ctrl) {
+        let () = Self::ALIGNMENT;
         // SAFETY: By the contract of this function.
         unsafe {
             let pdu = Self::of(rq);
@@ -103,10 +184,10 @@ impl<T: Transport> Pdu<T> {
                     ctrl,
                     ..Default::default()
                 },
+                sent: Sent::new(),
                 command: Command::new(0),
                 mapping: Mapping::default(),
                 metadata: Mapping::default(),
-                aborted: Atomic::new(false),
                 data: T::RequestData::default(),
             });
         }
@@ -136,16 +217,17 @@ impl<T: Transport> Pdu<T> {
             if (*rq).nr_phys_segments == 0 && !has_metadata {
                 return;
             }
-            let pdu = &mut *Self::of(rq);
+            let pdu = Self::of(rq);
             let queue = &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>();
-            T::release(queue, &mut pdu.data);
-            let ctrl = Controller::<T>::from_raw(pdu.nvme.ctrl);
-            pdu.mapping.unmap(rq, ctrl.dma_device(), ctrl.segments());
+            T::release(queue, &mut (*pdu).data);
+            let ctrl = Self::controller(rq);
+            let (dev, segments) = (ctrl.dma_device(), ctrl.segments());
+            (*pdu).mapping.unmap(rq, dev, segments);
             if has_metadata {
-                pdu.metadata.unmap(rq, ctrl.dma_device(), ctrl.segments());
+                (*pdu).metadata.unmap(rq, dev, segments);
             }
             #[cfg(NVME_RS_FAULTS)]
-            T::inject(queue, &pdu.command, &mut FaultData::new(rq));
+            T::inject(queue, &(*pdu).command, &mut FaultData::new(rq));
         }
     }
 }
@@ -161,24 +243,61 @@ unsafe fn has_metadata(rq: *mut bindings::request) -> bool {
     unsafe { (*rq).cmd_flags & (1 << bindings::req_flag_bits___REQ_INTEGRITY) != 0 }
 }
 
-/// A request that the block layer hands to the transport.
+/// Makes `'rq` stand for one request: it is neither shortened nor extended, and each call of a
+/// transport has its own.
+type Brand<'rq> = PhantomData<fn(&'rq ()) -> &'rq ()>;
+
+/// The request is the transport's, or is complete: it must not be answered in another way.
 ///
 /// # Invariants
 ///
-/// `rq` is valid, of a tag set of `ctrl`, not started, and owned by this value.
-pub struct Request<'a, T: Transport> {
-    rq: *mut bindings::request,
-    ctrl: &'a Controller<T>,
+/// `'rq` is that of such a request.
+#[must_use = "it is the answer to the block layer"]
+pub struct Accepted<'rq> {
+    _rq: Brand<'rq>,
 }
 
-impl<'a, T: Transport> Request<'a, T> {
+/// The request stays the block layer's, which tries again later, or fails it.
+///
+/// # Invariants
+///
+/// `'rq` is that of a request that is not started, or was failed by nvme-core with this status.
+#[must_use = "it is the answer to the block layer"]
+pub struct Refused<'rq> {
+    status: Status,
+    _rq: Brand<'rq>,
+}
+
+impl Refused<'_> {
+    pub(super) fn status(&self) -> Status {
+        self.status
+    }
+}
+
+/// A request that the block layer hands to the transport. `'rq` stands for this one: the answer to
+/// the block layer comes from it, and from no other.
+///
+/// # Invariants
+///
+/// `rq` is valid, of a tag set of `ctrl`, not started, and owned by this value; `'rq` is its own.
+pub struct Request<'rq, T: Transport> {
+    rq: *mut bindings::request,
+    ctrl: &'rq Controller<T>,
+    _rq: Brand<'rq>,
+}
+
+impl<'rq, T: Transport> Request<'rq, T> {
     /// # Safety
     ///
     /// The type invariants hold.
     #[inline]
-    pub(super) unsafe fn new(rq: *mut bindings::request, ctrl: &'a Controller<T>) -> Self {
+    pub(super) unsafe fn new(rq: *mut bindings::request, ctrl: &'rq Controller<T>) -> Self {
         // INVARIANT: By the contract of this function.
-        Self { rq, ctrl }
+        Self {
+            rq,
+            ctrl,
+            _rq: PhantomData,
+        }
     }
 
     /// Whether the controller's state admits the request.
@@ -192,30 +311,43 @@ impl<'a, T: Transport> Request<'a, T> {
         unsafe { bindings::ext_nvme_check_ready(self.ctrl.as_raw(), self.rq) }
     }
 
+    /// Leaves the request to the block layer, as it cannot be sent.
+    #[inline]
+    pub fn refuse(self, status: Status) -> Refused<'rq> {
+        // INVARIANT: The request is not started, by the type invariants.
+        Refused {
+            status,
+            _rq: PhantomData,
+        }
+    }
+
     /// Answers for a request that is not ready: it comes back later, takes another path, or fails.
-    pub fn fail_not_ready(self) -> Result<(), Status> {
+    pub fn fail_not_ready(self) -> Result<Accepted<'rq>, Refused<'rq>> {
         // SAFETY: By the type invariants.
         let raw = unsafe { bindings::nvme_fail_nonready_command(self.ctrl.as_raw(), self.rq) };
-        Status::from_raw(raw).map_or(Ok(()), Err)
+        match Status::from_raw(raw) {
+            Some(status) => Err(self.refuse(status)),
+            // INVARIANT: nvme-core has completed it.
+            None => Ok(Accepted { _rq: PhantomData }),
+        }
     }
 
     /// Has nvme-core build the command.
     #[inline]
-    pub fn setup(self) -> Result<Prepared<'a, T>, Status> {
+    pub fn setup(self) -> Result<Prepared<'rq, T>, Refused<'rq>> {
         // SAFETY: By the type invariants; `queuedata` is the namespace, or null for the admin
         // queue, by nvme-core.
         let raw = unsafe { bindings::nvme_setup_cmd((*(*self.rq).q).queuedata.cast(), self.rq) };
         if let Some(status) = Status::from_raw(raw) {
-            return Err(status);
+            return Err(self.refuse(status));
         }
-        // SAFETY: By the type invariants nobody else uses the PDU, except that a late timeout
-        // handler uses this flag, which is atomic.
-        unsafe { (*Pdu::<T>::of(self.rq)).aborted.store(false, Relaxed) };
+        // SAFETY: By the type invariants; `sent` is atomic.
+        unsafe { (*Pdu::<T>::of(self.rq)).sent.clear() };
         // INVARIANT: `nvme_setup_cmd` has built the command.
         Ok(Prepared {
             rq: self.rq,
             ctrl: self.ctrl,
-            _t: PhantomData,
+            _rq: PhantomData,
         })
     }
 }
@@ -225,17 +357,21 @@ impl<'a, T: Transport> Request<'a, T> {
 /// # Invariants
 ///
 /// As for [`Request`], and the command is built.
-pub struct Prepared<'a, T: Transport> {
+pub struct Prepared<'rq, T: Transport> {
     rq: *mut bindings::request,
-    ctrl: &'a Controller<T>,
-    _t: PhantomData<&'a mut T::RequestData>,
+    ctrl: &'rq Controller<T>,
+    _rq: Brand<'rq>,
 }
 
-impl<'a, T: Transport> Prepared<'a, T> {
+impl<'rq, T: Transport> Prepared<'rq, T> {
+    /// Leaves the request to the block layer, as it cannot be sent. All is undone.
     #[inline]
-    fn pdu(&mut self) -> &mut Pdu<T> {
-        // SAFETY: By the type invariants nobody else uses the PDU.
-        unsafe { &mut *Pdu::<T>::of(self.rq) }
+    pub fn refuse(self, status: Status) -> Refused<'rq> {
+        // INVARIANT: The request is not started, by the type invariants.
+        Refused {
+            status,
+            _rq: PhantomData,
+        }
     }
 
     /// Whether the command transfers data.
@@ -295,7 +431,8 @@ impl<'a, T: Transport> Prepared<'a, T> {
     /// request is complete, or `self` is dropped.
     #[inline]
     pub fn request_data_mut(&mut self) -> &mut T::RequestData {
-        &mut self.pdu().data
+        // SAFETY: By the type invariants nobody else uses this field.
+        unsafe { &mut (*Pdu::<T>::of(self.rq)).data }
     }
 
     /// Maps the data for DMA if it is one segment of the host's memory, which most is. `None` if it
@@ -305,9 +442,13 @@ impl<'a, T: Transport> Prepared<'a, T> {
     #[inline]
     pub fn map_single(&mut self) -> Result<Option<Segment>, Status> {
         let (rq, dev) = (self.rq, self.ctrl.dma_device());
-        // SAFETY: By the type invariants. The device is bound while requests are queued. Without
-        // data there is no segment.
-        unsafe { self.pdu().mapping.map_single(Payload::Data, rq, dev) }
+        // SAFETY: By the type invariants nobody else uses this field. The device is bound while
+        // requests are queued. Without data there is no segment.
+        unsafe {
+            (*Pdu::<T>::of(rq))
+                .mapping
+                .map_single(Payload::Data, rq, dev)
+        }
     }
 
     /// Maps the data for DMA and hands its segments to `f`, with the transport's data of the
@@ -323,11 +464,12 @@ impl<'a, T: Transport> Prepared<'a, T> {
             return Err(Status::IOERR);
         }
         let (rq, ctrl) = (self.rq, self.ctrl);
-        let Pdu { mapping, data, .. } = self.pdu();
-        // SAFETY: By the type invariants and the check. The device is bound while requests are
-        // queued.
+        // SAFETY: By the type invariants nobody else uses these fields; and by the check. The
+        // device is bound while requests are queued.
         unsafe {
-            mapping.map(
+            let pdu = Pdu::<T>::of(rq);
+            let data = &mut (*pdu).data;
+            (*pdu).mapping.map(
                 Payload::Data,
                 rq,
                 ctrl.dma_device(),
@@ -347,10 +489,11 @@ impl<'a, T: Transport> Prepared<'a, T> {
             return Err(Status::IOERR);
         }
         let (rq, ctrl) = (self.rq, self.ctrl);
-        let Pdu { metadata, data, .. } = self.pdu();
         // SAFETY: As in `map_data`.
         unsafe {
-            metadata.map(
+            let pdu = Pdu::<T>::of(rq);
+            let data = &mut (*pdu).data;
+            (*pdu).metadata.map(
                 Payload::Metadata,
                 rq,
                 ctrl.dma_device(),
@@ -363,19 +506,21 @@ impl<'a, T: Transport> Prepared<'a, T> {
     /// The command, for the transport to complete.
     #[inline]
     pub fn command_mut(&mut self) -> &mut Command {
-        &mut self.pdu().command
+        // SAFETY: By the type invariants nobody else uses this field.
+        unsafe { &mut (*Pdu::<T>::of(self.rq)).command }
     }
 
     /// Starts the request's clock. From here on the request completes by its completion queue
     /// entry, by its timeout, or by being cancelled.
     #[inline]
-    pub fn start(self) -> Started<'a, T> {
+    pub fn start(self) -> Started<'rq, T> {
         let this = ManuallyDrop::new(self);
         // SAFETY: By the type invariants.
         unsafe { bindings::ext_nvme_start_request(this.rq) };
         // INVARIANT: It has just been started, and `Prepared` was its owner.
         Started {
             rq: this.rq,
+            _rq: PhantomData,
             _t: PhantomData,
         }
     }
@@ -395,31 +540,28 @@ impl<T: Transport> Drop for Prepared<'_, T> {
 ///
 /// # Invariants
 ///
-/// `rq` is valid, of a tag set of a `Controller<T>`, started, and not sent. So nobody completes it
-/// but who cancels it, which waits until the block layer's call that handed it over has ended; the
-/// value does not live longer.
+/// `rq` is valid, of a tag set of a `Controller<T>`, started, and not sent; `'rq` is its own. So
+/// nobody completes it, not even for a device that makes a completion up, but who cancels it, which
+/// waits until the block layer's call that handed it over has ended; the value does not live longer.
 #[must_use = "a command that is not submitted times out"]
-pub struct Started<'a, T: Transport> {
+pub struct Started<'rq, T: Transport> {
     rq: *mut bindings::request,
-    _t: PhantomData<&'a Controller<T>>,
+    _rq: Brand<'rq>,
+    _t: PhantomData<&'rq Controller<T>>,
 }
 
-impl<T: Transport> Started<'_, T> {
-    /// The command.
+impl<'rq, T: Transport> Started<'rq, T> {
+    /// The command, which is to be sent, and the answer to the block layer.
     #[inline]
-    pub fn into_command(self) -> Command {
+    pub fn into_command(self) -> (Command, Accepted<'rq>) {
         // SAFETY: By the type invariants.
-        unsafe { (*Pdu::<T>::of(self.rq)).command() }
-    }
-
-    /// Whether this is `rq`.
-    #[inline]
-    pub(super) fn is(&self, rq: *mut bindings::request) -> bool {
-        core::ptr::eq(self.rq, rq)
+        let command = unsafe { Pdu::<T>::take_command(self.rq) };
+        // INVARIANT: It completes by its completion queue entry, its timeout, or by being cancelled.
+        (command, Accepted { _rq: PhantomData })
     }
 }
 
-/// A started request whose time is up.
+/// A request whose time is up, and whose command was sent.
 ///
 /// # Invariants
 ///
@@ -427,44 +569,37 @@ impl<T: Transport> Started<'_, T> {
 /// while this lives; it may be completed at any time, and sent again.
 pub struct InFlight<'a, T: Transport> {
     rq: *mut bindings::request,
-    command_id: CommandId,
-    opcode: u8,
+    /// What was sent when the time was up.
+    sent: u32,
     _t: PhantomData<&'a Controller<T>>,
 }
 
 impl<T: Transport> InFlight<'_, T> {
+    /// `None` if nothing was sent for the request: it was completed meanwhile, and is being sent
+    /// again.
+    ///
     /// # Safety
     ///
     /// The type invariants hold.
-    pub(super) unsafe fn new(rq: *mut bindings::request) -> Self {
-        // SAFETY: By the contract of this function; a command begins with its opcode. If the
-        // request is being sent again, these may be of either time, but all are plain numbers.
-        let (tag, genctr, opcode) = unsafe {
-            (
-                (&raw const (*rq).tag).read_volatile(),
-                (&raw const (*Pdu::<T>::nvme_request(rq)).genctr).read_volatile(),
-                (&raw const (*Pdu::<T>::of(rq)).command)
-                    .cast::<u8>()
-                    .read_volatile(),
-            )
-        };
+    pub(super) unsafe fn new(rq: *mut bindings::request) -> Option<Self> {
+        // SAFETY: By the contract of this function; `sent` is atomic.
+        let sent = unsafe { (*Pdu::<T>::of(rq)).sent.0.load(Relaxed) };
         // INVARIANT: By the contract of this function.
-        Self {
+        (sent & Sent::YES != 0).then_some(Self {
             rq,
-            command_id: CommandId::new(tag.unsigned_abs() as u16, genctr),
-            opcode,
+            sent,
             _t: PhantomData,
-        }
+        })
     }
 
     /// The command identifier, as it was when the time was up.
     pub fn command_id(&self) -> CommandId {
-        self.command_id
+        CommandId::from_raw((self.sent >> Sent::ID_SHIFT) as u16)
     }
 
     /// The command's opcode.
     pub fn opcode(&self) -> u8 {
-        self.opcode
+        (self.sent & Sent::OPCODE) as u8
     }
 
     /// Whether the request is still not completed.
@@ -476,14 +611,14 @@ impl<T: Transport> InFlight<'_, T> {
 
     /// Whether an Abort was sent for the command.
     pub fn is_aborted(&self) -> bool {
-        // SAFETY: By the type invariant; the flag is atomic.
-        unsafe { (*Pdu::<T>::of(self.rq)).aborted.load(Relaxed) }
+        self.sent & Sent::ABORTED != 0
     }
 
-    /// Notes that an Abort is sent for the command.
+    /// Notes that an Abort is sent for the command, unless another one was sent meanwhile.
     pub fn set_aborted(&self) {
-        // SAFETY: By the type invariant; the flag is atomic.
-        unsafe { (*Pdu::<T>::of(self.rq)).aborted.store(true, Relaxed) }
+        // SAFETY: By the type invariant; `sent` is atomic.
+        let sent = unsafe { &(*Pdu::<T>::of(self.rq)).sent.0 };
+        let _ = sent.cmpxchg(self.sent, self.sent | Sent::ABORTED, Relaxed);
     }
 
     /// Has the submitter told `EINTR` when the request is cancelled.
@@ -494,5 +629,36 @@ impl<T: Transport> InFlight<'_, T> {
             let flags = &raw mut (*Pdu::<T>::nvme_request(self.rq)).flags;
             flags.write_volatile(flags.read_volatile() | bindings::NVME_REQ_CANCELLED as u8);
         }
+    }
+}
+
+#[kunit_tests(kernel_ext_nvme_request)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_sent_is_completed() {
+        let (first, second) = (CommandId::new(0, 0), CommandId::new(0, 1));
+        let sent = Sent::new();
+        // A device can guess the identifier before the command is sent.
+        assert!(!sent.is(first));
+        sent.set(&Command::new(2).with_command_id(first));
+        assert!(sent.is(first) && !sent.is(second));
+        sent.clear();
+        assert!(!sent.is(first));
+        sent.set(&Command::new(2).with_command_id(second));
+        assert!(sent.is(second) && !sent.is(first));
+    }
+
+    #[test]
+    fn flags_of_a_command_are_not_taken_for_its_state() {
+        let id = CommandId::new(0xabc, 3);
+        let sent = Sent::new();
+        // All of dword 0 but opcode and identifier: Fused Operation, reserved bits, PSDT.
+        sent.set(&Command::new(0x81).with_dword(0, 0xff81).with_command_id(id));
+        let word = sent.0.load(Relaxed);
+        assert_eq!(word & Sent::OPCODE, 0x81);
+        assert_eq!(word & (Sent::YES | Sent::ABORTED), Sent::YES);
+        assert!(sent.is(id));
     }
 }

@@ -3,11 +3,13 @@
 //! What a transport does for nvme-core.
 
 use super::{
+    Accepted,
     Attribute,
     Batch,
     Commands,
     Controller,
     InFlight,
+    Refused,
     Request,
     Started, //
 };
@@ -16,10 +18,7 @@ use super::{
     Command,
     FaultData, //
 };
-use crate::block::mq::{
-    Status,
-    TimerAction, //
-};
+use crate::block::mq::TimerAction;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -37,7 +36,8 @@ use kernel::{
 /// # use kernel_ext::{
 /// #     block::mq::{Status, TimerAction},
 /// #     nvme::{
-/// #         Attribute, Batch, Command, Commands, Controller, InFlight, Request, Started, Transport,
+/// #         Accepted, Attribute, Batch, Command, Commands, Controller, InFlight, Refused, Request,
+/// #         Started, Transport,
 /// #     },
 /// # };
 /// /// Commands on their way to a controller.
@@ -65,33 +65,33 @@ use kernel::{
 ///         ctrl.data().queues.get(usize::from(qid)).cloned()
 ///     }
 ///
-///     fn queue_rq(
+///     fn queue_rq<'rq>(
 ///         _ctrl: &Controller<Self>,
 ///         queue: &Queue,
-///         rq: Request<'_, Self>,
+///         rq: Request<'rq, Self>,
 ///         last: bool,
-///     ) -> Result<(), Status> {
+///     ) -> Result<Accepted<'rq>, Refused<'rq>> {
 ///         if !rq.is_ready() {
 ///             return rq.fail_not_ready();
 ///         }
 ///         // A transport with data maps it in between, by the `Prepared` that `setup` returns.
-///         queue.push(rq.setup()?.start().into_command());
+///         let (command, accepted) = rq.setup()?.start().into_command();
+///         queue.push(command);
 ///         if last {
 ///             queue.ring();
 ///         }
-///         Ok(())
+///         Ok(accepted)
 ///     }
 ///
-///     fn prepare<'a>(
-///         _ctrl: &'a Controller<Self>,
+///     fn prepare<'rq>(
+///         _ctrl: &Controller<Self>,
 ///         _queue: &Queue,
-///         rq: Request<'a, Self>,
-///     ) -> Option<Started<'a, Self>> {
-///         // A request that is refused here comes to `queue_rq`, which says why.
+///         rq: Request<'rq, Self>,
+///     ) -> Result<Started<'rq, Self>, Refused<'rq>> {
 ///         if !rq.is_ready() {
-///             return None;
+///             return Err(rq.refuse(Status::RESOURCE));
 ///         }
-///         Some(rq.setup().ok()?.start())
+///         Ok(rq.setup()?.start())
 ///     }
 ///
 ///     fn submit(queue: &Queue, commands: Commands<'_, Self>) {
@@ -177,22 +177,23 @@ pub trait Transport: Sized + Send + Sync + 'static {
     fn queue(ctrl: &Controller<Self>, qid: u16) -> Option<Arc<Self::Queue>>;
 
     /// Sends `rq` on `queue`. The doorbell may be left for later unless `last`. May not sleep.
-    fn queue_rq(
+    fn queue_rq<'rq>(
         ctrl: &Controller<Self>,
         queue: &Self::Queue,
-        rq: Request<'_, Self>,
+        rq: Request<'rq, Self>,
         last: bool,
-    ) -> Result<(), Status>;
+    ) -> Result<Accepted<'rq>, Refused<'rq>>;
 
-    /// Starts `rq`, one of several requests that go out together, for [`Transport::submit`]. `None`
-    /// if that is not possible now; it comes to [`Transport::queue_rq`] next. May not sleep.
-    fn prepare<'a>(
-        ctrl: &'a Controller<Self>,
+    /// Starts `rq`, one of several requests that go out together, for [`Transport::submit`]. If it
+    /// is refused, it comes to [`Transport::queue_rq`] next, whose answer counts. May not sleep.
+    fn prepare<'rq>(
+        ctrl: &Controller<Self>,
         queue: &Self::Queue,
-        rq: Request<'a, Self>,
-    ) -> Option<Started<'a, Self>>;
+        rq: Request<'rq, Self>,
+    ) -> Result<Started<'rq, Self>, Refused<'rq>>;
 
-    /// Sends all of `commands` on `queue`, and rings the doorbell. May not sleep.
+    /// Sends all of `commands` on `queue`, and rings the doorbell. May not sleep. Requests whose
+    /// commands are not taken fail.
     fn submit(queue: &Self::Queue, commands: Commands<'_, Self>);
 
     /// Rings the doorbell for what was queued without `last`.
