@@ -148,12 +148,8 @@ unsafe extern "C" fn init_hctx_callback<T: Transport, const ADMIN: bool>(
             u16::try_from(index)?.checked_add(1).ok_or(EINVAL)?
         };
         let queue = T::queue(ctrl, qid).ok_or(EINVAL)?;
-        // SAFETY: The context is being set up, nobody else uses it. Its tags stay until the tag
-        // set shrinks or goes, and both hide them first.
-        unsafe {
-            ctrl.tags.set(usize::from(qid), (*hctx).tags);
-            (*hctx).driver_data = Arc::into_raw(queue).cast_mut().cast();
-        }
+        // SAFETY: The context is being set up, nobody else uses it.
+        unsafe { (*hctx).driver_data = Arc::into_raw(queue).cast_mut().cast() };
         Ok(0)
     })
 }

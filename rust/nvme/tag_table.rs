@@ -30,8 +30,7 @@ pub(super) struct TagTable {
 
 struct Entry {
     tags: Atomic<*mut bindings::blk_mq_tags>,
-    /// Whether nobody may look at `tags`. Apart from it, as the block layer may note tags
-    /// meanwhile.
+    /// Whether nobody may look at `tags`. Apart from it, as they may be shown again as they were.
     hidden: Atomic<bool>,
     /// Whether a `QueueTags` for this queue exists.
     taken: Atomic<bool>,

@@ -148,6 +148,9 @@ impl<T: Transport> Controller<T> {
                 size_of::<Pdu<T>>() as c_uint,
             )
         })?;
+        // SAFETY: The set was made, and stays while `made` says so; its tags are hidden before it
+        // goes.
+        unsafe { self.note_tags(self.admin_set.get(), 0, 0) };
         made.admin_set = true;
         Ok(())
     }
@@ -187,9 +190,32 @@ impl<T: Transport> Controller<T> {
                 size_of::<Pdu<T>>() as c_uint,
             )
         })?;
+        // SAFETY: The set was made, and changes with `made` locked alone, which hides the tags; no
+        // tag is looked up any more when it goes.
+        unsafe { self.note_tags(self.io_set.get(), 1, self.tags.len()) };
         made.io_set = true;
         made.io_kinds = queues.count_kinds();
         Ok(())
+    }
+
+    /// Notes the tags of `set` for the queues from `first` to `last`: null for those that it does not
+    /// have. The block layer's own calls for a queue may come late, when its tags are gone.
+    ///
+    /// # Safety
+    ///
+    /// `set` is made and does not change meanwhile; its tags stay until they are hidden.
+    unsafe fn note_tags(&self, set: *mut bindings::blk_mq_tag_set, first: usize, last: usize) {
+        for (index, qid) in (first..=last).enumerate() {
+            // SAFETY: By the contract of this function; there are as many tags as queues.
+            unsafe {
+                let tags = if index < (*set).nr_hw_queues as usize {
+                    *(*set).tags.add(index)
+                } else {
+                    core::ptr::null_mut()
+                };
+                self.tags.set(qid, tags);
+            }
+        }
     }
 
     /// Notes what the I/O queues are for now; returns what they were for. Only whoever changes what
@@ -244,14 +270,7 @@ impl<T: Transport> Controller<T> {
         // many tags as queues; the block layer keeps them until the set changes again or goes.
         unsafe {
             bindings::blk_mq_update_nr_hw_queues(set, count as c_int);
-            for index in 0..last {
-                let tags = if index < (*set).nr_hw_queues as usize {
-                    *(*set).tags.add(index)
-                } else {
-                    core::ptr::null_mut()
-                };
-                self.tags.set(index.wrapping_add(1), tags);
-            }
+            self.note_tags(set, 1, last);
             self.tags.show(1, last);
         }
         drop(made);
