@@ -43,10 +43,12 @@ use kernel::{
             AlwaysRefCounted, //
         },
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
         },
+        rcu,
         Arc,
         Mutex,
         SpinLock, //
@@ -153,6 +155,8 @@ pub struct Controller<T: Transport> {
     limits: Limits,
     segments: Arc<SegmentPool>,
     pub(super) tags: TagTable,
+    /// Whether nvme-core may be told of events. Looked at in RCU read-side sections.
+    takes_events: Atomic<bool>,
     /// What of nvme-core is set up. Never taken while a request is waited for, but for teardown.
     #[pin]
     made: Mutex<Made>,
@@ -372,8 +376,14 @@ impl<T: Transport> Controller<T> {
         unsafe { Atomic::from_ptr((&raw mut (*self.as_raw()).abort_limit).cast::<i32>()) }
     }
 
-    /// Tells nvme-core of a completed Asynchronous Event Request.
+    /// Tells nvme-core of a completed Asynchronous Event Request. Any context. Does nothing unless
+    /// there is an admin tag set: whoever removes it waits for the work that an event queues.
     pub fn complete_async_event(&self, cqe: &super::Completion) {
+        // Until the event is handled, `stop_events` waits.
+        let _rcu = rcu::read_lock();
+        if !self.takes_events.load(Acquire) {
+            return;
+        }
         let mut result = bindings::nvme_completion_nvme_result::default();
         // SAFETY: The union overlays eight bytes.
         unsafe {

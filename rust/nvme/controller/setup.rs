@@ -33,7 +33,14 @@ use kernel::{
     new_mutex,
     new_spinlock,
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Release, //
+        },
+        rcu, //
+    },
     types::Opaque, //
 };
 
@@ -58,6 +65,7 @@ impl<T: Transport> Controller<T> {
                 limits,
                 segments: SegmentPool::new()?,
                 tags: TagTable::new(queues)?,
+                takes_events: Atomic::new(false),
                 made <- new_mutex!(Made::default(), "Controller::made"),
                 quiescing <- new_mutex!((), "Controller::quiescing"),
                 io_queues <- new_spinlock!(IoQueues::default(), "Controller::io_queues"),
@@ -152,10 +160,12 @@ impl<T: Transport> Controller<T> {
         // goes.
         unsafe { self.note_tags(self.admin_set.get(), 0, 0) };
         made.admin_set = true;
+        self.takes_events.store(true, Release);
         Ok(())
     }
 
-    /// Fails what waits in the admin queue and takes its tags away.
+    /// Fails what waits in the admin queue and takes its tags away. Then waits for what events have
+    /// had nvme-core queue; no more are taken.
     pub fn remove_admin_tag_set(&self) {
         if !core::mem::take(&mut self.made.lock().admin_set) {
             return;
@@ -167,6 +177,22 @@ impl<T: Transport> Controller<T> {
             bindings::nvme_remove_admin_tag_set(self.as_raw());
             (*self.as_raw()).admin_tagset = core::ptr::null_mut();
             self.tags.set(0, core::ptr::null_mut());
+        }
+        self.stop_events();
+    }
+
+    /// Waits for the work that events have queued, which uses the controller without a reference to
+    /// it. The controller may report an event as long as the admin queue is enabled, so also after
+    /// [`Controller::stop`].
+    fn stop_events(&self) {
+        self.takes_events.store(false, Release);
+        rcu::synchronize_rcu();
+        // SAFETY: `new` has initialised all work. Nobody queues any for an event now; what runs may
+        // queue what is waited for after it.
+        unsafe {
+            bindings::cancel_work_sync(&raw mut (*self.as_raw()).scan_work);
+            bindings::nvme_stop_ctrl(self.as_raw());
+            bindings::cancel_work_sync(&raw mut (*self.as_raw()).async_event_work);
         }
     }
 
