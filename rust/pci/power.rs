@@ -279,12 +279,13 @@ impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
     }
 
     fn is_physfn(&self) -> bool {
-        // SAFETY: `as_raw` is valid; the bit does not change after enumeration.
-        unsafe { (*as_raw(self)).is_physfn() != 0 }
+        // SAFETY: `as_raw` is valid; the bit does not change after enumeration. Those beside it do,
+        // so there is no reference to them.
+        unsafe { bindings::pci_dev::is_physfn_raw(as_raw(self)) != 0 }
     }
 
     fn is_virtfn(&self) -> bool {
         // SAFETY: As above.
-        unsafe { (*as_raw(self)).is_virtfn() != 0 }
+        unsafe { bindings::pci_dev::is_virtfn_raw(as_raw(self)) != 0 }
     }
 }

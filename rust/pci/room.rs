@@ -124,24 +124,29 @@ impl Capability<'_> {
 
     fn is_assigned(&self, bar: usize) -> bool {
         let index = bindings::PCI_IOV_RESOURCES as usize + bar;
-        // SAFETY: `as_raw` is valid. Resources of a bound device are not assigned anew.
-        let resources = unsafe { &(*as_raw(self.dev)).resource };
-        resources
-            .get(index)
-            .is_some_and(|resource| !resource.parent.is_null())
+        // SAFETY: `as_raw` is valid, and a VF BAR is one of its resources. The PCI core writes the
+        // pointer as one word, and not while the device is bound.
+        !unsafe { (&raw const (*as_raw(self.dev)).resource[index].parent).read_volatile() }
+            .is_null()
     }
 
     fn missing_bus(&self, count: u16) -> Option<NoRoom> {
         // First VF Offset and VF Stride are next to each other.
         let word = self.read_dword(bindings::PCI_SRIOV_VF_OFFSET as usize)?;
         let (offset, stride) = (word & 0xffff, word >> 16);
-        // SAFETY: `as_raw` is valid, and a device is on a bus.
-        let (bus, devfn) = unsafe { (&*(*as_raw(self.dev)).bus, (*as_raw(self.dev)).devfn) };
+        // SAFETY: `as_raw` is valid, and a device is on a bus, whose number stays. Its last bus may
+        // change meanwhile, as one word.
+        let (bus, devfn, last) = unsafe {
+            let dev = as_raw(self.dev);
+            let bus = (*dev).bus;
+            let last = (&raw const (*bus).busn_res.end).read_volatile();
+            ((*bus).number, (*dev).devfn, last)
+        };
         // Routing ID of the last VF, counted from the bus of the device (SR-IOV, section 9.3.3.8).
         let last_vf = stride.saturating_mul(u32::from(count).saturating_sub(1));
         let id = devfn.saturating_add(offset).saturating_add(last_vf);
-        let needed = u32::from(bus.number).saturating_add(id >> 8);
-        let last = u32::try_from(bus.busn_res.end).ok()?;
+        let needed = u32::from(bus).saturating_add(id >> 8);
+        let last = u32::try_from(last).ok()?;
         (needed > last).then_some(NoRoom::Buses { needed, last })
     }
 
