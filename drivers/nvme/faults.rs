@@ -230,6 +230,7 @@ pub(crate) fn queue(qid: u16, entries: u16) -> Result<(Sent, Received)> {
     let received = Received {
         fates,
         late: KVec::new(),
+        is_flooded: false,
         releases: RELEASES.load(Relaxed),
     };
     Ok((sent, received))
@@ -267,11 +268,22 @@ impl Sent {
 pub(crate) struct Received {
     fates: Fates,
     late: KVec<Completion>,
+    /// Whether the queue has met a `flood`.
+    is_flooded: bool,
     /// How often late completions had been released when these were last looked at.
     releases: u32,
 }
 
 impl Received {
+    /// Returns the next new entry of the queue, which is `cqe`, or one that is made up.
+    pub(crate) fn invent(&mut self, cqe: Option<Completion>) -> Option<Completion> {
+        if cqe.is_some() || !self.is_flooded {
+            return cqe;
+        }
+        self.is_flooded = RULES.iter().any(|rule| rule.action() == Action::Flood);
+        self.is_flooded.then(|| stray(Completion::default(), 0))
+    }
+
     /// Returns whether the queue is to overlook the new entry `cqe` this time.
     pub(crate) fn misses(&self, cqe: &Completion) -> bool {
         let Some(fate) = fate(&self.fates, cqe.id()) else {
@@ -303,11 +315,8 @@ impl Received {
                 return arrivals;
             }
             Some((Action::Twice, _)) => extra = Some(cqe),
-            Some((Action::Stray, _)) => {
-                // No queue has as many tags.
-                let stray = CommandId::new(CommandId::MAX_TAG, id.generation());
-                extra = Some(cqe.with_id(stray));
-            }
+            Some((Action::Stray, _)) => extra = Some(stray(cqe, id.generation())),
+            Some((Action::Flood, _)) => self.is_flooded = true,
             Some((Action::Generation, _)) => {
                 extra = Some(cqe.with_id(CommandId::new(id.tag(), !id.generation())));
             }
@@ -322,6 +331,11 @@ impl Received {
         arrivals.now = [extra, Some(cqe)];
         arrivals
     }
+}
+
+/// Returns `cqe` with a tag that no queue has.
+fn stray(cqe: Completion, generation: u8) -> Completion {
+    cqe.with_id(CommandId::new(CommandId::MAX_TAG, generation))
 }
 
 /// Returns the action of rule `number`, from 1, and its argument.

@@ -11,6 +11,8 @@
 //!   `missed`: the queue overlooks it once.
 //! - `twice`: the queue sees it twice. `stray`, `generation`: before it the queue sees a completion
 //!   with an unknown tag, or with a wrong generation.
+//! - `flood`: after it the queue sees completions with an unknown tag, one after the other, until the
+//!   rules are cleared.
 //! - `status=N`, `result=N`: the status field without the phase tag, or dwords 0 and 1, are replaced.
 //! - `data=N at=OFFSET size=BYTES`: a part of the data that an admin command returned is replaced.
 //!
@@ -47,6 +49,7 @@ pub(super) enum Action {
     Twice,
     Stray,
     Generation,
+    Flood,
     Status,
     Result,
     Data,
@@ -55,13 +58,14 @@ pub(super) enum Action {
 }
 
 impl Action {
-    const ALL: [(&'static str, Self); 11] = [
+    const ALL: [(&'static str, Self); 12] = [
         ("lose", Self::Lose),
         ("late", Self::Late),
         ("missed", Self::Missed),
         ("twice", Self::Twice),
         ("stray", Self::Stray),
         ("generation", Self::Generation),
+        ("flood", Self::Flood),
         ("status", Self::Status),
         ("result", Self::Result),
         ("data", Self::Data),

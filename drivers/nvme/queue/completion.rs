@@ -100,7 +100,8 @@ impl<T: Owner> CompletionQueue<T> {
         self.doorbell.share(shadow, self.head.index());
     }
 
-    /// Takes all new entries, and completes their commands. Returns whether there was any.
+    /// Takes the new entries, and completes their commands. Returns whether there was any. Ends even if
+    /// the controller posts for ever, see [`Head`].
     #[inline]
     pub(super) fn process(&mut self) -> bool {
         self.collect(&mut CompletionBatch::new().collect())
@@ -114,25 +115,25 @@ impl<T: Owner> CompletionQueue<T> {
         let rcu = rcu::read_lock();
         while let Some(cqe) = self.next() {
             found = true;
+            if !self.head.advance() {
+                // More than the controller may post: the next call takes it.
+                break;
+            }
             for cqe in self.faults.arrive(cqe) {
                 self.complete(&cqe, batch, &rcu);
             }
         }
         if found {
-            self.doorbell.ring(self.head.index());
+            self.doorbell.ring(self.head.announce());
         }
         found
     }
 
-    /// Takes the next new entry out of the queue.
+    /// Returns the next entry that the queue is to take.
     #[inline]
     fn next(&mut self) -> Option<Completion> {
-        let cqe = self.peek().ok()??;
-        if self.faults.misses(&cqe) {
-            return None;
-        }
-        self.head.advance();
-        Some(cqe)
+        let cqe = self.faults.invent(self.peek().ok()?)?;
+        (!self.faults.misses(&cqe)).then_some(cqe)
     }
 
     /// Returns the next entry, if it is new.

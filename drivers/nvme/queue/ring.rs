@@ -68,11 +68,17 @@ impl Tail {
 ///
 /// The controller inverts the phase tag of an entry each time that it writes the entry (section
 /// 4.2.4). By that the host recognizes a new entry.
+///
+/// Before the head is announced, the controller may post no more than the ring has room for, so the head
+/// wraps at most once. It is kept from wrapping again: a controller that posts for ever does not keep the
+/// host busy for ever.
 pub(super) struct Head {
     entries: u16,
     index: u16,
     /// The phase tag of new entries in this round.
     phase: bool,
+    /// Whether the head has wrapped since it was announced last.
+    has_wrapped: bool,
 }
 
 impl Head {
@@ -82,6 +88,7 @@ impl Head {
             entries,
             index: 0,
             phase: true,
+            has_wrapped: false,
         }
     }
 
@@ -95,8 +102,7 @@ impl Head {
         self.entries
     }
 
-    /// Returns the index of the next entry to take; below the number of entries. It is also the value
-    /// for the doorbell.
+    /// Returns the index of the next entry to take; below the number of entries.
     #[inline]
     pub(super) fn index(&self) -> u16 {
         self.index
@@ -108,14 +114,28 @@ impl Head {
         (status & 1 != 0) == self.phase
     }
 
-    /// Advances by one entry, which was taken.
+    /// Advances by one entry, which is taken. Returns `false`, and stays where it is, if the head would
+    /// wrap twice before it is announced.
     #[inline]
-    pub(super) fn advance(&mut self) {
-        self.index = self.index.wrapping_add(1);
-        if self.index == self.entries {
-            self.index = 0;
-            self.phase = !self.phase;
+    pub(super) fn advance(&mut self) -> bool {
+        let next = self.index.wrapping_add(1);
+        if next != self.entries {
+            self.index = next;
+            return true;
         }
+        if core::mem::replace(&mut self.has_wrapped, true) {
+            return false;
+        }
+        self.index = 0;
+        self.phase = !self.phase;
+        true
+    }
+
+    /// Returns the head to write to the doorbell, which announces that all entries before it are free.
+    #[inline]
+    pub(super) fn announce(&mut self) -> u16 {
+        self.has_wrapped = false;
+        self.index
     }
 }
 
@@ -274,9 +294,12 @@ mod tests {
                 if taken == controller.posted || status >> 1 != taken {
                     return Ok(false);
                 }
-                head.advance();
+                if !head.advance() {
+                    return Ok(false);
+                }
                 taken += 1;
             }
+            head.announce();
             if taken != controller.posted {
                 return Ok(false);
             }
@@ -299,11 +322,11 @@ mod tests {
     fn phase_turns_at_the_end_of_the_largest_ring() {
         let mut head = Head::new(u16::MAX);
         for _ in 0..u16::MAX - 1 {
-            head.advance();
+            assert!(head.advance());
         }
         assert_eq!(head.index(), u16::MAX - 1);
         assert!(head.is_new(1));
-        head.advance();
+        assert!(head.advance());
         assert_eq!(head.index(), 0);
         assert!(head.is_new(0));
         assert!(!head.is_new(1));
@@ -319,10 +342,47 @@ mod tests {
     #[test]
     fn head_starts_again() {
         let mut head = Head::new(2);
-        for _ in 0..3 {
+        while head.advance() {}
+        head.reset();
+        assert_eq!(head.index(), 0);
+        assert!(head.is_new(1));
+        assert!(head.advance() && head.advance());
+    }
+
+    /// Returns how many entries the host takes from `start` on before it announces the head, if there is
+    /// always another new one.
+    fn taken_at_most(entries: u16, start: u16) -> u32 {
+        let mut head = Head::new(entries);
+        for _ in 0..start {
             head.advance();
         }
-        head.reset();
+        head.announce();
+        let mut taken = 0;
+        while taken < 2 * u32::from(entries) && head.advance() {
+            taken += 1;
+        }
+        taken
+    }
+
+    #[test]
+    fn a_controller_that_posts_for_ever_is_left_alone() {
+        for entries in SIZES {
+            for start in [0, entries / 2, entries - 1] {
+                let taken = taken_at_most(entries, start);
+                // All that the controller may post, wherever that begins, and less than two rounds.
+                assert!(taken >= u32::from(entries) - 1);
+                assert!(taken < 2 * u32::from(entries));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_taken_after_the_head_was_announced() {
+        let mut head = Head::new(3);
+        while head.advance() {}
+        assert_eq!(head.announce(), 2);
+        assert!(head.is_new(0));
+        assert!(head.advance());
         assert_eq!(head.index(), 0);
         assert!(head.is_new(1));
     }

@@ -131,6 +131,24 @@ def test_false_completions(machine: Machine, function: PhysicalFunction,
     check_works(machine, function)
 
 
+def test_endless_completions(machine: Machine, function: PhysicalFunction,
+                             faults: Faults) -> None:
+    """A controller that posts completions without end does not keep the interrupt handler,
+    or a stop of the controller, from coming to an end."""
+    device = disk(machine, function.live(), 1)
+    faults.command(f"flood queue=io opcode={READ}", f"flood opcode={GET_LOG}")
+    machine.run(read_block(device))
+    machine.run(f"nvme smart-log {function.device}")
+    assert not any(faults.left())
+    # Eight are reported of each queue.
+    assert said(machine, "queue [1-9][0-9]*: .* dropped") == 8
+    assert said(machine, "queue 0: .* dropped") == 8
+    function.unbind()
+    faults.clear()
+    assert function.bind("nvme_rs") == 0
+    check_works(machine, function)
+
+
 def test_late_after_abort(machine: Machine, function: PhysicalFunction,
                           faults: Faults) -> None:
     """A command that is late, not lost, completes although an Abort was sent."""
