@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The other snippets do this wrong. This one compiles, so the command line is not why the others
+//! are refused.
+// error: none
+
+use kernel::{
+    device::{
+        Bound,
+        Core, //
+    },
+    pci::Device,
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    alloc::NoIo,
+    block::mq::Status,
+    dma::{
+        Block,
+        NodePools, //
+    },
+    nvme::{
+        Request,
+        Started,
+        Transport, //
+    },
+    pci::{
+        irq::{
+            Kinds,
+            Vectors, //
+        },
+        sriov::{
+            EnableVfs,
+            RescanLocked, //
+        },
+        BoundLock,
+        FunctionReset, //
+    },
+};
+
+/// A scope without I/O ends in the thread in which it began.
+pub fn scope(f: impl FnOnce()) {
+    let scope = NoIo::new();
+    f();
+    drop(scope);
+}
+
+/// VFs are enabled under the lock, which the caller has.
+pub fn enable(dev: &Device<Bound>, lock: &RescanLocked) -> Result {
+    dev.enable_vfs(1, lock)
+}
+
+/// A function is reset by a callback of its driver.
+pub fn reset(dev: &Device<Core<'_>>) -> Result {
+    dev.reset_function()
+}
+
+/// A request is started once.
+pub fn start<T: Transport>(request: Request<'_, T>) -> Result<Started<'_, T>, Status> {
+    Ok(request.setup()?.start())
+}
+
+/// A bound device is used while the guard lives.
+pub fn vectors(bound: &BoundLock<Option<Arc<Vectors>>>) -> Result {
+    let mut guard = bound.lock()?;
+    let (dev, vectors) = guard.split();
+    *vectors = Some(Vectors::alloc(dev, Kinds::Any, 1, 1)?);
+    Ok(())
+}
+
+/// A block is given back once.
+pub fn free(pools: &NodePools, block: Block) {
+    pools.free(block);
+}
