@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+
 //! The answer to the block layer for a request comes from that request: of two, one cannot be
 //! answered in the name of the other, which may be under way.
 // error: lifetime may not live long enough
@@ -10,7 +11,7 @@ use kernel_ext::nvme::{
     Transport, //
 };
 
-fn answer<'first, 'second, T: Transport>(
+pub fn answer<'first, 'second, T: Transport>(
     first: Request<'first, T>,
     second: Request<'second, T>,
 ) -> Result<Accepted<'first>, Refused<'first>> {
@@ -18,7 +19,7 @@ fn answer<'first, 'second, T: Transport>(
     first.fail_not_ready()
 }
 
-fn swapped<'first, 'second, T: Transport>(
+pub fn swapped<'first, 'second, T: Transport>(
     first: Request<'first, T>,
     second: Request<'second, T>,
 ) -> Result<Accepted<'first>, Refused<'first>> {

@@ -10,5 +10,5 @@ use kernel_ext::nvme::{
 };
 
 pub fn twice<T: Transport>(started: Started<'_, T>) -> [Command; 2] {
-    [started.into_command(), started.into_command()]
+    [started.into_command().0, started.into_command().0]
 }

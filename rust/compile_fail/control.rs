@@ -15,12 +15,12 @@ use kernel::{
 };
 use kernel_ext::{
     alloc::NoIo,
-    block::mq::Status,
     dma::{
         Block,
         NodePools, //
     },
     nvme::{
+        Refused,
         Request,
         Started,
         Transport, //
@@ -57,7 +57,7 @@ pub fn reset(dev: &Device<Core<'_>>) -> Result {
 }
 
 /// A request is started once.
-pub fn start<T: Transport>(request: Request<'_, T>) -> Result<Started<'_, T>, Status> {
+pub fn start<'rq, T: Transport>(request: Request<'rq, T>) -> Result<Started<'rq, T>, Refused<'rq>> {
     Ok(request.setup()?.start())
 }
 

@@ -3,15 +3,16 @@
 //! A request has one answer: who has started it cannot let it fail.
 // error: E0382
 
-use kernel_ext::{
-    block::mq::Status,
-    nvme::{
-        Request,
-        Transport, //
-    },
+use kernel_ext::nvme::{
+    Accepted,
+    Refused,
+    Request,
+    Transport, //
 };
 
-pub fn start_and_fail<T: Transport>(request: Request<'_, T>) -> Result<(), Status> {
+pub fn start_and_fail<'rq, T: Transport>(
+    request: Request<'rq, T>,
+) -> Result<Accepted<'rq>, Refused<'rq>> {
     let _started = request.setup()?.start();
     request.fail_not_ready()
 }
