@@ -7,8 +7,9 @@
 //! not only for the driver beside it.
 //!
 //! A module uses the kernel crate and C, and of this crate only what is named here: [`dma`] uses
-//! [`numa`]; [`pci`] uses [`sync`] and [`workqueue`]; [`nvme`] uses [`mod@alloc`], [`block`] and
-//! [`sysfs`]. The others stand on their own.
+//! [`numa`]; [`pci`] uses [`sync`] and [`workqueue`]; [`nvme`] uses [`mod@alloc`], [`block`],
+//! [`pci`] and [`sysfs`]. Both [`dma`] and [`pci`] use a private module that has the unbinding of a
+//! device wait for what is made of it; that uses [`sync`]. The others stand on their own.
 //!
 //! - [`mod@alloc`]: scopes in which allocations do no I/O.
 //! - [`block`]: statuses of requests, and mapping their data for DMA.
@@ -28,6 +29,7 @@
 #![cfg_attr(doctest, no_std, feature(asm_goto))]
 
 pub mod alloc;
+mod binding;
 mod bindings;
 pub mod block;
 pub mod dma;

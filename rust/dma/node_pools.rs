@@ -20,7 +20,7 @@ use kernel::{
 /// A pool of coherent blocks for each NUMA node that has CPUs, so that CPUs of different nodes do
 /// not wait for one pool's lock.
 ///
-/// Keep it no longer than the device is bound.
+/// The end of the device's unbinding waits until it is dropped.
 ///
 /// # Examples
 ///

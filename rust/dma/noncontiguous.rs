@@ -3,6 +3,7 @@
 //! DMA memory that is in one piece for the device only: an IOMMU puts its pages together.
 
 use crate::{
+    binding::Binding,
     bindings,
     layout::device as as_raw, //
 };
@@ -20,11 +21,12 @@ use kernel::{
 
 /// Memory that is contiguous for the device; the CPU has no access to it.
 ///
-/// Keep it no longer than the device is bound.
+/// The end of the device's unbinding waits until it is dropped.
 ///
 /// # Invariants
 ///
-/// `table` was allocated for `size` bytes for `dev`, in both directions.
+/// `table` was allocated for `size` bytes for `dev`, in both directions. `dev` is not unbound while
+/// `_binding` is there.
 ///
 /// # Examples
 ///
@@ -50,6 +52,7 @@ pub struct Noncontiguous {
     dev: ARef<Device>,
     table: NonNull<bindings::sg_table>,
     size: usize,
+    _binding: Binding,
 }
 
 // SAFETY: The memory belongs to the value, and any thread may free it.
@@ -64,6 +67,7 @@ impl Noncontiguous {
         if size == 0 || size % PAGE_SIZE != 0 {
             return Err(EINVAL);
         }
+        let binding = Binding::of(dev)?;
         let raw = as_raw(dev);
         // SAFETY: `raw` is valid and bound.
         let boundary = unsafe { bindings::dma_get_merge_boundary(raw) };
@@ -86,6 +90,7 @@ impl Noncontiguous {
             dev: dev.into(),
             table: NonNull::new(table).ok_or(ENOMEM)?,
             size,
+            _binding: binding,
         })
     }
 
@@ -103,7 +108,7 @@ impl Noncontiguous {
 
 impl Drop for Noncontiguous {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant: the device is still bound.
         unsafe {
             bindings::dma_free_noncontiguous(
                 as_raw(&self.dev),

@@ -2,7 +2,10 @@
 
 //! A pool of equal blocks of coherent DMA memory.
 
-use crate::bindings;
+use crate::{
+    binding::Binding,
+    bindings, //
+};
 use core::ptr::NonNull;
 use kernel::{
     device::{
@@ -13,12 +16,9 @@ use kernel::{
     ffi::c_int,
     prelude::*,
     str::CStr,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        }, //
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
     }, //
 };
 
@@ -27,14 +27,15 @@ static NEXT_ID: Atomic<u64> = Atomic::new(0);
 
 /// A pool of coherent blocks, each of the same number of 64-bit words.
 ///
-/// Keep it no longer than the device is bound.
+/// The device is not unbound before the pool is dropped.
 pub(super) struct Pool {
     pool: NonNull<bindings::dma_pool>,
     /// Unlike the address, it is never used again for another pool.
     id: u64,
     node: c_int,
     words: usize,
-    _dev: ARef<Device>,
+    /// The last field: what is above is gone before the device may be unbound.
+    _binding: Binding,
 }
 
 // SAFETY: The C pool has its own lock.
@@ -55,18 +56,18 @@ impl Pool {
             return Err(EINVAL);
         }
         let size = words.checked_mul(size_of::<u64>()).ok_or(EINVAL)?;
+        let binding = Binding::of(dev)?;
         let raw = crate::layout::device(dev);
         // SAFETY: `raw` is valid; the name is copied.
         let pool = unsafe {
             bindings::dma_pool_create_node(name.as_char_ptr(), raw, size, align, 0, node)
         };
-        let dev: &Device = dev;
         Ok(Self {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,
             id: NEXT_ID.fetch_add(1, Relaxed),
             node,
             words,
-            _dev: dev.into(),
+            _binding: binding,
         })
     }
 

@@ -67,8 +67,8 @@ pub(crate) struct ListPools {
 }
 
 impl ListPools {
-    /// Creates the pools of `dev`, for a controller with `quirks`. They must be dropped before `dev` is
-    /// unbound.
+    /// Creates the pools of `dev`, for a controller with `quirks`. The end of the unbinding of `dev` waits
+    /// until they are dropped.
     pub(crate) fn new(dev: &Device<Bound>, quirks: Quirks) -> Result<Arc<Self>> {
         let align = if quirks.contains(Quirks::DMAPOOL_ALIGN_512) {
             512

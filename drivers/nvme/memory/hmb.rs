@@ -21,8 +21,6 @@ use kernel::{
     },
     dma::{
         attrs::DMA_ATTR_NO_WARN,
-        Coherent,
-        CoherentHandle,
         DmaAddress, //
     },
     new_mutex,
@@ -37,7 +35,11 @@ use kernel::{
     }, //
 };
 use kernel_ext::{
-    dma::Noncontiguous,
+    dma::{
+        Coherent,
+        CoherentHandle,
+        Noncontiguous, //
+    },
     nvme::Command, //
 };
 

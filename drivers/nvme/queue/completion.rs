@@ -17,10 +17,7 @@ use crate::{
 };
 use kernel::{
     device::Bound,
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
+    dma::DmaAddress,
     io::{
         io_project,
         io_read,
@@ -39,6 +36,7 @@ use kernel::{
     },
 };
 use kernel_ext::{
+    dma::Coherent,
     nvme::{
         Batch,
         Completion,

@@ -6,10 +6,7 @@
 
 use kernel::{
     device::Bound,
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
+    dma::DmaAddress,
     io::{
         io_project,
         Io, //
@@ -18,6 +15,7 @@ use kernel::{
     prelude::*, //
 };
 use kernel_ext::{
+    dma::Coherent,
     nvme::Command,
     pci::{
         P2pMemory,

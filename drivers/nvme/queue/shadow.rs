@@ -12,7 +12,6 @@ use crate::spec::{
 };
 use kernel::{
     device,
-    dma::Coherent,
     io::{
         io_read,
         io_write, //
@@ -27,7 +26,10 @@ use kernel::{
         Arc, //
     },
 };
-use kernel_ext::nvme::Command;
+use kernel_ext::{
+    dma::Coherent,
+    nvme::Command, //
+};
 
 /// The size of each of the two buffers, in dwords: a page of the controller.
 const DWORDS: usize = PAGE_SIZE as usize / size_of::<u32>();

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Coherent memory of the `kernel` crate, for owners that may outlive the time that the device is
+//! bound.
+
+use crate::binding::Binding;
+use core::ops::Deref;
+use kernel::{
+    alloc::Flags,
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::{
+        self,
+        Attrs,
+        CoherentIoBackend,
+        CoherentView, //
+    },
+    io::IoBase,
+    prelude::*,
+    ptr::KnownSize,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    }, //
+};
+
+/// A [`dma::Coherent`] for which the end of the device's unbinding waits.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Device}, io::io_write, prelude::*};
+/// # use kernel_ext::dma::Coherent;
+/// /// A ring of the device's. It may be dropped at any time: until then, the device stays bound.
+/// struct Ring {
+///     entries: Coherent<[u32]>,
+/// }
+///
+/// impl Ring {
+///     fn new(dev: &Device<Bound>) -> Result<Self> {
+///         let entries = Coherent::zeroed_slice(dev, 64, GFP_KERNEL)?;
+///         dev_dbg!(dev, "ring at {:#x}\n", entries.dma_address());
+///         Ok(Self { entries })
+///     }
+///
+///     fn put(&self, index: usize, value: u32) -> Result {
+///         io_write!(self.entries, [try: index], value);
+///         Ok(())
+///     }
+/// }
+/// ```
+pub struct Coherent<T: KnownSize + ?Sized> {
+    memory: dma::Coherent<T>,
+    /// The last field: the memory is freed before the device may be unbound.
+    _binding: Binding,
+}
+
+impl<T: AsBytes + FromBytes> Coherent<[T]> {
+    /// Allocates `len` entries for `dev`, all zero. Sleeps if `flags` say so, and with the first
+    /// memory of `dev`. `EINVAL` for none, `ENOMEM` without memory.
+    pub fn zeroed_slice(dev: &Device<Bound>, len: usize, flags: Flags) -> Result<Self> {
+        let binding = Binding::of(dev)?;
+        Ok(Self {
+            memory: dma::Coherent::zeroed_slice(dev, len, flags)?,
+            _binding: binding,
+        })
+    }
+
+    /// Allocates memory for `dev` that has a copy of `data`. Otherwise as
+    /// [`Coherent::zeroed_slice`].
+    pub fn from_slice(dev: &Device<Bound>, data: &[T], flags: Flags) -> Result<Self>
+    where
+        T: Copy,
+    {
+        let binding = Binding::of(dev)?;
+        Ok(Self {
+            memory: dma::Coherent::from_slice(dev, data, flags)?,
+            _binding: binding,
+        })
+    }
+}
+
+impl<T: KnownSize + ?Sized> Deref for Coherent<T> {
+    type Target = dma::Coherent<T>;
+
+    #[inline]
+    fn deref(&self) -> &dma::Coherent<T> {
+        &self.memory
+    }
+}
+
+impl<'a, T: ?Sized + KnownSize> IoBase<'a> for &'a Coherent<T> {
+    type Backend = CoherentIoBackend;
+    type Target = T;
+
+    #[inline]
+    fn as_view(self) -> CoherentView<'a, T> {
+        self.memory.as_view()
+    }
+}
+
+/// A [`dma::CoherentHandle`] for which the end of the device's unbinding waits.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Device}, dma::attrs::DMA_ATTR_NO_WARN, prelude::*, sizes::SZ_1M};
+/// # use kernel_ext::dma::CoherentHandle;
+/// /// Allocates memory that the device uses for itself. Until it is dropped, the device stays bound.
+/// fn lend(dev: &Device<Bound>) -> Result<CoherentHandle> {
+///     CoherentHandle::alloc_with_attrs(dev, SZ_1M, GFP_KERNEL, DMA_ATTR_NO_WARN)
+/// }
+/// ```
+pub struct CoherentHandle {
+    memory: dma::CoherentHandle,
+    /// The last field: the memory is freed before the device may be unbound.
+    _binding: Binding,
+}
+
+impl CoherentHandle {
+    /// Allocates `size` bytes for `dev`, to which the CPU has no access. Sleeps if `flags` say so, and
+    /// with the first memory of `dev`. `EINVAL` for none, `ENOMEM` without memory.
+    pub fn alloc_with_attrs(
+        dev: &Device<Bound>,
+        size: usize,
+        flags: Flags,
+        attrs: Attrs,
+    ) -> Result<Self> {
+        let binding = Binding::of(dev)?;
+        Ok(Self {
+            memory: dma::CoherentHandle::alloc_with_attrs(dev, size, flags, attrs)?,
+            _binding: binding,
+        })
+    }
+}
+
+impl Deref for CoherentHandle {
+    type Target = dma::CoherentHandle;
+
+    fn deref(&self) -> &dma::CoherentHandle {
+        &self.memory
+    }
+}
