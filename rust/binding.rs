@@ -27,7 +27,8 @@ use kernel::{
         atomic::{
             Atomic,
             Full,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         Arc, //
     },
@@ -55,6 +56,15 @@ struct Shared {
     /// Signalled when `users` is 0.
     #[pin]
     unused: Completion,
+    /// What of the device only one value at a time may have, see [`Exclusive`].
+    taken: [Atomic<bool>; 1],
+}
+
+/// What of a device only one value at a time may have.
+#[derive(Clone, Copy)]
+pub(crate) enum Exclusive {
+    /// Its interrupt vectors.
+    Vectors = 0,
 }
 
 impl Binding {
@@ -85,6 +95,7 @@ impl Binding {
             pin_init!(Shared {
                 users: Atomic::new(1),
                 unused <- Completion::new(),
+                taken: [Atomic::new(false)],
             }),
             GFP_KERNEL,
         )?;
@@ -113,6 +124,18 @@ impl Binding {
             drop(unsafe { Arc::from_raw(shared) });
         }
         Ok(found)
+    }
+
+    /// Takes `what` of the device, for as long as the result lives. `EBUSY` if somebody has it.
+    pub(crate) fn claim(self, what: Exclusive) -> Result<Claim> {
+        if self.shared.taken[what as usize].xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // INVARIANT: Just taken.
+        Ok(Claim {
+            binding: self,
+            what,
+        })
     }
 }
 
@@ -151,6 +174,24 @@ unsafe extern "C" fn release(dev: *mut bindings::device, place: *mut c_void) {
     }
 }
 
+/// The right to something that only one value at a time may have of a device. Keeps the device
+/// bound.
+///
+/// # Invariants
+///
+/// `what` is marked as taken in `binding`, and this value has marked it.
+pub(crate) struct Claim {
+    binding: Binding,
+    what: Exclusive,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // What was done with the right comes before another has it.
+        self.binding.shared.taken[self.what as usize].store(false, Release);
+    }
+}
+
 #[kunit_tests(kernel_ext_binding)]
 mod tests {
     use super::*;
@@ -181,6 +222,17 @@ mod tests {
         })?;
         drop(faux);
         assert!(dropped.load(Relaxed));
+        Ok(())
+    }
+
+    #[test]
+    fn one_at_a_time_has_what_is_exclusive() -> Result {
+        let faux = faux::Registration::new(c"kernel_ext_binding", None)?;
+        let claim = |what| Binding::of(device(&faux))?.claim(what);
+        let vectors = claim(Exclusive::Vectors)?;
+        assert_eq!(claim(Exclusive::Vectors).err(), Some(EBUSY));
+        drop(vectors);
+        drop(claim(Exclusive::Vectors)?);
         Ok(())
     }
 }

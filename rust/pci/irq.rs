@@ -10,7 +10,14 @@
 //! [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
 
 use super::as_raw;
-use crate::bindings;
+use crate::{
+    binding::{
+        Binding,
+        Claim,
+        Exclusive, //
+    },
+    bindings, //
+};
 use core::{
     cell::UnsafeCell,
     pin::Pin,
@@ -49,10 +56,11 @@ impl Kinds {
     }
 }
 
-/// A device's interrupt vectors; freed when the last reference is dropped.
+/// A device's interrupt vectors; freed when the last reference is dropped, and with the last
+/// interrupt that is registered. The end of the device's unbinding waits for that.
 ///
-/// Keep it in the device's [`BoundLock`](super::BoundLock): the vectors must be freed before the
-/// device is unbound.
+/// A device has one set of vectors at a time, and the PCI core frees whatever it has: so there is
+/// one value of a device at a time, too.
 ///
 /// # Examples
 ///
@@ -72,16 +80,22 @@ impl Kinds {
 ///     })
 /// }
 /// ```
+///
+/// # Invariants
+///
+/// `dev` is bound, and has `len` vectors, which are this value's.
 pub struct Vectors {
     dev: ARef<Device>,
     len: u32,
+    /// The last field: the vectors are freed before others may be allocated.
+    _claim: Claim,
 }
 
 impl Vectors {
     /// Allocates between `min` and `max` vectors of one of `kinds`. The administrator sets their
     /// affinity.
     ///
-    /// `ENOSPC` if the device has fewer than `min`.
+    /// `ENOSPC` if the device has fewer than `min`, `EBUSY` if it has a [`Vectors`] already.
     pub fn alloc(dev: &Device<Bound>, kinds: Kinds, min: u32, max: u32) -> Result<Arc<Vectors>> {
         // SAFETY: Null is no affinity.
         unsafe { Self::alloc_raw(dev, kinds.to_raw(), min, max, null_mut()) }
@@ -92,7 +106,7 @@ impl Vectors {
     /// is called with the number of vectors to divide, perhaps several times, and returns the
     /// sizes; sizes beyond that number are cut.
     ///
-    /// `EINVAL` if `pre_vectors` is 0: if the only interrupt is INTx, the PCI core then forgets
+    /// The errors of [`Vectors::alloc`], and `EINVAL` if `pre_vectors` is 0: if the only interrupt is INTx, the PCI core then forgets
     /// what it has allocated for its affinity.
     pub fn alloc_sets<F: FnMut(u32) -> Sets>(
         dev: &Device<Bound>,
@@ -126,16 +140,25 @@ impl Vectors {
         max: u32,
         affinity: *mut bindings::irq_affinity,
     ) -> Result<Arc<Vectors>> {
-        // SAFETY: `as_raw` is valid; by the contract of this function, so is `affinity`.
+        let claim = Binding::of(dev.as_ref())?.claim(Exclusive::Vectors)?;
+        // SAFETY: `as_raw` is valid; by the contract of this function, so is `affinity`. No other
+        // value has vectors of the device, as this one has the claim.
         let ret = unsafe {
             bindings::pci_alloc_irq_vectors_affinity(as_raw(dev), min, max, flags, affinity)
         };
         to_result(ret)?;
+        // INVARIANT: Just allocated, and bound as long as there is the claim.
         let vectors = Vectors {
             dev: dev.into(),
-            len: u32::try_from(ret)?,
+            len: ret.unsigned_abs(),
+            _claim: claim,
         };
         Ok(Arc::new(vectors, GFP_KERNEL)?)
+    }
+
+    /// Returns the device.
+    pub(crate) fn device(&self) -> &Device {
+        &self.dev
     }
 
     /// Returns the number of vectors, at least one.
@@ -172,8 +195,8 @@ unsafe extern "C" fn sets_callback<F: FnMut(u32) -> Sets>(
 
 impl Drop for Vectors {
     fn drop(&mut self) {
-        // SAFETY: `alloc` allocated them. Every handler holds a reference while it is registered,
-        // so none is.
+        // SAFETY: By the type invariant. Every handler holds a reference while it is registered, so
+        // none is.
         unsafe { bindings::pci_free_irq_vectors(as_raw(&self.dev)) }
     }
 }

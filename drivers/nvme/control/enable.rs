@@ -57,6 +57,9 @@ pub(super) fn enable(ctrl: &Controller<Nvme>, hw: &mut BoundGuard<'_, Hardware>)
     let data = ctrl.data();
     let (pdev, hw) = hw.split();
 
+    // A start that failed may have left these. There is one of each at a time.
+    hw.vectors = None;
+    hw.enabled = None;
     let enabled = hw.enabled.insert(DeviceEnabled::new(pdev)?);
     check_presence(ctrl)?;
     let kinds = quirks::interrupts(ctrl.quirks());

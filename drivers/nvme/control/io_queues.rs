@@ -319,9 +319,10 @@ pub(crate) fn execute(
 /// must be frozen.
 pub(crate) fn update(ctrl: &Controller<Nvme>, queues: IoQueues) -> Result {
     // The block layer maps CPUs to queues by the interrupts: these must not be freed meanwhile.
-    let _hw = Nvme::lock_running(ctrl)?;
+    let hw = Nvme::lock_running(ctrl)?;
+    let vectors = hw.vectors.as_ref().ok_or(ENODEV)?;
     match ctrl.io_queue_kinds() {
-        None => ctrl.alloc_io_tag_set(queues),
-        Some(_) => ctrl.update_io_queues(queues),
+        None => ctrl.alloc_io_tag_set(queues, vectors),
+        Some(_) => ctrl.update_io_queues(queues, vectors),
     }
 }

@@ -20,7 +20,8 @@ use crate::{
         IoQueues,
         Quirks,
         Transport, //
-    }, //
+    },
+    pci::irq::Vectors, //
 };
 use core::{
     cell::UnsafeCell,
@@ -196,14 +197,15 @@ impl<T: Transport> Controller<T> {
         }
     }
 
-    /// Makes the tags of the I/O queues. They can only ever be for the kinds of queues that there
-    /// are now.
-    pub fn alloc_io_tag_set(&self, queues: IoQueues) -> Result {
+    /// Makes the tags of the I/O queues, whose interrupts are of `vectors`. They can only ever be for
+    /// the kinds of queues that there are now. `EEXIST` the second time, `EINVAL` if there cannot be
+    /// such queues, or if `vectors` are not those of the parent.
+    pub fn alloc_io_tag_set(&self, queues: IoQueues, vectors: &Vectors) -> Result {
         let mut made = self.made.lock();
         if made.io_set {
             return Err(EEXIST);
         }
-        self.check_io_queues(&queues)?;
+        self.check_io_queues(&queues, vectors)?;
         self.replace_io_queues(&mut made, queues);
         self.set_queue_count(queues.total().saturating_add(1));
         // SAFETY: As in `alloc_admin_tag_set`.
@@ -250,9 +252,11 @@ impl<T: Transport> Controller<T> {
         core::mem::replace(&mut *self.io_queues.lock(), queues)
     }
 
-    /// `EINVAL` unless there can be `queues`.
-    fn check_io_queues(&self, queues: &IoQueues) -> Result {
-        if queues.default == 0 || usize::from(queues.total()) >= self.tags.len() {
+    /// `EINVAL` unless there can be `queues`, and `vectors` are those of the parent. The block layer
+    /// asks the parent for the spread of its vectors: the caller keeps them meanwhile.
+    fn check_io_queues(&self, queues: &IoQueues, vectors: &Vectors) -> Result {
+        let parent = layout::device(vectors.device().as_ref()) == self.dma_device();
+        if queues.default == 0 || usize::from(queues.total()) >= self.tags.len() || !parent {
             return Err(EINVAL);
         }
         Ok(())
@@ -274,9 +278,11 @@ impl<T: Transport> Controller<T> {
         }
     }
 
-    /// Adapts the I/O queues' tags and maps to `queues`. The queues must be frozen; sleeps.
-    pub fn update_io_queues(&self, queues: IoQueues) -> Result {
-        self.check_io_queues(&queues)?;
+    /// Adapts the I/O queues' tags and maps to `queues`, whose interrupts are of `vectors`. The queues
+    /// must be frozen; sleeps. `ENODEV` if there are no tags, else as for
+    /// [`Controller::alloc_io_tag_set`].
+    pub fn update_io_queues(&self, queues: IoQueues, vectors: &Vectors) -> Result {
+        self.check_io_queues(&queues, vectors)?;
         let mut made = self.made.lock();
         if !made.io_set {
             return Err(ENODEV);
