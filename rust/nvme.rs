@@ -27,6 +27,7 @@ mod attributes;
 mod batch;
 mod command;
 mod complete;
+mod completion_ring;
 mod controller;
 mod ctrl_ops;
 #[cfg(NVME_RS_FAULTS)]
@@ -62,6 +63,10 @@ pub use self::{
         Batch,
         CompletionBatch, //
     },
+    completion_ring::{
+        CompletionRing,
+        Entry, //
+    },
     controller::{
         Controller,
         HostMemory,
@@ -69,7 +74,6 @@ pub use self::{
         State, //
     },
     io_queues::IoQueues,
-    queue_tags::QueueTags,
     quirks::Quirks,
     request::{
         Accepted,

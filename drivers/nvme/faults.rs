@@ -59,7 +59,10 @@ use kernel_ext::nvme::{
     Command,
     CommandId,
     Completion,
-    FaultData, //
+    CompletionRing,
+    Entry,
+    FaultData,
+    Transport, //
 };
 
 /// The rules about commands.
@@ -275,8 +278,30 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    /// Takes the next new entry of `ring`, or one that is made up.
+    pub(crate) fn next<'ring, T: Transport>(
+        &mut self,
+        ring: &'ring mut CompletionRing<T>,
+    ) -> Option<Entry<'ring, T>> {
+        ring.next_altered(|found| {
+            let cqe = self.invent(found)?;
+            (!self.misses(&cqe)).then_some(cqe)
+        })
+    }
+
+    /// Hands the entries that the queue is to see instead of `entry` to `complete`.
+    pub(crate) fn arrive<T: Transport>(
+        &mut self,
+        mut entry: Entry<'_, T>,
+        mut complete: impl FnMut(Entry<'_, T>),
+    ) {
+        for cqe in self.arrivals(*entry.completion()) {
+            complete(entry.altered(cqe));
+        }
+    }
+
     /// Returns the next new entry of the queue, which is `cqe`, or one that is made up.
-    pub(crate) fn invent(&mut self, cqe: Option<Completion>) -> Option<Completion> {
+    fn invent(&mut self, cqe: Option<Completion>) -> Option<Completion> {
         if cqe.is_some() || !self.is_flooded {
             return cqe;
         }
@@ -285,7 +310,7 @@ impl Received {
     }
 
     /// Returns whether the queue is to overlook the new entry `cqe` this time.
-    pub(crate) fn misses(&self, cqe: &Completion) -> bool {
+    fn misses(&self, cqe: &Completion) -> bool {
         let Some(fate) = fate(&self.fates, cqe.id()) else {
             return false;
         };
@@ -297,7 +322,7 @@ impl Received {
     }
 
     /// Returns the completions that the queue is to see instead of `cqe`.
-    pub(crate) fn arrive(&mut self, mut cqe: Completion) -> Arrivals {
+    fn arrivals(&mut self, mut cqe: Completion) -> Arrivals {
         let mut arrivals = Arrivals::default();
         let releases = RELEASES.load(Relaxed);
         if core::mem::replace(&mut self.releases, releases) != releases {

@@ -56,8 +56,8 @@ use kernel_ext::{
     nvme::{
         Batch,
         Command,
+        CompletionRing,
         Controller,
-        QueueTags,
         Quirks, //
     },
     pci::{
@@ -120,7 +120,7 @@ impl<T: Owner> Queue<T> {
             stride,
         } = layout;
         let (tail, head) = registers::doorbells(qid);
-        let tags = QueueTags::take(ctrl, qid)?;
+        let ring = CompletionRing::new(dev.as_ref(), ctrl, qid, entries)?;
         let (sent, received) = faults::queue(qid, entries)?;
         let spread = qid != 0 && ctrl.quirks().contains(Quirks::SQES_128_BYTES);
         let doorbell = Doorbell::new(bar, tail, stride)?;
@@ -130,11 +130,11 @@ impl<T: Owner> Queue<T> {
             doorbell,
             entries,
             spread,
-            tags.tail().clone(),
+            ring.tail().clone(),
             sent,
         )?;
         let doorbell = Doorbell::new(bar, head, stride)?;
-        let cq = CompletionQueue::new(dev, doorbell, entries, tags, received)?;
+        let cq = CompletionQueue::new(ring, doorbell, received);
 
         Arc::pin_init(
             try_pin_init!(Self {

@@ -58,11 +58,11 @@ impl<'a, T: Transport> Batch<'a, T> {
 ///
 /// ```
 /// # use kernel::{prelude::*, sync::rcu};
-/// # use kernel_ext::nvme::{Completion, CompletionBatch, QueueTags, Transport};
-/// fn complete_all<T: Transport>(tags: &mut QueueTags<T>, entries: &[Completion]) -> Result {
+/// # use kernel_ext::nvme::{CompletionBatch, CompletionRing, Transport};
+/// fn complete_all<T: Transport>(ring: &mut CompletionRing<T>) -> Result {
 ///     let mut batch = CompletionBatch::new();
-///     for entry in entries {
-///         tags.complete(entry, &mut batch.collect(), &rcu::read_lock())?;
+///     while let Some(entry) = ring.next() {
+///         entry.complete(&mut batch.collect(), &rcu::read_lock())?;
 ///     }
 ///     // What is in the batch is completed here, and so it is after an error.
 ///     Ok(())

@@ -22,31 +22,7 @@ use kernel::{
 /// The right to complete the requests of one queue; there is one for each queue.
 ///
 /// Whoever owns the completion queue owns this.
-///
-/// # Examples
-///
-/// ```
-/// # use kernel::{prelude::*, sync::rcu};
-/// # use kernel_ext::nvme::{Completion, CompletionBatch, Controller, QueueTags, Transport};
-/// /// The consumer of a completion queue.
-/// struct Consumer<T: Transport>(QueueTags<T>);
-///
-/// impl<T: Transport> Consumer<T> {
-///     fn new(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
-///         // There is one consumer: a second one is refused.
-///         Ok(Self(QueueTags::take(ctrl, qid)?))
-///     }
-///
-///     fn handle(&mut self, entry: &Completion) {
-///         let mut batch = CompletionBatch::new();
-///         let is_known = self.0.complete(entry, &mut batch.collect(), &rcu::read_lock()).is_ok();
-///         if !is_known {
-///             dev_warn!(self.0.controller().device(), "no such command: {:?}\n", entry.id());
-///         }
-///     }
-/// }
-/// ```
-pub struct QueueTags<T: Transport> {
+pub(super) struct QueueTags<T: Transport> {
     ctrl: ARef<Controller<T>>,
     qid: u16,
     tail: TracedTail,
@@ -55,7 +31,7 @@ pub struct QueueTags<T: Transport> {
 impl<T: Transport> QueueTags<T> {
     /// Takes the tags of queue `qid`: `EBUSY` if somebody has them, `EINVAL` if there is no such
     /// queue.
-    pub fn take(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
+    pub(super) fn take(ctrl: &Controller<T>, qid: u16) -> Result<Self> {
         let tail = TracedTail::new()?;
         ctrl.tags.take(usize::from(qid))?;
         Ok(Self {
@@ -66,17 +42,17 @@ impl<T: Transport> QueueTags<T> {
     }
 
     /// The controller that the queue is of.
-    pub fn controller(&self) -> &Controller<T> {
+    pub(super) fn controller(&self) -> &Controller<T> {
         &self.ctrl
     }
 
     /// The number of the queue.
-    pub fn qid(&self) -> u16 {
+    pub(super) fn qid(&self) -> u16 {
         self.qid
     }
 
     /// The tail of the queue, which is to be noted for each command.
-    pub fn tail(&self) -> &TracedTail {
+    pub(super) fn tail(&self) -> &TracedTail {
         &self.tail
     }
 
@@ -96,7 +72,7 @@ impl<T: Transport> QueueTags<T> {
 
     /// The opcode of the command that `cqe` is for, if it came from user space and is under way in
     /// this queue.
-    pub fn user_opcode(&self, cqe: &Completion, rcu: &rcu::Guard) -> Option<u8> {
+    pub(super) fn user_opcode(&self, cqe: &Completion, rcu: &rcu::Guard) -> Option<u8> {
         let rq = self.find(cqe, rcu).ok()?;
         // SAFETY: As in `find`, the request has a `Pdu<T>` that is ours.
         unsafe {
@@ -108,11 +84,11 @@ impl<T: Transport> QueueTags<T> {
 
     /// Completes the request that `cqe` is for: by itself, or with the requests of `batch`.
     ///
-    /// `ENOENT` if no command with this identifier is under way in this queue; a device that
-    /// completes what was never sent, or completes it twice, is found out here.
+    /// `ENOENT` if no command with this identifier is under way in this queue. Who makes `cqe` up
+    /// completes a request that the device is still writing to.
     #[inline]
-    pub fn complete(
-        &mut self,
+    pub(super) fn complete(
+        &self,
         cqe: &Completion,
         batch: &mut Batch<'_, T>,
         rcu: &rcu::Guard,

@@ -6,7 +6,9 @@
 use kernel::prelude::*;
 use kernel_ext::nvme::{
     Command,
-    Completion, //
+    CompletionRing,
+    Entry,
+    Transport, //
 };
 
 /// No files.
@@ -56,17 +58,19 @@ pub(crate) struct Received;
 
 impl Received {
     #[inline(always)]
-    pub(crate) fn invent(&mut self, cqe: Option<Completion>) -> Option<Completion> {
-        cqe
+    pub(crate) fn next<'ring, T: Transport>(
+        &mut self,
+        ring: &'ring mut CompletionRing<T>,
+    ) -> Option<Entry<'ring, T>> {
+        ring.next()
     }
 
     #[inline(always)]
-    pub(crate) fn misses(&self, _cqe: &Completion) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    pub(crate) fn arrive(&mut self, cqe: Completion) -> impl Iterator<Item = Completion> {
-        core::iter::once(cqe)
+    pub(crate) fn arrive<T: Transport>(
+        &mut self,
+        entry: Entry<'_, T>,
+        mut complete: impl FnMut(Entry<'_, T>),
+    ) {
+        complete(entry);
     }
 }

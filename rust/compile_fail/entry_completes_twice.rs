@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A completion queue entry completes one command, once: by the second time, another one may have
+//! its identifier.
+// error: E0382
+
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+use kernel_ext::nvme::{
+    CompletionBatch,
+    CompletionRing,
+    Transport, //
+};
+
+pub fn twice<T: Transport>(ring: &mut CompletionRing<T>) -> Result {
+    let mut batch = CompletionBatch::new();
+    let rcu = rcu::read_lock();
+    let entry = ring.next().ok_or(EIO)?;
+    entry.complete(&mut batch.collect(), &rcu)?;
+    entry.complete(&mut batch.collect(), &rcu)
+}
