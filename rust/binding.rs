@@ -57,7 +57,7 @@ struct Shared {
     #[pin]
     unused: Completion,
     /// What of the device only one value at a time may have, see [`Exclusive`].
-    taken: [Atomic<bool>; 1],
+    taken: [Atomic<bool>; 2],
 }
 
 /// What of a device only one value at a time may have.
@@ -65,6 +65,8 @@ struct Shared {
 pub(crate) enum Exclusive {
     /// Its interrupt vectors.
     Vectors = 0,
+    /// Whether it can master the bus.
+    Mastering = 1,
 }
 
 impl Binding {
@@ -95,7 +97,7 @@ impl Binding {
             pin_init!(Shared {
                 users: Atomic::new(1),
                 unused <- Completion::new(),
-                taken: [Atomic::new(false)],
+                taken: [Atomic::new(false), Atomic::new(false)],
             }),
             GFP_KERNEL,
         )?;
@@ -231,8 +233,10 @@ mod tests {
         let claim = |what| Binding::of(device(&faux))?.claim(what);
         let vectors = claim(Exclusive::Vectors)?;
         assert_eq!(claim(Exclusive::Vectors).err(), Some(EBUSY));
+        let mastering = claim(Exclusive::Mastering)?;
         drop(vectors);
-        drop(claim(Exclusive::Vectors)?);
+        assert_eq!(claim(Exclusive::Mastering).err(), Some(EBUSY));
+        drop((claim(Exclusive::Vectors)?, mastering));
         Ok(())
     }
 }

@@ -62,6 +62,7 @@ pub use self::{
         DeviceEnabled,
         DeviceExt,
         FunctionReset,
+        Stopped,
         SystemSleep, //
     },
     registered::Registered,

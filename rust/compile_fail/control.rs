@@ -20,6 +20,8 @@ use kernel_ext::{
         NodePools, //
     },
     nvme::{
+        Controller,
+        IoQueues,
         Refused,
         Request,
         Started,
@@ -35,7 +37,8 @@ use kernel_ext::{
             RescanLocked, //
         },
         BoundLock,
-        FunctionReset, //
+        FunctionReset,
+        Stopped, //
     },
 };
 
@@ -72,4 +75,14 @@ pub fn vectors(bound: &BoundLock<Option<Arc<Vectors>>>) -> Result {
 /// A block is given back once.
 pub fn free(pools: &NodePools, block: Block) {
     pools.free(block);
+}
+
+/// The vectors are there while the block layer looks at their spread.
+pub fn map<T: Transport>(ctrl: &Controller<T>, queues: IoQueues, vectors: &Vectors) -> Result {
+    ctrl.update_io_queues(queues, vectors)
+}
+
+/// Requests are cancelled when the device cannot master the bus.
+pub fn cancel<T: Transport>(ctrl: &Controller<T>, dev: &Device<Bound>) -> Result {
+    ctrl.cancel_all(&Stopped::new(dev)?)
 }

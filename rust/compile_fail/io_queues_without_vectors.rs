@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+
 //! The block layer maps CPUs to I/O queues by the spread of the vectors, which whoever has it do so
 //! must keep meanwhile.
 // error: E0061
@@ -10,6 +11,6 @@ use kernel_ext::nvme::{
     Transport, //
 };
 
-fn map<T: Transport>(ctrl: &Controller<T>, queues: IoQueues) -> Result {
+pub fn map<T: Transport>(ctrl: &Controller<T>, queues: IoQueues) -> Result {
     ctrl.update_io_queues(queues)
 }

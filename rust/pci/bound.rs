@@ -8,6 +8,7 @@ use super::{
     as_raw,
     from_raw, //
 };
+use crate::binding::Binding;
 use core::ops::{
     Deref,
     DerefMut, //
@@ -56,7 +57,9 @@ use kernel::{
 ///     // Fails once the device is unbound. Until `hw` is dropped, it stays bound.
 ///     let mut hw = bound.lock()?;
 ///     let (pdev, hw) = hw.split();
+///     // There is one of each at a time.
 ///     hw.vectors = None;
+///     hw.enabled = None;
 ///     hw.enabled = Some(DeviceEnabled::new(pdev)?);
 ///     hw.vectors = Some(Vectors::alloc(pdev, Kinds::Any, 1, 1)?);
 ///     Ok(())
@@ -83,6 +86,9 @@ impl<S: Default + Send + Unpin> BoundLock<S> {
     /// Creates the lock of `dev` with a default state.
     pub(super) fn new(dev: &Device<device::Core<'_>>) -> Result<Arc<Self>> {
         let dev: &Device<device::Bound> = dev;
+        // Found later without memory, as whoever stops the device must not wait for any. And what is
+        // added to the device first is what its unbinding waits for last.
+        drop(Binding::of(dev.as_ref())?);
         Arc::pin_init(
             pin_init!(Self {
                 dev: dev.into(),

@@ -5,7 +5,14 @@
 //! Enabling and resetting sleep; properties are read in any context.
 
 use super::as_raw;
-use crate::bindings;
+use crate::{
+    binding::{
+        Binding,
+        Claim,
+        Exclusive, //
+    },
+    bindings, //
+};
 use kernel::{
     device::{
         Bound,
@@ -18,7 +25,8 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// A PCI function with its memory space and bus mastering on; disabled when dropped.
+/// A PCI function with its memory space and bus mastering on; disabled when dropped. The end of the
+/// device's unbinding waits for that. A device has one such value at a time, or a [`Stopped`].
 ///
 /// # Examples
 ///
@@ -26,7 +34,7 @@ use kernel::{
 /// # use kernel::{device::Bound, pci::Device, prelude::*};
 /// # use kernel_ext::pci::DeviceEnabled;
 /// /// Starts a device, if need be after a reset. The caller keeps the result in the device's
-/// /// `BoundLock`, so that the device is disabled before it is unbound.
+/// /// `BoundLock`, so that the device is disabled when it is unbound.
 /// fn start(
 ///     dev: &Device<Bound>,
 ///     mut try_start: impl FnMut(&Device<Bound>) -> Result,
@@ -41,18 +49,31 @@ use kernel::{
 ///     Ok(enabled)
 /// }
 /// ```
+///
+/// # Invariants
+///
+/// `dev` is bound, and this value has enabled it, once.
 pub struct DeviceEnabled {
     dev: ARef<Device>,
+    /// The last field: the device is disabled before another may enable it.
+    _claim: Claim,
 }
 
 impl DeviceEnabled {
-    /// Enables `dev`'s memory space (waking it up if it sleeps) and lets it master the bus.
+    /// Enables `dev`'s memory space (waking it up if it sleeps) and lets it master the bus. Sleeps.
+    ///
+    /// `EBUSY` if there is a [`DeviceEnabled`] or a [`Stopped`] of it.
     pub fn new(dev: &Device<Bound>) -> Result<Self> {
+        let claim = Binding::of(dev.as_ref())?.claim(Exclusive::Mastering)?;
         // SAFETY: `as_raw` is valid.
         to_result(unsafe { bindings::pci_enable_device_mem(as_raw(dev)) })?;
         // SAFETY: As above.
         unsafe { bindings::pci_set_master(as_raw(dev)) };
-        Ok(Self { dev: dev.into() })
+        // INVARIANT: Just enabled, and bound as long as there is the claim.
+        Ok(Self {
+            dev: dev.into(),
+            _claim: claim,
+        })
     }
 
     /// Saves the configuration space, to be restored by the PCI core after a reset.
@@ -94,8 +115,58 @@ unsafe fn flr(dev: *mut bindings::pci_dev) -> Result {
 
 impl Drop for DeviceEnabled {
     fn drop(&mut self) {
-        // SAFETY: Undoes the enable count that `new` took.
+        // SAFETY: By the type invariant; undoes the enable count that `new` took.
         unsafe { bindings::pci_disable_device(as_raw(&self.dev)) }
+    }
+}
+
+/// A PCI function that cannot master the bus, and will not while this value lives: what it may have
+/// written to memory it has written, and what it was to read it does not read any more.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::Bound, pci::Device, prelude::*};
+/// # use kernel_ext::pci::{DeviceEnabled, Stopped};
+/// /// Takes back the memory that the device was told of, whether it does what it is told or not.
+/// fn stop(dev: &Device<Bound>, enabled: DeviceEnabled, take_back: impl FnOnce(&Stopped)) -> Result {
+///     // There can be no `Stopped` before: the device may master the bus.
+///     drop(enabled);
+///     take_back(&Stopped::new(dev)?);
+///     Ok(())
+/// }
+/// ```
+///
+/// # Invariants
+///
+/// `dev` is bound, and its bus mastering was turned off when `_claim` was taken, which
+/// [`DeviceEnabled::new`] needs to turn it on. The bit is the PCI core's alone beside that: drivers
+/// that turn it on by `kernel::pci` must not use this type.
+pub struct Stopped {
+    dev: ARef<Device>,
+    _claim: Claim,
+}
+
+impl Stopped {
+    /// Turns the bus mastering of `dev` off, unless it is, and keeps it so. A device that is gone, or
+    /// does not answer, is as good. Sleeps when there is no [`DeviceEnabled`] before it.
+    ///
+    /// `EBUSY` if there is a [`DeviceEnabled`] or a [`Stopped`] of it.
+    pub fn new(dev: &Device<Bound>) -> Result<Self> {
+        let claim = Binding::of(dev.as_ref())?.claim(Exclusive::Mastering)?;
+        // The device answers the write, and its answer does not overtake what it has written before.
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::pci_clear_master(as_raw(dev)) };
+        // INVARIANT: Just turned off, and bound as long as there is the claim.
+        Ok(Self {
+            dev: dev.into(),
+            _claim: claim,
+        })
+    }
+
+    /// Returns the device.
+    pub(crate) fn device(&self) -> &Device {
+        &self.dev
     }
 }
 

@@ -20,7 +20,10 @@ use kernel_ext::{
         Controller,
         State, //
     },
-    pci::DeviceExt, //
+    pci::{
+        DeviceExt,
+        Stopped, //
+    }, //
 };
 
 /// Returns whether the controller does not answer any more, or must not be accessed.
@@ -67,14 +70,18 @@ fn stop_alone(ctrl: &Controller<Nvme>, shutdown: bool) {
         }
         queue.disable();
     }
+    let (pdev, hw) = hw.split();
     hw.vectors = None;
     hw.enabled = None;
+    let stopped = Stopped::new(pdev);
 
     // Completions that have arrived are taken before the other requests are cancelled.
     for queue in data.queue_pairs() {
         queue.poll();
     }
-    ctrl.cancel_all();
+    if let Err(e) = stopped.and_then(|stopped| ctrl.cancel_all(&stopped)) {
+        dev_err!(ctrl.device(), "requests are not cancelled: {e:?}\n");
+    }
 
     if shutdown {
         // The queues are not started again: requests that wait in them must fail.

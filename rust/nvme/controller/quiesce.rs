@@ -5,7 +5,9 @@
 use super::Controller;
 use crate::{
     bindings,
-    nvme::Transport, //
+    layout,
+    nvme::Transport,
+    pci::Stopped, //
 };
 use kernel::{
     prelude::*,
@@ -84,19 +86,24 @@ impl<T: Transport> Controller<T> {
         }
     }
 
-    /// Completes everything that is in flight as aborted by the host. The controller must be
-    /// stopped, or gone: it may not touch the requests' memory any more.
-    pub fn cancel_all(&self) {
+    /// Completes everything that is in flight as aborted by the host. The controller does not touch
+    /// the requests' memory any more, as the parent is `stopped`. `EINVAL` if that is another device.
+    pub fn cancel_all(&self, stopped: &Stopped) -> Result {
+        if layout::device(stopped.device().as_ref()) != self.dma_device() {
+            return Err(EINVAL);
+        }
         let _made = self.made.lock();
         let last = self.tags.len();
         self.tags.hide(0, last);
         // SAFETY: Initialised by `new`; the functions do nothing for tag sets that are not there,
         // and `made` keeps those that are. Nobody else completes requests, as none can be found.
         // The tag sets do not change meanwhile, and `update_io_queues` notes no tags that are gone.
+        // By `stopped`, the device writes to the memory of no request any more.
         unsafe {
             bindings::nvme_cancel_tagset(self.as_raw());
             bindings::nvme_cancel_admin_tagset(self.as_raw());
             self.tags.show(0, last);
         }
+        Ok(())
     }
 }
