@@ -38,6 +38,9 @@ use kernel::{
 /// How long an unbinding waits between two lines in the log.
 const PATIENCE_MS: u32 = 10_000;
 
+/// The id of the next binding.
+static NEXT_ID: Atomic<u64> = Atomic::new(0);
+
 /// The time that a device is bound to its driver, which does not end while this value lives.
 ///
 /// # Invariants
@@ -51,6 +54,7 @@ pub(crate) struct Binding {
 /// What all values of one binding have in common.
 #[pin_data]
 struct Shared {
+    id: u64,
     /// How many [`Binding`]s there are, and one more until the device is being unbound.
     users: Atomic<usize>,
     /// Signalled when `users` is 0.
@@ -95,6 +99,7 @@ impl Binding {
     fn add(dev: &Device<Bound>) -> Result<*mut c_void> {
         let shared = Arc::pin_init(
             pin_init!(Shared {
+                id: NEXT_ID.fetch_add(1, Relaxed),
                 users: Atomic::new(1),
                 unused <- Completion::new(),
                 taken: [Atomic::new(false), Atomic::new(false)],
@@ -126,6 +131,11 @@ impl Binding {
             drop(unsafe { Arc::from_raw(shared) });
         }
         Ok(found)
+    }
+
+    /// Returns a number that no other binding has, of any device, at any time.
+    pub(crate) fn id(&self) -> u64 {
+        self.shared.id
     }
 
     /// Takes `what` of the device, for as long as the result lives. `EBUSY` if somebody has it.
@@ -209,6 +219,17 @@ mod tests {
     fn device(faux: &faux::Registration) -> &Device<Bound> {
         let faux: &faux::Device<Bound> = faux.as_ref();
         faux.as_ref()
+    }
+
+    #[test]
+    fn a_device_has_one_binding_at_a_time() -> Result {
+        let faux = faux::Registration::new(c"kernel_ext_binding", None)?;
+        let first = Binding::of(device(&faux))?.id();
+        assert_eq!(Binding::of(device(&faux))?.id(), first);
+        drop(faux);
+        let faux = faux::Registration::new(c"kernel_ext_binding", None)?;
+        assert!(Binding::of(device(&faux))?.id() != first);
+        Ok(())
     }
 
     #[test]

@@ -7,7 +7,10 @@
 //! C header: [`include/linux/pci-p2pdma.h`](srctree/include/linux/pci-p2pdma.h)
 
 use super::as_raw;
-use crate::bindings;
+use crate::{
+    binding::Binding,
+    bindings, //
+};
 use core::ptr::NonNull;
 use kernel::{
     device::{
@@ -41,14 +44,20 @@ use kernel::{
 /// /// Creates a queue in the device's own memory, with one entry. Unbinding the device waits until
 /// /// the queue is dropped.
 /// fn queue(pool: &P2pPool, dev: &Device<Bound>) -> Result<P2pMemory> {
+///     // The pool is of no use for a later binding of the device.
 ///     let mut queue = pool.alloc(dev, 4096)?;
 ///     queue.write(0, &[0u8; 64])?;
 ///     dev_dbg!(dev, "queue at {:#x} on the bus\n", queue.bus_address());
 ///     Ok(queue)
 /// }
 /// ```
+///
+/// # Invariants
+///
+/// `dev` has a pool of memory in the binding whose id is `binding`.
 pub struct P2pPool {
     dev: ARef<Device>,
+    binding: u64,
 }
 
 impl P2pPool {
@@ -69,29 +78,45 @@ impl P2pPool {
             return Err(EINVAL);
         }
         let bar = c_int::try_from(bar)?;
+        let binding = Binding::of(dev.as_ref())?.id();
         // SAFETY: `as_raw` is valid and bound, and its lock is held, as `Core` says. The range is
         // within the BAR.
         to_result(unsafe { bindings::pci_p2pdma_add_resource(as_raw(dev), bar, len, offset) })?;
         let dev: &Device = dev;
-        Ok(Self { dev: dev.into() })
+        // INVARIANT: Just registered; it stays until the binding ends.
+        Ok(Self {
+            dev: dev.into(),
+            binding,
+        })
     }
 
-    /// Lets other drivers allocate from the memory.
-    pub fn publish(&self) {
-        // SAFETY: `as_raw` is valid; nothing happens if it has no pool any more.
-        unsafe { bindings::pci_p2pmem_publish(as_raw(&self.dev), true) };
+    /// Returns whether `dev` is the device of the pool, bound as it was when the pool was registered.
+    fn is_of(&self, dev: &Device<Bound>) -> bool {
+        let binding = Binding::of(dev.as_ref());
+        as_raw(dev) == as_raw(&self.dev) && binding.is_ok_and(|now| now.id() == self.binding)
+    }
+
+    /// Lets other drivers allocate from the memory. `EINVAL` if `dev` is another device, or has been
+    /// bound anew.
+    pub fn publish(&self, dev: &Device<Bound>) -> Result {
+        if !self.is_of(dev) {
+            return Err(EINVAL);
+        }
+        // SAFETY: `as_raw` is valid.
+        unsafe { bindings::pci_p2pmem_publish(as_raw(dev), true) };
+        Ok(())
     }
 
     /// Allocates `len` bytes, in whole pages, not zeroed. Unbinding the device waits until they are
     /// dropped.
     ///
-    /// `ENOMEM` if they are not free, `EINVAL` if `dev` is another device.
+    /// `ENOMEM` if they are not free, `EINVAL` if `dev` is another device, or has been bound anew.
     pub fn alloc(&self, dev: &Device<Bound>, len: usize) -> Result<P2pMemory> {
         let raw = as_raw(dev);
-        if raw != as_raw(&self.dev) || len == 0 {
+        if !self.is_of(dev) || len == 0 {
             return Err(EINVAL);
         }
-        // SAFETY: `raw` is valid and bound, and has a pool since `register`.
+        // SAFETY: By the type invariant, and as this is the pool's binding, `raw` has a pool.
         let addr = NonNull::new(unsafe { bindings::pci_alloc_p2pmem(raw, len) }).ok_or(ENOMEM)?;
         // SAFETY: As above; `addr` is of its pool.
         let bus = unsafe { bindings::pci_p2pmem_virt_to_bus(raw, addr.as_ptr()) };

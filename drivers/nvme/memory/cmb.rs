@@ -86,7 +86,7 @@ impl Cmb {
         }
         let pool = P2pPool::register(dev, index, bytes, offset)?;
         if self.size.is_for_data() {
-            pool.publish();
+            pool.publish(dev)?;
         }
         self.pool = Some(pool);
         Ok(())
