@@ -3,7 +3,7 @@
 //! BAR 0: reads and writes of the controller's registers, with the faults that tests inject.
 //!
 //! Registers can be accessed in any context, without a lock, but only while the function is enabled.
-//! If the device is gone, all bits read as one.
+//! If the device is gone, or has been unbound, all bits read as one.
 
 use crate::{
     faults,
@@ -15,6 +15,7 @@ use crate::{
         CMBSZ,
         CSTS,
         DOORBELLS,
+        GONE,
         VS, //
     }, //
 };
@@ -35,7 +36,7 @@ pub(crate) type Bar0 = BarMapping<MIN_SIZE>;
 
 /// Reads the 32-bit register at `offset`.
 pub(crate) fn read32(bar: &Bar0, offset: usize) -> Result<u32> {
-    Ok(faults::read32(offset, bar.try_read32(offset)?))
+    Ok(faults::read32(offset, bar.read32(offset)?))
 }
 
 /// Reads the 64-bit register at `offset`.
@@ -48,7 +49,7 @@ pub(crate) fn write32(bar: &Bar0, offset: usize, value: u32) -> Result {
     if faults::loses_write(offset, value) {
         return Ok(());
     }
-    bar.try_write32(value, offset)
+    bar.write32(value, offset)
 }
 
 impl CAP {
@@ -61,7 +62,7 @@ impl CAP {
 impl CSTS {
     /// Reads the register.
     pub(crate) fn read(bar: &Bar0) -> Self {
-        let value = bar.read(CSTS).into_raw();
+        let value = bar.access(|io| io.read(CSTS).into_raw()).unwrap_or(GONE);
         Self::from(faults::read32(Self::OFFSET, value))
     }
 
@@ -108,8 +109,8 @@ impl CMBSTS {
 /// Returns whether the controller implements CSTS.NSSRO: it supports NVM subsystem resets, and is of
 /// version 1.1 or later.
 pub(crate) fn has_nssro(bar: &Bar0, cap: CAP) -> bool {
-    let vs = bar.read(VS);
-    cap.nssrs() && (u16::from(vs.mjr()), u8::from(vs.mnr())) >= (1, 1)
+    let vs = bar.access(|io| io.read(VS));
+    cap.nssrs() && vs.is_some_and(|vs| (u16::from(vs.mjr()), u8::from(vs.mnr())) >= (1, 1))
 }
 
 /// Returns how many queue pairs, the admin queue's included, have their doorbells in `bar`.

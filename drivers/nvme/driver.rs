@@ -206,7 +206,7 @@ impl Driver for NvmeDriver {
             let regions = Regions::request(dev, c"nvme_rs").inspect_err(|e| {
                 dev_err!(dev, "cannot claim the registers: {e:?}\n");
             })?;
-            let bar = regions.map::<MIN_SIZE>(0).inspect_err(|e| {
+            let bar = regions.map::<MIN_SIZE>(0, usize::MAX).inspect_err(|e| {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
             let (ctrl, family) = create(dev, bound, bar, driver).inspect_err(|e| {

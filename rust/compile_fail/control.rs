@@ -9,6 +9,7 @@ use kernel::{
         Bound,
         Core, //
     },
+    io::Io,
     pci::Device,
     prelude::*,
     sync::Arc, //
@@ -36,8 +37,10 @@ use kernel_ext::{
             EnableVfs,
             RescanLocked, //
         },
+        BarMapping,
         BoundLock,
         FunctionReset,
+        P2pPool,
         Stopped, //
     },
 };
@@ -85,4 +88,14 @@ pub fn map<T: Transport>(ctrl: &Controller<T>, queues: IoQueues, vectors: &Vecto
 /// Requests are cancelled when the device cannot master the bus.
 pub fn cancel<T: Transport>(ctrl: &Controller<T>, dev: &Device<Bound>) -> Result {
     ctrl.cancel_all(&Stopped::new(dev)?)
+}
+
+/// Memory is published while the device is bound as it was.
+pub fn publish(pool: &P2pPool, dev: &Device<Bound>) -> Result {
+    pool.publish(dev)
+}
+
+/// Registers are read where they are lent.
+pub fn read(mapping: &BarMapping<8>) -> Option<u32> {
+    mapping.access(|io| io.read32(0))
 }

@@ -6,32 +6,38 @@
 //! context.
 
 use super::as_raw;
-use crate::bindings;
+use crate::{
+    binding::Binding,
+    bindings, //
+};
 use kernel::{
     device::Bound,
+    devres::Devres,
     error::to_result,
     io::{
         Io,
-        IoBase,
         Mmio,
-        MmioBackend,
         MmioRaw,
         Region, //
     },
     pci::Device,
     prelude::*,
     str::CStr,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 
-/// The claim of a device's memory BARs; released when dropped.
+/// The claim of a device's memory BARs. It is released when this is dropped, and nothing of a BAR is
+/// mapped any more.
 ///
 /// # Examples
 ///
 /// ```
 /// # use kernel::{device::Bound, io::Io, pci::Device, prelude::*, sync::Arc};
 /// # use kernel_ext::pci::{BarMapping, Doorbell, Regions};
-/// /// How much of BAR 0 is used.
+/// /// How much of BAR 0 there is at least.
 /// const SIZE: usize = 0x2000;
 ///
 /// /// Where the device is told how far a queue is filled.
@@ -40,33 +46,58 @@ use kernel::{
 /// /// Belongs to a file that user space may hold open when the device is gone.
 /// struct Registers {
 ///     mapping: Arc<BarMapping<SIZE>>,
+/// }
+///
+/// /// Belongs to what is torn down with the device: unbinding waits for it.
+/// struct Queue {
 ///     doorbell: Doorbell<SIZE>,
 /// }
 ///
-/// /// The claim ends with the device, as its lifetime says; what is mapped may outlive it.
-/// fn map<'bound>(dev: &'bound Device<Bound>) -> Result<(Regions<'bound>, Registers)> {
+/// /// The claim ends with the device, as its lifetime says; the mapping then reads as all ones.
+/// fn map<'bound>(dev: &'bound Device<Bound>) -> Result<(Regions<'bound>, Registers, Queue)> {
 ///     let regions = Regions::request(dev, c"example")?;
-///     let mapping = regions.map::<SIZE>(0)?;
+///     let mapping = regions.map::<SIZE>(0, SIZE)?;
 ///     let doorbell = mapping.doorbell(DOORBELL)?;
-///     Ok((regions, Registers { mapping, doorbell }))
+///     Ok((regions, Registers { mapping }, Queue { doorbell }))
 /// }
 ///
 /// impl Registers {
-///     /// Checks no bounds: the offset is known to be below `SIZE` when this is compiled, and the
-///     /// doorbell's was checked when it was made.
-///     fn submit(&self, tail: u32) -> Result {
-///         // All ones are what is read from a device that is gone.
-///         if self.mapping.read32(0x1c) == u32::MAX {
-///             return Err(ENODEV);
-///         }
+///     /// Checks no bounds: the offset is known to be below `SIZE` when this is compiled.
+///     fn is_gone(&self) -> bool {
+///         // All ones are what is read from a device that is gone, too.
+///         self.mapping.access(|io| io.read32(0x1c)).unwrap_or(u32::MAX) == u32::MAX
+///     }
+/// }
+///
+/// impl Queue {
+///     /// The bounds were checked when the doorbell was made.
+///     fn submit(&self, tail: u32) {
 ///         self.doorbell.ring(tail);
-///         Ok(())
 ///     }
 /// }
 /// ```
 pub struct Regions<'bound> {
     dev: &'bound Device<Bound>,
+    claim: Arc<Claim>,
+}
+
+/// The claim, which mappings share.
+///
+/// # Invariants
+///
+/// The BARs of `dev` in the mask `bars` are claimed by this value.
+struct Claim {
+    dev: ARef<Device>,
     bars: i32,
+    /// The last field: the BARs are released before the device may be unbound.
+    _binding: Binding,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the device is still bound.
+        unsafe { bindings::pci_release_selected_regions(as_raw(&self.dev), self.bars) }
+    }
 }
 
 impl<'bound> Regions<'bound> {
@@ -74,6 +105,7 @@ impl<'bound> Regions<'bound> {
     ///
     /// `EBUSY` if a BAR is claimed already.
     pub fn request(dev: &'bound Device<Bound>, name: &'static CStr) -> Result<Self> {
+        let binding = Binding::of(dev.as_ref())?;
         // SAFETY: `as_raw` is valid.
         let bars =
             unsafe { bindings::pci_select_bars(as_raw(dev), bindings::IORESOURCE_MEM as c_ulong) };
@@ -81,21 +113,37 @@ impl<'bound> Regions<'bound> {
         to_result(unsafe {
             bindings::pci_request_selected_regions(as_raw(dev), bars, name.as_char_ptr())
         })?;
-        Ok(Self { dev, bars })
+        let function: &Device = dev;
+        // INVARIANT: Just claimed.
+        let claim = Claim {
+            dev: function.into(),
+            bars,
+            _binding: binding,
+        };
+        Ok(Self {
+            dev,
+            claim: Arc::new(claim, GFP_KERNEL)?,
+        })
     }
 
-    /// Maps BAR `bar`, which must be at least `SIZE` bytes long.
+    /// Maps the first `len` bytes of BAR `bar`, or all of it if it is shorter. It must be at least
+    /// `SIZE` bytes long, and so much is mapped in any case.
     ///
     /// `ENODEV` if the BAR is missing, shorter or not in memory space, `ENOMEM` if it cannot be
     /// mapped.
-    pub fn map<const SIZE: usize>(&self, bar: u32) -> Result<Arc<BarMapping<SIZE>>> {
+    pub fn map<const SIZE: usize>(&self, bar: u32, len: usize) -> Result<Arc<BarMapping<SIZE>>> {
         let start = self.dev.resource_start(bar)?;
-        let len = usize::try_from(self.dev.resource_len(bar)?)?;
-        let claimed = self.bars.checked_shr(bar).is_some_and(|bars| bars & 1 != 0);
-        if !claimed || start == 0 || len < SIZE {
+        let whole = usize::try_from(self.dev.resource_len(bar)?)?;
+        let claimed = self
+            .claim
+            .bars
+            .checked_shr(bar)
+            .is_some_and(|bars| bars & 1 != 0);
+        if !claimed || start == 0 || whole < SIZE {
             return Err(ENODEV);
         }
-        // SAFETY: The range is the device's BAR in memory space, claimed by `self`.
+        let len = whole.min(len.max(SIZE));
+        // SAFETY: The range is in the device's BAR in memory space, claimed by `claim`.
         let addr = unsafe { bindings::ioremap(start, len) };
         if addr.is_null() {
             return Err(ENOMEM);
@@ -105,15 +153,15 @@ impl<'bound> Regions<'bound> {
             unsafe { bindings::iounmap(addr) }
         })?;
         // INVARIANT: `raw` is the range mapped above.
-        let mapping = BarMapping { raw };
+        let mapped = Mapped {
+            raw,
+            _claim: self.claim.clone(),
+        };
+        let mapping = BarMapping {
+            len,
+            mapped: Devres::new(self.dev.as_ref(), Arc::new(mapped, GFP_KERNEL)?)?,
+        };
         Ok(Arc::new(mapping, GFP_KERNEL)?)
-    }
-}
-
-impl Drop for Regions<'_> {
-    fn drop(&mut self) {
-        // SAFETY: These are the BARs that `request` claimed.
-        unsafe { bindings::pci_release_selected_regions(as_raw(self.dev), self.bars) }
     }
 }
 
@@ -145,84 +193,103 @@ impl BusAddress for Device<Bound> {
     }
 }
 
-/// A mapped memory BAR, unmapped when dropped.
-///
-/// Unlike `kernel::pci::Bar` it is not tied to the time that the device is bound: objects that
-/// user space can hold open past it, such as a controller's character device, may own one. An
-/// access after the device is gone reads all ones, as any access to a missing PCI device.
+/// A range that is mapped.
 ///
 /// # Invariants
 ///
-/// `raw` is mapped until the value is dropped.
-pub struct BarMapping<const SIZE: usize> {
+/// `raw` is mapped until the value is dropped, and claimed.
+struct Mapped<const SIZE: usize> {
     raw: MmioRaw<Region<SIZE>>,
+    /// Released after the range is unmapped, and keeps the device bound.
+    _claim: Arc<Claim>,
 }
 
-impl<const SIZE: usize> BarMapping<SIZE> {
-    /// Returns the length of the BAR in bytes.
-    pub fn len(&self) -> usize {
-        self.as_view().size()
-    }
-
-    /// Returns whether the BAR has no bytes. It has some, as [`Regions::map`] refuses an empty one.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Reads 64 bits at `offset` as two 32-bit reads, the lower first, for devices that know no
-    /// wider access.
-    pub fn read64_lo_hi(&self, offset: usize) -> Result<u64> {
-        let lo = self.try_read32(offset)?;
-        let hi = self.try_read32(offset.checked_add(4).ok_or(EINVAL)?)?;
-        Ok(u64::from(hi) << 32 | u64::from(lo))
-    }
-
-    /// Writes 64 bits at `offset` as two 32-bit writes, the lower first.
-    pub fn write64_lo_hi(&self, value: u64, offset: usize) -> Result {
-        let high = offset.checked_add(4).ok_or(EINVAL)?;
-        self.try_write32(value as u32, offset)?;
-        self.try_write32((value >> 32) as u32, high)
-    }
-
-    /// Creates a register of 32 bits at `offset`, whose bounds are checked once, here. `EINVAL` if
-    /// it is not aligned, or beyond the end.
-    pub fn doorbell(self: &Arc<Self>, offset: usize) -> Result<Doorbell<SIZE>> {
-        let end = offset.checked_add(4).ok_or(EINVAL)?;
-        if end > self.len() || offset % 4 != 0 {
-            return Err(EINVAL);
-        }
-        // INVARIANT: Checked above.
-        Ok(Doorbell {
-            _mapping: self.clone(),
-            addr: self.raw.addr() + offset,
-        })
-    }
-}
-
-impl<const SIZE: usize> Drop for BarMapping<SIZE> {
+impl<const SIZE: usize> Drop for Mapped<SIZE> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; nobody borrows the mapping any more.
         unsafe { bindings::iounmap(self.raw.addr() as *mut c_void) }
     }
 }
 
-impl<'a, const SIZE: usize> IoBase<'a> for &'a BarMapping<SIZE> {
-    type Backend = MmioBackend;
-    type Target = Region<SIZE>;
+/// The beginning of a memory BAR, mapped until the device is unbound.
+///
+/// Unlike `kernel::pci::Bar` it is not tied to the lifetime of the binding: objects that user space
+/// can hold open past it, such as a controller's character device, may own one. When the device has
+/// been unbound, others may have its addresses: reads then return all ones, as from a device that is
+/// missing, and nothing is written.
+pub struct BarMapping<const SIZE: usize> {
+    len: usize,
+    mapped: Devres<Arc<Mapped<SIZE>>>,
+}
 
-    fn as_view(self) -> Mmio<'a, Region<SIZE>> {
-        // SAFETY: By the type invariant the range stays mapped while `self` is borrowed.
-        unsafe { Mmio::from_raw(self.raw) }
+impl<const SIZE: usize> BarMapping<SIZE> {
+    /// Returns the number of bytes that are mapped, at least `SIZE`.
+    #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Calls `f` with the registers, under RCU: it must not sleep. `None` if the device has been
+    /// unbound.
+    #[inline]
+    pub fn access<R>(&self, f: impl FnOnce(Mmio<'_, Region<SIZE>>) -> R) -> Option<R> {
+        let mapped = self.mapped.try_access()?;
+        // SAFETY: By the type invariant of `Mapped` the range stays mapped while `mapped` lives, which
+        // the lifetime that `f` sees does not exceed.
+        Some(f(unsafe { Mmio::from_raw(mapped.raw) }))
+    }
+
+    /// Reads 32 bits at `offset`. `EINVAL` if that is not aligned, or beyond the end.
+    pub fn read32(&self, offset: usize) -> Result<u32> {
+        self.access(|io| io.try_read32(offset))
+            .unwrap_or(Ok(u32::MAX))
+    }
+
+    /// Writes 32 bits at `offset`. `EINVAL` if that is not aligned, or beyond the end.
+    pub fn write32(&self, value: u32, offset: usize) -> Result {
+        self.access(|io| io.try_write32(value, offset))
+            .unwrap_or(Ok(()))
+    }
+
+    /// Reads 64 bits at `offset` as two 32-bit reads, the lower first, for devices that know no
+    /// wider access.
+    pub fn read64_lo_hi(&self, offset: usize) -> Result<u64> {
+        let lo = self.read32(offset)?;
+        let hi = self.read32(offset.checked_add(4).ok_or(EINVAL)?)?;
+        Ok(u64::from(hi) << 32 | u64::from(lo))
+    }
+
+    /// Writes 64 bits at `offset` as two 32-bit writes, the lower first.
+    pub fn write64_lo_hi(&self, value: u64, offset: usize) -> Result {
+        let high = offset.checked_add(4).ok_or(EINVAL)?;
+        self.write32(value as u32, offset)?;
+        self.write32((value >> 32) as u32, high)
+    }
+
+    /// Creates a register of 32 bits at `offset`, whose bounds are checked once, here. `EINVAL` if
+    /// it is not aligned, or beyond the end; `ENODEV` if the device has been unbound.
+    pub fn doorbell(&self, offset: usize) -> Result<Doorbell<SIZE>> {
+        let mapped = Arc::clone(&*self.mapped.try_access().ok_or(ENODEV)?);
+        let end = offset.checked_add(4).ok_or(EINVAL)?;
+        if end > self.len || offset % 4 != 0 {
+            return Err(EINVAL);
+        }
+        // INVARIANT: Checked above.
+        Ok(Doorbell {
+            addr: mapped.raw.addr() + offset,
+            _mapped: mapped,
+        })
     }
 }
 
-/// A 32-bit register whose bounds have been checked.
+/// A 32-bit register whose bounds have been checked. The end of the device's unbinding waits until it
+/// is dropped.
 ///
 /// # Invariants
 ///
-/// `addr` is the aligned address of four bytes within `_mapping`, which keeps them mapped.
+/// `addr` is the aligned address of four bytes within `_mapped`, which keeps them mapped.
 pub struct Doorbell<const SIZE: usize> {
-    _mapping: Arc<BarMapping<SIZE>>,
+    _mapped: Arc<Mapped<SIZE>>,
     addr: usize,
 }
 

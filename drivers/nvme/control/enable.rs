@@ -204,7 +204,8 @@ fn program(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>) -> Result {
     let bar = &ctrl.data().bar;
     // 0's based.
     let size = u32::from(queue.entries() - 1);
-    bar.write_reg(AQA::zeroed().try_with_acqs(size)?.try_with_asqs(size)?);
+    let aqa = AQA::zeroed().try_with_acqs(size)?.try_with_asqs(size)?;
+    bar.access(|io| io.write_reg(aqa)).ok_or(ENODEV)?;
     bar.write64_lo_hi(queue.sq_address(), ASQ)?;
     bar.write64_lo_hi(queue.cq_address(), ACQ)
 }
