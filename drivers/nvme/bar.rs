@@ -20,19 +20,47 @@ use crate::{
     }, //
 };
 use kernel::{
+    device::Bound,
     io::{
         register::Register,
         Io, //
     },
-    prelude::*, //
+    pci::Device,
+    prelude::*,
+    sync::Arc, //
 };
-use kernel_ext::pci::BarMapping;
+use kernel_ext::pci::{
+    BarMapping,
+    DeviceEnabled,
+    Regions, //
+};
 
 /// The smallest BAR 0: the properties and the admin queue's doorbells.
 pub(crate) const MIN_SIZE: usize = DOORBELLS + 8;
 
 /// BAR 0.
 pub(crate) type Bar0 = BarMapping<MIN_SIZE>;
+
+/// Maps the registers of `dev`, which `regions` is the claim of, and the doorbells of `pairs` queue pairs,
+/// the admin queue's included; fewer if BAR 0 is too short. What follows may be the Controller Memory
+/// Buffer, which is mapped as memory.
+///
+/// `ENODEV` if BAR 0 is shorter than [`MIN_SIZE`], `ENOMEM` if it cannot be mapped.
+pub(crate) fn map(regions: &Regions<'_>, dev: &Device<Bound>, pairs: usize) -> Result<Arc<Bar0>> {
+    let registers = regions.map::<MIN_SIZE>(0, MIN_SIZE)?;
+    let cap = {
+        // Enabled only here, to read a register: the controller is not started yet.
+        let _enabled = DeviceEnabled::new(dev);
+        CAP::read(&registers)?
+    };
+    let len = match cap.into_raw() {
+        // A VF that its PF has still to bring online, or a device that does not answer: it has shown no
+        // memory buffer either.
+        0 | u64::MAX => usize::MAX,
+        _ => DOORBELLS + pairs * 2 * cap.doorbell_stride(),
+    };
+    regions.map(0, len)
+}
 
 /// Reads the 32-bit register at `offset`.
 pub(crate) fn read32(bar: &Bar0, offset: usize) -> Result<u32> {

@@ -15,10 +15,11 @@ mod vfs;
 
 use crate::{
     bar::{
-        Bar0,
-        MIN_SIZE, //
+        self,
+        Bar0, //
     },
     control::{
+        io_queues,
         lifecycle,
         power, //
     },
@@ -206,7 +207,8 @@ impl Driver for NvmeDriver {
             let regions = Regions::request(dev, c"nvme_rs").inspect_err(|e| {
                 dev_err!(dev, "cannot claim the registers: {e:?}\n");
             })?;
-            let bar = regions.map::<MIN_SIZE>(0, usize::MAX).inspect_err(|e| {
+            let io_queues = io_queues::max_io_queues(quirks_of(dev))?;
+            let bar = bar::map(&regions, dev, usize::from(io_queues) + 1).inspect_err(|e| {
                 dev_err!(dev, "cannot map the registers in BAR 0: {e:?}\n");
             })?;
             let (ctrl, family) = create(dev, bound, bar, driver).inspect_err(|e| {
