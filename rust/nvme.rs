@@ -17,12 +17,13 @@
 //!   are one layer: the trait names the types in its signatures, which are generic over the trait.
 //!   The kernel crate's `block::mq` is the same: its `Operations` takes a `Request<Self>`, and its
 //!   `Request<T: Operations>` is sent by one.
-//! - `tag_table`, `io_queues`, `command`, `quirks`, `trace`, `work` and `fault_data` know no
-//!   transport.
+//! - `admin_command`, `tag_table`, `io_queues`, `command`, `quirks`, `trace`, `work` and `fault_data`
+//!   know no transport.
 //!
 //! C header: `drivers/nvme/host/nvme.h`
 
 mod admin;
+mod admin_command;
 mod attributes;
 mod batch;
 mod command;
@@ -48,6 +49,16 @@ pub use self::{
     admin::{
         AdminDone,
         AdminError, //
+    },
+    admin_command::{
+        AdminCommand,
+        Feature,
+        Moves,
+        NoData,
+        Opcode,
+        Reads,
+        Transfer,
+        Writes, //
     },
     attributes::Attribute,
     batch::Commands,

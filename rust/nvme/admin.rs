@@ -4,9 +4,11 @@
 
 use super::{
     request::Pdu,
-    Command,
+    AdminCommand,
     CommandStatus,
     Controller,
+    NoData,
+    Transfer,
     Transport, //
 };
 use crate::bindings;
@@ -22,7 +24,7 @@ use kernel::{
 ///
 /// ```
 /// # use kernel::{prelude::*, sync::Arc};
-/// # use kernel_ext::nvme::{AdminDone, Command, CommandStatus, Controller, Transport};
+/// # use kernel_ext::nvme::{AdminCommand, AdminDone, CommandStatus, Controller, Transport};
 /// struct Report;
 ///
 /// impl AdminDone for Report {
@@ -35,7 +37,7 @@ use kernel::{
 ///
 /// /// Sends an Abort for command identifier `id` of the admin queue.
 /// fn abort<T: Transport>(ctrl: &Controller<T>, id: u16) -> Result {
-///     let command = Command::new(0x08).with_dword(10, u32::from(id) << 16);
+///     let command = AdminCommand::new::<0x08>(u32::from(id) << 16);
 ///     ctrl.admin_command_nowait(command, Arc::new(Report, GFP_KERNEL)?)
 /// }
 /// ```
@@ -70,27 +72,23 @@ impl From<AdminError> for Error {
 }
 
 impl<T: Transport> Controller<T> {
-    /// Sends an admin command and waits for it; `buffer` is the data that it transfers. Returns dword
-    /// 0 of the completion.
+    /// Sends an admin command and waits for it; `buffer` is the data that it transfers, `()` if it
+    /// transfers none. Returns dword 0 of the completion.
     ///
     /// Sleeps. Works in every state in which the admin queue does; does not wait for a reset to be
-    /// over.
-    pub fn admin_command(
+    /// over. `ENODEV` if there is no admin queue.
+    pub fn admin_command<D: Transfer>(
         &self,
-        mut command: Command,
-        buffer: Option<&mut [u8]>,
+        command: AdminCommand<D>,
+        buffer: D::Buffer<'_>,
     ) -> Result<u32, AdminError> {
         let queue = self.admin_queue().ok_or(ENODEV)?;
-        let (data, len) = match buffer {
-            Some(buffer) => {
-                let len = u32::try_from(buffer.len()).map_err(Error::from)?;
-                (buffer.as_mut_ptr().cast(), len)
-            }
-            None => (core::ptr::null_mut(), 0),
-        };
+        let (data, len) = D::parts(buffer);
+        let mut command = command.into_command();
         let mut result = bindings::nvme_completion_nvme_result::default();
-        // SAFETY: The admin queue lives as long as the controller. The command and the buffer are
-        // ours during the call; the block layer copies what it cannot map.
+        // SAFETY: The admin queue lives as long as the controller. The command and the buffer, which
+        // is as long as what the command transfers, are ours during the call. The memory is not
+        // written if the command does not read into it, as bits 1:0 of its opcode tell.
         let ret = unsafe {
             bindings::__nvme_submit_sync_cmd(
                 queue,
@@ -115,8 +113,13 @@ impl<T: Transport> Controller<T> {
 
     /// Sends an admin command that transfers no data, and has `done` told when it is complete.
     /// Does not sleep: `EWOULDBLOCK` if no tag is free.
-    pub fn admin_command_nowait<D: AdminDone>(&self, mut command: Command, done: Arc<D>) -> Result {
+    pub fn admin_command_nowait<D: AdminDone>(
+        &self,
+        command: AdminCommand<NoData>,
+        done: Arc<D>,
+    ) -> Result {
         let queue = self.admin_queue().ok_or(ENODEV)?;
+        let mut command = command.into_command();
         // Bit 0 of an opcode tells that data goes to the controller (section 3.3.3.1).
         let op = if command.opcode() & 1 != 0 {
             bindings::req_op_REQ_OP_DRV_OUT

@@ -85,12 +85,6 @@ impl Command {
         u32::from_le(self.dwords[index])
     }
 
-    /// With `prp1` as PRP entry 1.
-    pub const fn with_prp1(self, prp1: u64) -> Self {
-        self.with_dword(Self::PRP1, prp1 as u32)
-            .with_dword(Self::PRP1 + 1, (prp1 >> 32) as u32)
-    }
-
     /// Has the data pointer be both PRP entries (figure 93).
     #[inline]
     pub fn set_prps(&mut self, prp1: u64, prp2: u64) {
@@ -308,8 +302,6 @@ mod tests {
         assert!(has_only(&command, 0, &[0x9c]));
         let command = Command::new(0).with_command_id(CommandId(0x1234));
         assert!(has_only(&command, 2, &[0x34, 0x12]));
-        let command = Command::new(0).with_prp1(0x0102_0304_0506_0708);
-        assert!(has_only(&command, 24, &[8, 7, 6, 5, 4, 3, 2, 1]));
         let mut command = Command::new(0);
         command.set_prps(0x0102_0304_0506_0708, 0x1112_1314_1516_1718);
         let prps = [
@@ -351,13 +343,11 @@ mod tests {
     #[test]
     fn setting_one_field_keeps_the_others() {
         let command = Command::new(0x81).with_dword(0, 0xffff_c381);
-        let command = command
-            .with_command_id(CommandId(0x0042))
-            .with_prp1(u64::MAX);
+        let mut command = command.with_command_id(CommandId(0x0042));
         assert_eq!(command.dword(0), 0x0042_c381);
         assert_eq!(command.opcode(), 0x81);
         // What was in the PRP entries goes.
-        let mut command = command;
+        command.set_prps(u64::MAX, u64::MAX);
         command.set_prps(1, 2);
         assert_eq!(command.dword(6), 1);
         assert_eq!(command.dword(7), 0);

@@ -24,9 +24,10 @@ use crate::{
 use kernel::prelude::*;
 use kernel_ext::{
     nvme::{
+        AdminCommand,
         AdminError,
-        Command,
         Controller,
+        NoData,
         State, //
     },
     pci::DeviceExt, //
@@ -98,7 +99,7 @@ fn enable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
 }
 
 /// Allocates the buffer, unless it exists. Returns the command that gives it to the controller.
-fn allocate(ctrl: &Controller<Nvme>, plan: Plan) -> Result<Command> {
+fn allocate(ctrl: &Controller<Nvme>, plan: Plan) -> Result<AdminCommand<NoData>> {
     let mut hw = Nvme::lock_running(ctrl)?;
     let (pdev, hw) = hw.split();
     if let Some(memory) = hw.hmb.as_ref() {
@@ -131,8 +132,8 @@ fn disable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
 }
 
 /// Sends `command`. `EIO` if the controller refuses; the message says that the buffer "was not `what`".
-fn send(ctrl: &Controller<Nvme>, command: Command, what: &str) -> Result {
-    match ctrl.admin_command(command, None) {
+fn send(ctrl: &Controller<Nvme>, command: AdminCommand<NoData>, what: &str) -> Result {
+    match ctrl.admin_command(command, ()) {
         Err(AdminError::Refused(status)) => {
             dev_warn!(
                 ctrl.device(),

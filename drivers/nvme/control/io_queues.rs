@@ -32,12 +32,13 @@ use kernel::{
 use kernel_ext::{
     block::mq,
     nvme::{
+        AdminCommand,
         AdminDone,
         AdminError,
-        Command,
         CommandStatus,
         Controller,
         IoQueues,
+        NoData,
         Quirks, //
     },
     pci::irq::Vectors,
@@ -215,16 +216,16 @@ fn create_pair(
 ) -> Result<(), AdminError> {
     let (qid, entries) = (queue.qid(), queue.entries());
     let cq = admin::create_cq(qid, entries, queue.cq_address(), vector);
-    ctrl.admin_command(cq, None)?;
+    ctrl.admin_command(cq, ())?;
     let priority = if ctrl.quirks().contains(Quirks::MEDIUM_PRIO_SQ) {
         admin::Priority::Medium
     } else {
         admin::Priority::Urgent
     };
     let sq = admin::create_sq(qid, entries, queue.sq_address(), priority);
-    ctrl.admin_command(sq, None).map(drop).inspect_err(|_| {
+    ctrl.admin_command(sq, ()).map(drop).inspect_err(|_| {
         // The completion queue is useless without the submission queue.
-        let _ = ctrl.admin_command(admin::delete_cq(qid), None);
+        let _ = ctrl.admin_command(admin::delete_cq(qid), ());
     })
 }
 
@@ -307,7 +308,7 @@ pub(crate) fn delete(ctrl: &Controller<Nvme>) {
 /// `limit`; `None` if the command was not sent, or has not completed in time.
 pub(crate) fn execute(
     ctrl: &Controller<Nvme>,
-    command: Command,
+    command: AdminCommand<NoData>,
     limit: Jiffies,
 ) -> Option<Jiffies> {
     let waiter = Waiter::new().ok()?;

@@ -48,7 +48,7 @@ pub(crate) fn resume(ctrl: &Controller<Nvme>) -> bool {
         Err(_) => None,
     };
     let Some(state) = state else { return false };
-    match ctrl.admin_command(admin::set_power_state(state), None) {
+    match ctrl.admin_command(admin::set_power_state(state), ()) {
         Ok(_) => {
             features::after_rest(ctrl);
             true
@@ -86,7 +86,7 @@ fn lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<bool> {
 }
 
 fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<bool> {
-    let state = match ctrl.admin_command(admin::power_state(), None) {
+    let state = match ctrl.admin_command(admin::power_state(), ()) {
         Err(AdminError::Refused(_)) => return Ok(false),
         answer => answer?,
     };
@@ -96,7 +96,7 @@ fn try_lower(ctrl: &Controller<Nvme>, dev: &pci::Device<Core<'_>>) -> Result<boo
     // This must precede the power-state command: its accesses to the configuration space would wake the
     // controller.
     dev.keep_power();
-    let answer = ctrl.admin_command(admin::set_power_state(lowest), None);
+    let answer = ctrl.admin_command(admin::set_power_state(lowest), ());
     if answer.is_err() {
         dev.leave_power();
     }

@@ -42,7 +42,7 @@ fn try_configure(ctrl: &Controller<Nvme>) -> Result {
         return Err(E2BIG);
     }
     shadow.clear()?;
-    ctrl.admin_command(shadow.command(), None)?;
+    ctrl.admin_command(shadow.command(), ())?;
     for queue in ctrl.data().queue_pairs().skip(1) {
         if queue.is_enabled() {
             queue.share_doorbells(&shadow);

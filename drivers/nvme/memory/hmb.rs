@@ -40,7 +40,10 @@ use kernel_ext::{
         CoherentHandle,
         Noncontiguous, //
     },
-    nvme::Command, //
+    nvme::{
+        AdminCommand,
+        NoData, //
+    }, //
 };
 
 /// Whether a controller has its buffer, and the lock to change that.
@@ -173,7 +176,7 @@ impl Memory {
 
     /// Returns the command that gives the memory to the controller. `returned` says that the controller
     /// had it before.
-    pub(crate) fn enable(&self, returned: bool) -> Result<Command> {
+    pub(crate) fn enable(&self, returned: bool) -> Result<AdminCommand<NoData>> {
         let pages = u32::try_from(self.bytes / PAGE)?;
         let count = u32::try_from(self.list.len())?;
         Ok(hmb::enable(pages, self.list.dma_address(), count, returned))

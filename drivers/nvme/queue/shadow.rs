@@ -28,7 +28,10 @@ use kernel::{
 };
 use kernel_ext::{
     dma::Coherent,
-    nvme::Command, //
+    nvme::{
+        AdminCommand,
+        NoData, //
+    }, //
 };
 
 /// The size of each of the two buffers, in dwords: a page of the controller.
@@ -72,7 +75,7 @@ impl ShadowDoorbells {
     }
 
     /// Returns the command that gives the buffers to the controller.
-    pub(crate) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> AdminCommand<NoData> {
         admin::doorbell_buffers(self.doorbells.dma_address(), self.events.dma_address())
     }
 

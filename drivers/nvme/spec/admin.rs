@@ -4,8 +4,11 @@
 
 use kernel::prelude::*;
 use kernel_ext::nvme::{
+    AdminCommand,
     Command,
-    CommandId, //
+    CommandId,
+    NoData,
+    Reads, //
 };
 
 /// Delete I/O Submission Queue (section 5.2.4).
@@ -22,8 +25,6 @@ const IDENTIFY: u8 = 0x06;
 const ABORT: u8 = 0x08;
 /// Set Features (section 5.1.25).
 const SET_FEATURES: u8 = 0x09;
-/// Get Features (section 5.1.11).
-const GET_FEATURES: u8 = 0x0a;
 /// Asynchronous Event Request (section 5.1.2).
 const ASYNC_EVENT: u8 = 0x0c;
 
@@ -49,6 +50,9 @@ pub(crate) enum Priority {
 /// The size of the data structures that Identify returns, in bytes.
 pub(crate) const IDENTIFY_SIZE: usize = 4096;
 
+/// A data structure that Identify returns, or another one of that size.
+pub(crate) type IdentifyData = KBox<[u8; IDENTIFY_SIZE]>;
+
 /// Returns dword 10 of both Create commands: the queue's size, 0's based, and its id. A queue has two
 /// entries at least.
 fn queue(qid: u16, entries: u16) -> u32 {
@@ -57,59 +61,65 @@ fn queue(qid: u16, entries: u16) -> u32 {
 
 /// Creates completion queue `qid` of `entries` entries at `address`, with interrupt `vector`, or
 /// without interrupts.
-pub(crate) fn create_cq(qid: u16, entries: u16, address: u64, vector: Option<u16>) -> Command {
+pub(crate) fn create_cq(
+    qid: u16,
+    entries: u16,
+    address: u64,
+    vector: Option<u16>,
+) -> AdminCommand<NoData> {
     let interrupt = vector.map_or(0, |vector| u32::from(vector) << 16 | IEN);
-    Command::new(CREATE_CQ)
-        .with_prp1(address)
-        .with_dword(10, queue(qid, entries))
-        .with_dword(11, interrupt | PC)
+    AdminCommand::new::<CREATE_CQ>(queue(qid, entries))
+        .with_addresses(address, 0)
+        .with_dword::<11>(interrupt | PC)
 }
 
 /// Creates submission queue `qid` of `entries` entries at `address`. Its commands complete in the
 /// completion queue of the same id.
-pub(crate) fn create_sq(qid: u16, entries: u16, address: u64, priority: Priority) -> Command {
-    Command::new(CREATE_SQ)
-        .with_prp1(address)
-        .with_dword(10, queue(qid, entries))
-        .with_dword(11, u32::from(qid) << 16 | (priority as u32) << 1 | PC)
+pub(crate) fn create_sq(
+    qid: u16,
+    entries: u16,
+    address: u64,
+    priority: Priority,
+) -> AdminCommand<NoData> {
+    AdminCommand::new::<CREATE_SQ>(queue(qid, entries))
+        .with_addresses(address, 0)
+        .with_dword::<11>(u32::from(qid) << 16 | (priority as u32) << 1 | PC)
 }
 
 /// Deletes submission queue `qid`.
-pub(crate) fn delete_sq(qid: u16) -> Command {
-    Command::new(DELETE_SQ).with_dword(10, u32::from(qid))
+pub(crate) fn delete_sq(qid: u16) -> AdminCommand<NoData> {
+    AdminCommand::new::<DELETE_SQ>(u32::from(qid))
 }
 
 /// Deletes completion queue `qid`. Its submission queue must have been deleted.
-pub(crate) fn delete_cq(qid: u16) -> Command {
-    Command::new(DELETE_CQ).with_dword(10, u32::from(qid))
+pub(crate) fn delete_cq(qid: u16) -> AdminCommand<NoData> {
+    AdminCommand::new::<DELETE_CQ>(u32::from(qid))
 }
 
 /// Aborts command `cid` of submission queue `qid`, if the controller can.
-pub(crate) fn abort(qid: u16, cid: CommandId) -> Command {
-    Command::new(ABORT).with_dword(10, u32::from(cid.into_raw()) << 16 | u32::from(qid))
+pub(crate) fn abort(qid: u16, cid: CommandId) -> AdminCommand<NoData> {
+    AdminCommand::new::<ABORT>(u32::from(cid.into_raw()) << 16 | u32::from(qid))
 }
 
 /// Has the controller read its doorbells from the page at `doorbells`, and write its event indices to
 /// the page at `events`.
-pub(crate) fn doorbell_buffers(doorbells: u64, events: u64) -> Command {
-    let mut command = Command::new(DOORBELL_BUFFERS);
-    command.set_prps(doorbells, events);
-    command
+pub(crate) fn doorbell_buffers(doorbells: u64, events: u64) -> AdminCommand<NoData> {
+    AdminCommand::new::<DOORBELL_BUFFERS>(0).with_addresses(doorbells, events)
 }
 
 /// Sets feature `fid`. The caller adds the feature's own dwords.
-pub(super) fn set_features(fid: u8) -> Command {
-    Command::new(SET_FEATURES).with_dword(10, fid.into())
+pub(super) fn set_features(fid: u8) -> AdminCommand<NoData> {
+    AdminCommand::new::<SET_FEATURES>(fid.into())
 }
 
 /// Gets the power state and the workload hint, in dword 0 of the completion.
-pub(crate) fn power_state() -> Command {
-    Command::new(GET_FEATURES).with_dword(10, POWER_MANAGEMENT.into())
+pub(crate) fn power_state() -> AdminCommand<NoData> {
+    AdminCommand::feature::<POWER_MANAGEMENT>()
 }
 
 /// Has the controller enter a power state; `state` has the format of what [`power_state`] gets.
-pub(crate) fn set_power_state(state: u32) -> Command {
-    set_features(POWER_MANAGEMENT).with_dword(11, state)
+pub(crate) fn set_power_state(state: u32) -> AdminCommand<NoData> {
+    set_features(POWER_MANAGEMENT).with_dword::<11>(state)
 }
 
 /// Requests an asynchronous event: the command completes when the controller has one to report.
@@ -118,16 +128,18 @@ pub(crate) fn async_event(cid: CommandId) -> Command {
 }
 
 /// Reads data structure `cns`. Some are about controller `cntid`, or begin with it; others ignore it.
-pub(crate) fn identify(cns: u8, cntid: u16) -> Command {
-    Command::new(IDENTIFY).with_dword(10, u32::from(cntid) << 16 | u32::from(cns))
+pub(crate) fn identify(cns: u8, cntid: u16) -> AdminCommand<Reads<IDENTIFY_SIZE>> {
+    AdminCommand::new::<IDENTIFY>(u32::from(cntid) << 16 | u32::from(cns))
 }
 
 #[kunit_tests(nvme_rs_admin)]
 mod tests {
     use super::*;
+    use kernel_ext::nvme::Transfer;
 
     /// Opcode, PRP entry 1, and dwords 10 and 11.
-    fn parts(command: Command) -> (u8, u64, u32, u32) {
+    fn parts<D: Transfer>(command: AdminCommand<D>) -> (u8, u64, u32, u32) {
+        let command = command.as_command();
         let prp1 = u64::from(command.dword(7)) << 32 | u64::from(command.dword(6));
         (command.opcode(), prp1, command.dword(10), command.dword(11))
     }
@@ -161,11 +173,11 @@ mod tests {
         assert_eq!(parts(identify(0x15, 0x0203)), (6, 0, 0x0203_0015, 0));
         let buffers = doorbell_buffers(0x1_2345_6000, 0x2_3456_7000);
         assert_eq!(parts(buffers), (0x7c, 0x1_2345_6000, 0, 0));
+        let buffers = buffers.as_command();
         assert_eq!((buffers.dword(8), buffers.dword(9)), (0x3456_7000, 2));
         assert_eq!(parts(power_state()), (0xa, 0, 2, 0));
         assert_eq!(parts(set_power_state(0x44)), (9, 0, 2, 0x44));
         let event = async_event(CommandId::new(0x1f, 0));
-        assert_eq!(parts(event), (0xc, 0, 0, 0));
-        assert_eq!(event.dword(0), 0x001f_000c);
+        assert_eq!((event.dword(0), event.dword(10)), (0x001f_000c, 0));
     }
 }

@@ -9,7 +9,10 @@ use kernel::{
     dma::DmaAddress,
     prelude::*, //
 };
-use kernel_ext::nvme::Command;
+use kernel_ext::nvme::{
+    AdminCommand,
+    NoData, //
+};
 
 /// The feature (Feature Identifier 0Dh).
 const HOST_MEMORY_BUFFER: u8 = 0x0d;
@@ -33,17 +36,22 @@ pub(crate) fn descriptor(address: DmaAddress, pages: u32) -> Descriptor {
 
 /// Gives the controller `pages` pages, which the list of `count` descriptors at `list` describes.
 /// `returned` says that it had the same memory before, with the same contents.
-pub(crate) fn enable(pages: u32, list: DmaAddress, count: u32, returned: bool) -> Command {
+pub(crate) fn enable(
+    pages: u32,
+    list: DmaAddress,
+    count: u32,
+    returned: bool,
+) -> AdminCommand<NoData> {
     set_features(HOST_MEMORY_BUFFER)
-        .with_dword(11, EHM | if returned { MR } else { 0 })
-        .with_dword(12, pages)
-        .with_dword(13, list as u32)
-        .with_dword(14, (list >> 32) as u32)
-        .with_dword(15, count)
+        .with_dword::<11>(EHM | if returned { MR } else { 0 })
+        .with_dword::<12>(pages)
+        .with_dword::<13>(list as u32)
+        .with_dword::<14>((list >> 32) as u32)
+        .with_dword::<15>(count)
 }
 
 /// Takes the memory back: when the command is complete, the controller no longer accesses it.
-pub(crate) fn disable() -> Command {
+pub(crate) fn disable() -> AdminCommand<NoData> {
     set_features(HOST_MEMORY_BUFFER)
 }
 
@@ -52,18 +60,18 @@ mod tests {
     use super::*;
 
     /// Dwords 10 to 15.
-    fn parts(command: Command) -> [u32; 6] {
-        core::array::from_fn(|i| command.dword(10 + i))
+    fn parts(command: AdminCommand<NoData>) -> [u32; 6] {
+        core::array::from_fn(|i| command.as_command().dword(10 + i))
     }
 
     #[test]
     fn commands() {
         let new = enable(0x8000, 0x12_3456_7000, 32, false);
-        assert_eq!(new.opcode(), 0x09);
+        assert_eq!(new.as_command().opcode(), 0x09);
         assert_eq!(parts(new), [0x0d, 1, 0x8000, 0x3456_7000, 0x12, 32]);
         let again = enable(1, 0xf000, 1, true);
         assert_eq!(parts(again), [0x0d, 3, 1, 0xf000, 0, 1]);
-        assert_eq!(disable().opcode(), 0x09);
+        assert_eq!(disable().as_command().opcode(), 0x09);
         assert_eq!(parts(disable()), [0x0d, 0, 0, 0, 0, 0]);
     }
 

@@ -3,27 +3,29 @@
 //! Which controller sees which namespace: Namespace Attachment (base specification, section
 //! 5.1.20), and whether a namespace exists at all.
 
-use super::admin::IDENTIFY_SIZE;
+use super::admin::{
+    IdentifyData,
+    IDENTIFY_SIZE, //
+};
 use kernel::prelude::*;
-use kernel_ext::nvme::Command;
+use kernel_ext::nvme::{
+    AdminCommand,
+    Reads,
+    Writes, //
+};
 
 /// Namespace Management (section 5.1.21).
 const NAMESPACE_MANAGEMENT: u8 = 0x0d;
 /// Namespace Attachment.
 const NAMESPACE_ATTACHMENT: u8 = 0x15;
 
-/// Get Log Page (section 5.1.12).
-const GET_LOG_PAGE: u8 = 0x02;
 /// Changed Attached Namespace List (section 5.1.12.1.5).
-const LID_CHANGED_NAMESPACES: u32 = 0x04;
+const LID_CHANGED_NAMESPACES: u8 = 0x04;
 
 /// Reads the whole list of namespaces that have changed since it was read last, 4 KiB. Until it is
 /// read, the controller sends no event for another change of a namespace in the list.
-pub(crate) fn changed_list() -> Command {
-    let dwords = (IDENTIFY_SIZE / 4 - 1) as u32;
-    Command::new(GET_LOG_PAGE)
-        .with_nsid(BROADCAST)
-        .with_dword(10, dwords << 16 | LID_CHANGED_NAMESPACES)
+pub(crate) fn changed_list() -> AdminCommand<Reads<IDENTIFY_SIZE>> {
+    AdminCommand::log_page(LID_CHANGED_NAMESPACES).with_nsid(BROADCAST)
 }
 
 /// Returns whether an admin command with `opcode` creates, deletes, attaches or detaches namespaces.
@@ -78,25 +80,23 @@ pub(crate) fn is_valid(nsid: u32) -> bool {
     !matches!(nsid, 0 | BROADCAST)
 }
 
-fn attachment(nsid: u32, select: Select) -> Command {
-    Command::new(NAMESPACE_ATTACHMENT)
-        .with_nsid(nsid)
-        .with_dword(10, select as u32)
+fn attachment(nsid: u32, select: Select) -> AdminCommand<Writes<IDENTIFY_SIZE>> {
+    AdminCommand::new::<NAMESPACE_ATTACHMENT>(select as u32).with_nsid(nsid)
 }
 
 /// Attaches namespace `nsid` to the controllers of the list that goes with the command.
-pub(crate) fn attach(nsid: u32) -> Command {
+pub(crate) fn attach(nsid: u32) -> AdminCommand<Writes<IDENTIFY_SIZE>> {
     attachment(nsid, Select::Attach)
 }
 
 /// Detaches namespace `nsid` from the controllers of the list that goes with the command.
-pub(crate) fn detach(nsid: u32) -> Command {
+pub(crate) fn detach(nsid: u32) -> AdminCommand<Writes<IDENTIFY_SIZE>> {
     attachment(nsid, Select::Detach)
 }
 
 /// Returns a Controller List (figure 137) with one entry.
-pub(crate) fn controller_list(cntlid: u16) -> Result<KVec<u8>> {
-    let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
+pub(crate) fn controller_list(cntlid: u16) -> Result<IdentifyData> {
+    let mut list = IdentifyData::zeroed(GFP_KERNEL)?;
     let [low, high] = cntlid.to_le_bytes();
     for (byte, value) in list.iter_mut().zip([1, 0, low, high]) {
         *byte = value;
@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn attachment_names_the_namespace() {
-        let parts = |command: Command| (command.opcode(), command.dword(1), command.dword(10));
+        let parts = |command: AdminCommand<_>| {
+            let command = command.as_command();
+            (command.opcode(), command.dword(1), command.dword(10))
+        };
         assert_eq!(parts(attach(0x0102_0304)), (0x15, 0x0102_0304, 0));
         assert_eq!(parts(detach(0x0102_0304)), (0x15, 0x0102_0304, 1));
     }
@@ -118,6 +121,7 @@ mod tests {
     #[test]
     fn the_list_of_changes_is_read_as_a_whole() {
         let command = changed_list();
+        let command = command.as_command();
         assert_eq!((command.opcode(), command.dword(1)), (0x02, u32::MAX));
         // NUMDL is 0's based; Retain Asynchronous Event, bit 15, is not set.
         assert_eq!(command.dword(10), 0x03ff_0004);
@@ -156,7 +160,7 @@ mod tests {
         data[2] = 1;
         data[3] = 2;
         assert!(cntlids(&data).eq([0x0201, 0xffff]));
-        assert!(cntlids(&controller_list(0x0102)?).eq([0x0102]));
+        assert!(cntlids(&controller_list(0x0102)?[..]).eq([0x0102]));
         assert_eq!(cntlids(&[]).count(), 0);
         Ok(())
     }

@@ -4,7 +4,10 @@
 //! resources, its secondary controllers, and the command that assigns the ones to the others.
 
 use kernel::prelude::*;
-use kernel_ext::nvme::Command;
+use kernel_ext::nvme::{
+    AdminCommand,
+    NoData, //
+};
 use zerocopy::{
     little_endian::{
         U16,
@@ -53,32 +56,34 @@ enum Action {
     Online = 9,
 }
 
-fn manage(cntlid: u16, resource: Resource, action: Action, count: u16) -> Command {
+fn manage(cntlid: u16, resource: Resource, action: Action, count: u16) -> AdminCommand<NoData> {
     let dword10 = u32::from(cntlid) << 16 | (resource as u32) << 8 | action as u32;
-    Command::new(VIRTUALIZATION_MANAGEMENT)
-        .with_dword(10, dword10)
-        .with_dword(11, u32::from(count))
+    AdminCommand::new::<VIRTUALIZATION_MANAGEMENT>(dword10).with_dword::<11>(u32::from(count))
 }
 
 /// Takes secondary controller `scid` offline.
-pub(crate) fn offline(scid: u16) -> Command {
+pub(crate) fn offline(scid: u16) -> AdminCommand<NoData> {
     manage(scid, Resource::Queue, Action::Offline, 0)
 }
 
 /// Brings secondary controller `scid` online.
-pub(crate) fn online(scid: u16) -> Command {
+pub(crate) fn online(scid: u16) -> AdminCommand<NoData> {
     manage(scid, Resource::Queue, Action::Online, 0)
 }
 
 /// Sets the number of flexible resources of secondary controller `scid`, which must be offline, to
 /// `count`.
-pub(crate) fn assign(scid: u16, resource: Resource, count: u16) -> Command {
+pub(crate) fn assign(scid: u16, resource: Resource, count: u16) -> AdminCommand<NoData> {
     manage(scid, resource, Action::Assign, count)
 }
 
 /// Sets the number of flexible resources that the primary controller `cntlid` keeps for itself to
 /// `count`, from its next function reset on.
-pub(crate) fn allocate_to_primary(cntlid: u16, resource: Resource, count: u16) -> Command {
+pub(crate) fn allocate_to_primary(
+    cntlid: u16,
+    resource: Resource,
+    count: u16,
+) -> AdminCommand<NoData> {
     manage(cntlid, resource, Action::AllocateToPrimary, count)
 }
 
@@ -306,7 +311,8 @@ mod tests {
     }
 
     /// Opcode, dword 10, dword 11.
-    fn parts(command: Command) -> (u8, u32, u32) {
+    fn parts(command: AdminCommand<NoData>) -> (u8, u32, u32) {
+        let command = command.as_command();
         (command.opcode(), command.dword(10), command.dword(11))
     }
 

@@ -39,13 +39,13 @@ impl Attachments {
             let data = command::identify(ctrl, namespaces::CNS_ALLOCATED_LIST, last, 0)?;
             let before = last;
             // The list is in ascending order. Entries that are not are skipped, so that the loop ends.
-            for nsid in namespaces::nsids(&data) {
+            for nsid in namespaces::nsids(&data[..]) {
                 if nsid > last {
                     all.push(Namespace::read(ctrl, nsid)?, GFP_KERNEL)?;
                     last = nsid;
                 }
             }
-            if before == last || namespaces::nsids(&data).count() < namespaces::NSIDS_IN_LIST {
+            if before == last || namespaces::nsids(&data[..]).count() < namespaces::NSIDS_IN_LIST {
                 return Ok(Self(all));
             }
         }
@@ -165,7 +165,7 @@ impl Namespace {
             let data = command::identify(ctrl, namespaces::CNS_ATTACHED_CONTROLLERS, nsid, from)?;
             let mut count = 0;
             let mut last = from;
-            for cntlid in namespaces::cntlids(&data) {
+            for cntlid in namespaces::cntlids(&data[..]) {
                 controllers.push(cntlid, GFP_KERNEL)?;
                 count += 1;
                 last = last.max(cntlid);

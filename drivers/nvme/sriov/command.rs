@@ -9,7 +9,7 @@ use crate::{
     spec::{
         admin::{
             self,
-            IDENTIFY_SIZE, //
+            IdentifyData, //
         },
         namespaces, status,
         virtualization::{
@@ -23,68 +23,42 @@ use kernel::{
     prelude::*, //
 };
 use kernel_ext::nvme::{
+    AdminCommand,
     AdminError,
-    Command,
-    Controller, //
+    Controller,
+    Transfer, //
 };
 
 /// A command to the primary controller.
 #[derive(Clone, Copy)]
 enum Order {
-    Identify {
-        cns: u8,
-        nsid: u32,
-        cntid: u16,
-    },
-    AllocateToPrimary {
-        cntlid: u16,
-        kind: Resource,
-        count: u16,
-    },
-    Assign {
-        vf: u16,
-        scid: u16,
-        kind: Resource,
-        count: u16,
-    },
-    Online {
-        vf: u16,
-        scid: u16,
-    },
-    Offline {
-        vf: u16,
-        scid: u16,
-    },
-    Attach {
-        vf: u16,
-        nsid: u32,
-    },
-    Detach {
-        vf: u16,
-        nsid: u32,
-    },
+    Identify { cns: u8 },
+    AllocateToPrimary { kind: Resource, count: u16 },
+    Assign { vf: u16, kind: Resource, count: u16 },
+    Online { vf: u16 },
+    Offline { vf: u16 },
+    Attach { vf: u16, nsid: u32 },
+    Detach { vf: u16, nsid: u32 },
 }
 
 /// Prints what has failed, for a message.
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Identify { cns, .. } => write!(f, "Identify {cns:#x} failed"),
-            Self::AllocateToPrimary { kind, count, .. } => {
+            Self::Identify { cns } => write!(f, "Identify {cns:#x} failed"),
+            Self::AllocateToPrimary { kind, count } => {
                 let name = name(kind);
                 write!(
                     f,
                     "cannot leave {count} flexible {name} resources to the PF"
                 )
             }
-            Self::Assign {
-                vf, kind, count, ..
-            } => {
+            Self::Assign { vf, kind, count } => {
                 let name = name(kind);
                 write!(f, "VF {vf}: cannot assign {count} {name} resources")
             }
-            Self::Online { vf, .. } => write!(f, "VF {vf}: cannot bring it online"),
-            Self::Offline { vf, .. } => write!(f, "VF {vf}: cannot take it offline"),
+            Self::Online { vf } => write!(f, "VF {vf}: cannot bring it online"),
+            Self::Offline { vf } => write!(f, "VF {vf}: cannot take it offline"),
             Self::Attach { vf, nsid } => write!(f, "VF {vf}: cannot attach namespace {nsid}"),
             Self::Detach { vf, nsid } => write!(f, "VF {vf}: cannot detach namespace {nsid}"),
         }
@@ -92,31 +66,18 @@ impl fmt::Display for Order {
 }
 
 impl Order {
-    fn command(&self) -> Command {
-        match *self {
-            Self::Identify { cns, nsid, cntid } => admin::identify(cns, cntid).with_nsid(nsid),
-            Self::AllocateToPrimary {
-                cntlid,
-                kind,
-                count,
-            } => virtualization::allocate_to_primary(cntlid, kind, count),
-            Self::Assign {
-                scid, kind, count, ..
-            } => virtualization::assign(scid, kind, count),
-            Self::Online { scid, .. } => virtualization::online(scid),
-            Self::Offline { scid, .. } => virtualization::offline(scid),
-            Self::Attach { nsid, .. } => namespaces::attach(nsid),
-            Self::Detach { nsid, .. } => namespaces::detach(nsid),
-        }
-    }
-
-    /// Sends the command. If there is no answer, reports that, unless the controller is down: then the
+    /// Sends `command`, which transfers `data`. If there is no answer, reports that, unless the controller is down: then the
     /// job is done again, or its caller gets the error.
-    fn give(self, ctrl: &Controller<Nvme>, data: Option<&mut [u8]>) -> Result<(), AdminError> {
+    fn give<D: Transfer>(
+        self,
+        ctrl: &Controller<Nvme>,
+        command: AdminCommand<D>,
+        data: D::Buffer<'_>,
+    ) -> Result<(), AdminError> {
         if !ctrl.data().is_present() {
             return Err(ENODEV.into());
         }
-        let answer = ctrl.admin_command(self.command(), data);
+        let answer = ctrl.admin_command(command, data);
         if let Err(AdminError::Failed(e)) = answer {
             if !is_interrupted(ctrl) {
                 dev_err!(ctrl.device(), "{self}: {e:?}\n");
@@ -136,9 +97,15 @@ impl Order {
         status::errno(status)
     }
 
-    /// Sends the command. Every refusal is an error.
-    fn force(self, ctrl: &Controller<Nvme>, data: Option<&mut [u8]>) -> Result {
-        self.give(ctrl, data).map_err(|e| self.errno(ctrl, e))
+    /// As [`Order::give`], but every refusal is an error.
+    fn force<D: Transfer>(
+        self,
+        ctrl: &Controller<Nvme>,
+        command: AdminCommand<D>,
+        data: D::Buffer<'_>,
+    ) -> Result {
+        self.give(ctrl, command, data)
+            .map_err(|e| self.errno(ctrl, e))
     }
 }
 
@@ -158,9 +125,10 @@ pub(super) fn identify(
     cns: u8,
     nsid: u32,
     cntid: u16,
-) -> Result<KVec<u8>> {
-    let mut data = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
-    Order::Identify { cns, nsid, cntid }.force(ctrl, Some(&mut data))?;
+) -> Result<IdentifyData> {
+    let mut data = IdentifyData::zeroed(GFP_KERNEL)?;
+    let command = admin::identify(cns, cntid).with_nsid(nsid);
+    Order::Identify { cns }.force(ctrl, command, &mut data)?;
     Ok(data)
 }
 
@@ -172,12 +140,8 @@ pub(super) fn allocate_to_primary(
     kind: Resource,
     count: u16,
 ) -> Result {
-    Order::AllocateToPrimary {
-        cntlid,
-        kind,
-        count,
-    }
-    .force(ctrl, None)
+    let command = virtualization::allocate_to_primary(cntlid, kind, count);
+    Order::AllocateToPrimary { kind, count }.force(ctrl, command, ())
 }
 
 /// Assigns `count` resources to VF `vf`, whose controller `scid` must be offline.
@@ -188,23 +152,18 @@ pub(super) fn assign(
     kind: Resource,
     count: u16,
 ) -> Result {
-    Order::Assign {
-        vf,
-        scid,
-        kind,
-        count,
-    }
-    .force(ctrl, None)
+    let command = virtualization::assign(scid, kind, count);
+    Order::Assign { vf, kind, count }.force(ctrl, command, ())
 }
 
 /// Brings VF `vf` online, whose function must be enabled.
 pub(super) fn online(ctrl: &Controller<Nvme>, vf: u16, scid: u16) -> Result {
-    Order::Online { vf, scid }.force(ctrl, None)
+    Order::Online { vf }.force(ctrl, virtualization::online(scid), ())
 }
 
 /// Takes VF `vf` offline.
 pub(super) fn offline(ctrl: &Controller<Nvme>, vf: u16, scid: u16) -> Result {
-    Order::Offline { vf, scid }.force(ctrl, None)
+    Order::Offline { vf }.force(ctrl, virtualization::offline(scid), ())
 }
 
 /// Returns whether the controller refused with this status code.
@@ -214,9 +173,9 @@ fn was_refused_with(e: AdminError, code: u16) -> bool {
 
 /// Attaches namespace `nsid` to the controller `scid` of VF `vf`.
 pub(super) fn attach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> Result {
-    let mut list = namespaces::controller_list(scid)?;
+    let list = namespaces::controller_list(scid)?;
     let order = Order::Attach { vf, nsid };
-    match order.give(ctrl, Some(&mut list)) {
+    match order.give(ctrl, namespaces::attach(nsid), &list) {
         // Somebody else has attached it meanwhile.
         Err(e) if was_refused_with(e, status::NAMESPACE_ALREADY_ATTACHED) => Ok(()),
         answer => answer.map_err(|e| order.errno(ctrl, e)),
@@ -225,9 +184,9 @@ pub(super) fn attach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> 
 
 /// Detaches namespace `nsid` from the controller `scid` of VF `vf`.
 pub(super) fn detach(ctrl: &Controller<Nvme>, vf: u16, scid: u16, nsid: u32) -> Result {
-    let mut list = namespaces::controller_list(scid)?;
+    let list = namespaces::controller_list(scid)?;
     let order = Order::Detach { vf, nsid };
-    match order.give(ctrl, Some(&mut list)) {
+    match order.give(ctrl, namespaces::detach(nsid), &list) {
         // Somebody else has detached it meanwhile.
         Err(e) if was_refused_with(e, status::NAMESPACE_NOT_ATTACHED) => Ok(()),
         answer => answer.map_err(|e| order.errno(ctrl, e)),

@@ -15,11 +15,14 @@ use super::{
 };
 use crate::{
     controller::Nvme,
-    spec::virtualization::{
-        self,
-        PrimaryCapabilities,
-        Resource,
-        SecondaryController, //
+    spec::{
+        admin::IdentifyData,
+        virtualization::{
+            self,
+            PrimaryCapabilities,
+            Resource,
+            SecondaryController, //
+        }, //
     },
 };
 use kernel::prelude::*;
@@ -29,7 +32,7 @@ use kernel_ext::nvme::Controller;
 pub(super) struct Inventory {
     pub(super) caps: PrimaryCapabilities,
     /// The Secondary Controller List, as Identify returned it.
-    list: KVec<u8>,
+    list: IdentifyData,
 }
 
 impl Inventory {
@@ -45,7 +48,7 @@ impl Inventory {
         }
         let data = command::identify(ctrl, virtualization::CNS_PRIMARY_CAPABILITIES, 0, 0)?;
         Ok(Some(Self {
-            caps: PrimaryCapabilities::parse(&data).ok_or(EIO)?,
+            caps: PrimaryCapabilities::parse(&data[..]).ok_or(EIO)?,
             list: command::identify(ctrl, virtualization::CNS_SECONDARY_LIST, 0, 0)?,
         }))
     }
@@ -53,12 +56,12 @@ impl Inventory {
     /// Returns the entry of VF `vf`, counted from 0.
     pub(super) fn find(&self, vf: u16) -> Option<SecondaryController> {
         let vfn = vf.checked_add(1)?;
-        virtualization::secondary_controllers(&self.list).find(|entry| entry.vfn.get() == vfn)
+        virtualization::secondary_controllers(&self.list[..]).find(|entry| entry.vfn.get() == vfn)
     }
 
     /// Returns the VFs and their entries.
     pub(super) fn secondaries(&self) -> impl Iterator<Item = (u16, SecondaryController)> + '_ {
-        virtualization::secondary_controllers(&self.list)
+        virtualization::secondary_controllers(&self.list[..])
             .filter_map(|entry| Some((entry.vfn.get().checked_sub(1)?, entry)))
     }
 
@@ -93,7 +96,7 @@ impl Inventory {
     /// Returns how many resources of this kind are assigned to the secondary controllers that `whose`
     /// selects.
     pub(super) fn held(&self, kind: Resource, whose: impl Fn(u16) -> bool) -> u32 {
-        virtualization::secondary_controllers(&self.list)
+        virtualization::secondary_controllers(&self.list[..])
             .filter(|entry| whose(entry.scid.get()))
             .map(|entry| u32::from(entry.assigned(kind)))
             .fold(0, u32::saturating_add)
@@ -123,28 +126,27 @@ impl Inventory {
 #[kunit_tests(nvme_rs_inventory)]
 mod tests {
     use super::*;
-    use crate::spec::admin::IDENTIFY_SIZE;
 
     /// The resources of a controller with VFs at 0x40, 0x41 and 0x42: 24 of each kind are
     /// flexible, of which the PF holds 3 queues and 2 interrupts. VF 2 is first in the list, and
     /// behind it is a secondary controller that is no VF.
     fn inventory(crt: u8) -> Result<Inventory> {
-        let mut caps = KVec::from_elem(0u8, IDENTIFY_SIZE, GFP_KERNEL)?;
+        let mut caps = IdentifyData::zeroed(GFP_KERNEL)?;
         let kind = |primary| [24, 0, 0, 0, 9, 0, 0, 0, primary, 0, 7, 0, 6, 0, 2, 0];
-        put(&mut caps, 4, &[crt]);
-        put(&mut caps, 32, &kind(3));
-        put(&mut caps, 64, &kind(2));
-        let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
-        put(&mut list, 0, &[4]);
+        put(&mut caps[..], 4, &[crt]);
+        put(&mut caps[..], 32, &kind(3));
+        put(&mut caps[..], 64, &kind(2));
+        let mut list = IdentifyData::zeroed(GFP_KERNEL)?;
+        put(&mut list[..], 0, &[4]);
         let entry = |scid, vfn, queues, interrupts| {
             [scid, 0, 1, 0, 0, 0, 0, 0, vfn, 0, queues, 0, interrupts, 0]
         };
-        put(&mut list, 32, &entry(0x42, 3, 4, 1));
-        put(&mut list, 64, &entry(0x50, 0, 5, 6));
-        put(&mut list, 96, &entry(0x40, 1, 0, 0));
-        put(&mut list, 128, &entry(0x41, 2, 2, 2));
+        put(&mut list[..], 32, &entry(0x42, 3, 4, 1));
+        put(&mut list[..], 64, &entry(0x50, 0, 5, 6));
+        put(&mut list[..], 96, &entry(0x40, 1, 0, 0));
+        put(&mut list[..], 128, &entry(0x41, 2, 2, 2));
         Ok(Inventory {
-            caps: PrimaryCapabilities::parse(&caps).ok_or(EINVAL)?,
+            caps: PrimaryCapabilities::parse(&caps[..]).ok_or(EINVAL)?,
             list,
         })
     }
@@ -196,7 +198,7 @@ mod tests {
     #[test]
     fn a_controller_that_counts_wrong_has_nothing_free() -> Result {
         let mut inventory = inventory(3)?;
-        put(&mut inventory.list, 64 + 10, &[0xff, 0xff]);
+        put(&mut inventory.list[..], 64 + 10, &[0xff, 0xff]);
         assert_eq!(free(&inventory, Resource::Queue, &[]), Some(0));
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::{
         Role, //
     },
     spec::{
-        admin::IDENTIFY_SIZE,
+        admin::IdentifyData,
         namespaces::changed_list, //
     },
 };
@@ -145,8 +145,8 @@ impl Role for Secondary {
     /// Reads the list of changed namespaces, which clears it: the PF may have changed some before, and
     /// the controller sends no event for another change of these.
     fn forget_changes(&self, ctrl: &Controller<Nvme>) -> Result {
-        let mut list = KVec::from_elem(0, IDENTIFY_SIZE, GFP_KERNEL)?;
-        match ctrl.admin_command(changed_list(), Some(&mut list)) {
+        let mut list = IdentifyData::zeroed(GFP_KERNEL)?;
+        match ctrl.admin_command(changed_list(), &mut list) {
             // A controller without this list sends no such events.
             Err(AdminError::Refused(_)) => Ok(()),
             answer => Ok(answer.map(drop)?),
