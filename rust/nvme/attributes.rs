@@ -123,8 +123,10 @@ impl<T: Transport> Controller<T> {
     /// Looks again which attributes are to be visible. Nothing happens unless the controller is
     /// added.
     pub fn update_attributes(&self) {
-        // SAFETY: The device is initialised by `new`, and the group is static. sysfs refuses a
-        // device that is not added.
+        let Some(_added) = self.use_added() else {
+            return;
+        };
+        // SAFETY: The device is added, and the group is static.
         let ret = unsafe {
             bindings::sysfs_update_group(&raw mut (*(*self.as_raw()).device).kobj, Groups::<T>::OWN)
         };

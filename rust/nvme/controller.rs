@@ -36,6 +36,7 @@ use core::{
 };
 use kernel::{
     device,
+    error::from_err_ptr,
     prelude::*,
     sync::{
         aref::{
@@ -157,7 +158,11 @@ pub struct Controller<T: Transport> {
     pub(super) tags: TagTable,
     /// Whether nvme-core may be told of events. Looked at in RCU read-side sections.
     takes_events: Atomic<bool>,
-    /// What of nvme-core is set up. Never taken while a request is waited for, but for teardown.
+    /// Held while nvme-core uses what is made and sends commands: unmaking begins before or after.
+    /// Taken before `made`, which the timeouts of these commands need.
+    #[pin]
+    using: Mutex<()>,
+    /// What of nvme-core is set up. Never taken while a request is waited for.
     #[pin]
     made: Mutex<Made>,
     /// Held while the I/O queues are quiesced, or let go.
@@ -170,11 +175,26 @@ pub struct Controller<T: Transport> {
     data: T,
 }
 
+/// Whether something is there that is made once. Changes with `using` locked, but when it is made.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    NotYet,
+    Made,
+    /// It is unmade, or is about to be.
+    Unmade,
+}
+
 /// What must be unmade.
 #[derive(Default)]
 struct Made {
-    added: bool,
-    admin_set: bool,
+    /// The character device.
+    cdev: Stage,
+    /// The admin tag set. It holds a reference to the controller until it is gone: its tags are part
+    /// of that, and nvme-core works with the admin queue.
+    admin_set: Stage,
+    /// Whether there is an I/O tag set. The namespaces use it, and hold references to the
+    /// controller.
     io_set: bool,
     /// What [`Controller::io_queue_kinds`] returns.
     io_kinds: u32,
@@ -226,11 +246,12 @@ impl<T: Transport> Controller<T> {
         &self.segments
     }
 
-    /// The admin queue, if there is one.
+    /// The admin queue, if there is one. It refuses requests when its tag set has gone.
     pub(super) fn admin_queue(&self) -> Option<NonNullQueue> {
-        // Set once, when the admin tag set is made, and put when the controller is freed.
+        // Set once, when the admin tag set is made, and put when the controller is freed. If it
+        // cannot be made, its errno is there for a moment.
         let queue = read_once!(self, admin_q);
-        (!queue.is_null()).then_some(queue)
+        from_err_ptr(queue).ok().filter(|queue| !queue.is_null())
     }
 
     /// The transport's data.
@@ -343,7 +364,12 @@ impl<T: Transport> Controller<T> {
     }
 
     /// Changes the state, if that is allowed from the present one. Returns whether it was.
+    ///
+    /// Only a controller with an admin queue becomes `Live`: then user space sends commands to it.
     pub fn change_state(&self, state: State) -> bool {
+        if state == State::Live && self.admin_queue().is_none() {
+            return false;
+        }
         // SAFETY: Initialised by `new`.
         unsafe { bindings::nvme_change_ctrl_state(self.as_raw(), state.to_raw()) }
     }

@@ -2,14 +2,19 @@
 
 //! Starting, stopping and resetting a controller, as far as nvme-core does it.
 
-use super::Controller;
+use super::{
+    Controller,
+    Made,
+    Stage, //
+};
 use crate::{
     bindings,
     nvme::Transport, //
 };
 use kernel::{
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::MutexGuard, //
 };
 
 impl<T: Transport> Controller<T> {
@@ -45,8 +50,32 @@ impl<T: Transport> Controller<T> {
         }
     }
 
+    /// Has the admin tag set and the character device stay as long as the guard lives. `ENODEV` if
+    /// there are none.
+    fn use_made(&self) -> Result<MutexGuard<'_, ()>> {
+        let using = self.using.lock();
+        let made = self.made.lock();
+        if made.admin_set != Stage::Made || made.cdev != Stage::Made {
+            return Err(ENODEV);
+        }
+        Ok(using)
+    }
+
+    /// As `use_made`, but `None` unless the controller is added, and without regard to tag sets.
+    pub(in crate::nvme) fn use_added(&self) -> Option<MutexGuard<'_, ()>> {
+        let using = self.using.lock();
+        let is_added = self.made.lock().cdev == Stage::Made;
+        is_added.then_some(using)
+    }
+
     /// Tells nvme-core how many queues there are, the admin queue included.
     pub fn set_queue_count(&self, count: u16) {
+        self.write_queue_count(&mut self.made.lock(), count);
+    }
+
+    /// As [`Controller::set_queue_count`]. The number does not change while tags are made for it,
+    /// hence the contents of the lock.
+    pub(super) fn write_queue_count(&self, _made: &mut Made, count: u16) {
         // SAFETY: Initialised by `new`; written as one word.
         unsafe {
             (&raw mut (*self.as_raw()).queue_count).write_volatile(u32::from(count));
@@ -55,9 +84,11 @@ impl<T: Transport> Controller<T> {
 
     /// Asks the controller for `count` I/O queues; returns how many it grants (Set Features,
     /// Number of Queues, section 5.1.25.2.1). 0 if it refuses: it is usable for administration.
+    /// `ENODEV` without an admin tag set.
     pub fn request_io_queues(&self, count: u16) -> Result<u16> {
+        let _using = self.use_made()?;
         let mut granted = c_int::from(count);
-        // SAFETY: Initialised by `new`.
+        // SAFETY: Initialised by `new`; there is an admin queue.
         match unsafe { bindings::nvme_set_queue_count(self.as_raw(), &mut granted) } {
             // The status of a command that was called off.
             ret if ret > 0 => return Err(EIO),
@@ -66,9 +97,12 @@ impl<T: Transport> Controller<T> {
         Ok(u16::try_from(granted)?.min(count))
     }
 
-    /// Identifies the controller and configures its features. The admin queue must work.
+    /// Identifies the controller and configures its features. The admin queue must work. `ENODEV`
+    /// unless the controller is added and has an admin tag set.
     pub fn init_finish(&self, was_suspended: bool) -> Result {
-        // SAFETY: Initialised by `new`. A positive result is an NVMe status.
+        let _using = self.use_made()?;
+        // SAFETY: Initialised by `new`; there is an admin queue, and the device is added. A positive
+        // result is an NVMe status.
         match unsafe { bindings::nvme_init_ctrl_finish(self.as_raw(), was_suspended) } {
             ret if ret > 0 => return Err(EIO),
             ret => to_result(ret)?,
@@ -81,9 +115,14 @@ impl<T: Transport> Controller<T> {
         Ok(())
     }
 
-    /// Starts what nvme-core does with a live controller: keep alive, events, namespaces.
+    /// Starts what nvme-core does with a live controller: keep alive, events, namespaces. Does
+    /// nothing unless the controller is added and has an admin tag set.
     pub fn start(&self) {
-        // SAFETY: Initialised by `new`.
+        let Ok(_using) = self.use_made() else {
+            return;
+        };
+        // SAFETY: Initialised by `new`; there is an admin queue, and who removes that waits for what
+        // is started.
         unsafe { bindings::nvme_start_ctrl(self.as_raw()) };
     }
 

@@ -6,7 +6,9 @@
 use super::{
     Controller,
     Limits,
-    Made, //
+    Made,
+    Stage,
+    State, //
 };
 use crate::{
     bindings,
@@ -35,7 +37,10 @@ use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
-        aref::ARef,
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
         atomic::{
             Atomic,
             Release, //
@@ -67,6 +72,7 @@ impl<T: Transport> Controller<T> {
                 segments: SegmentPool::new()?,
                 tags: TagTable::new(queues)?,
                 takes_events: Atomic::new(false),
+                using <- new_mutex!((), "Controller::using"),
                 made <- new_mutex!(Made::default(), "Controller::made"),
                 quiescing <- new_mutex!((), "Controller::quiescing"),
                 io_queues <- new_spinlock!(IoQueues::default(), "Controller::io_queues"),
@@ -111,40 +117,63 @@ impl<T: Transport> Controller<T> {
     ///
     /// nvme-core's last reference to `ctrl` is gone.
     pub(in crate::nvme) unsafe fn free(ctrl: *mut bindings::nvme_ctrl) {
-        // SAFETY: By the contract of this function, nobody uses the controller any more but a reset
-        // that is still to come, and `new` gave its box to nvme-core.
+        // SAFETY: By the contract of this function, nobody uses the controller any more but work
+        // that finds out that there is nothing to do, and `new` gave its box to nvme-core. The reset
+        // work gets here if it had the last reference; it does not touch the controller then.
         unsafe {
-            bindings::cancel_work_sync(&raw mut (*ctrl).reset_work);
+            let reset = &raw mut (*ctrl).reset_work;
+            if bindings::current_work() == reset {
+                bindings::cancel_work(reset);
+            } else {
+                bindings::cancel_work_sync(reset);
+            }
             let this = Self::from_raw(ctrl);
+            this.flush_work();
             this.remove_io_tag_set();
             drop(KBox::from_raw(core::ptr::from_ref(this).cast_mut()));
         }
     }
 
-    /// Makes `/dev/nvmeX`. Undone by [`Controller::uninit`].
+    /// Makes `/dev/nvmeX`. Undone by [`Controller::uninit`]. `EEXIST` the second time, even if it was
+    /// undone.
     pub fn add(&self) -> Result {
         let mut made = self.made.lock();
-        if made.added {
+        if made.cdev != Stage::NotYet {
             return Err(EEXIST);
         }
-        // SAFETY: Initialised by `new`.
+        // SAFETY: Initialised by `new`, and not added before.
         to_result(unsafe { bindings::nvme_add_ctrl(self.as_raw()) })?;
-        made.added = true;
+        made.cdev = Stage::Made;
         Ok(())
     }
 
-    /// Takes `/dev/nvmeX` away, if [`Controller::add`] made it.
+    /// Takes `/dev/nvmeX` away, if [`Controller::add`] made it. Waits for who uses the attributes in
+    /// sysfs.
     pub fn uninit(&self) {
-        if core::mem::take(&mut self.made.lock().added) {
-            // SAFETY: `add` succeeded, once.
+        if self.begin_to_unmake(|made| &mut made.cdev) {
+            // SAFETY: `add` succeeded, and this is done once.
             unsafe { bindings::nvme_uninit_ctrl(self.as_raw()) };
         }
     }
 
-    /// Makes the admin queue's tags and request queue. `EEXIST` the second time.
+    /// Notes that something is unmade, when nvme-core has finished using it. `false` unless it is
+    /// there; else the caller is the one to unmake it.
+    fn begin_to_unmake(&self, what: impl FnOnce(&mut Made) -> &mut Stage) -> bool {
+        let _using = self.using.lock();
+        let mut made = self.made.lock();
+        let stage = what(&mut made);
+        let is_made = *stage == Stage::Made;
+        if is_made {
+            *stage = Stage::Unmade;
+        }
+        is_made
+    }
+
+    /// Makes the admin queue's tags and request queue. `EEXIST` the second time, even if they were
+    /// removed. The controller lives until [`Controller::remove_admin_tag_set`].
     pub fn alloc_admin_tag_set(&self) -> Result {
         let mut made = self.made.lock();
-        if made.admin_set || self.admin_queue().is_some() {
+        if made.admin_set != Stage::NotYet {
             return Err(EEXIST);
         }
         // SAFETY: Nobody uses the tag set yet; the operations are static, and the PDU is what
@@ -160,26 +189,44 @@ impl<T: Transport> Controller<T> {
         // SAFETY: The set was made, and stays while `made` says so; its tags are hidden before it
         // goes.
         unsafe { self.note_tags(self.admin_set.get(), 0, 0) };
-        made.admin_set = true;
+        made.admin_set = Stage::Made;
+        self.inc_ref();
         self.takes_events.store(true, Release);
         Ok(())
     }
 
-    /// Fails what waits in the admin queue and takes its tags away. Then waits for what events have
-    /// had nvme-core queue; no more are taken.
+    /// Fails what waits in the admin queue and takes its tags away: the state is terminal from now
+    /// on. Then waits for what nvme-core does with the controller, events included; no more are
+    /// taken.
     pub fn remove_admin_tag_set(&self) {
-        if !core::mem::take(&mut self.made.lock().admin_set) {
+        if !self.begin_to_unmake(|made| &mut made.admin_set) {
             return;
         }
-        self.tags.hide(0, 0);
-        // SAFETY: The tag set was made, and `made` says so no more. No tag can be looked up.
+        // From each state that is not terminal one of these leads to one that is.
+        self.change_state(State::Connecting);
+        self.change_state(State::Deleting);
+        // SAFETY: The queue was made, and is destroyed once. nvme-core does not begin to keep the
+        // controller alive any more.
         unsafe {
             bindings::nvme_unquiesce_admin_queue(self.as_raw());
-            bindings::nvme_remove_admin_tag_set(self.as_raw());
-            (*self.as_raw()).admin_tagset = core::ptr::null_mut();
-            self.tags.set(0, core::ptr::null_mut());
+            bindings::nvme_stop_keep_alive(self.as_raw());
+            bindings::blk_mq_destroy_queue((*self.as_raw()).admin_q);
+        }
+        {
+            let _made = self.made.lock();
+            self.tags.hide(0, 0);
+            // SAFETY: The tag set was made, its only queue is destroyed, no tag can be looked up,
+            // and `made` keeps others from iterating over it.
+            unsafe {
+                self.tags.set(0, core::ptr::null_mut());
+                (*self.as_raw()).admin_tagset = core::ptr::null_mut();
+                bindings::blk_mq_free_tag_set(self.admin_set.get());
+            }
         }
         self.stop_events();
+        // SAFETY: `alloc_admin_tag_set` has taken this reference. It is not the last: the caller
+        // borrows the controller.
+        unsafe { Self::dec_ref(self.into()) };
     }
 
     /// Waits for the work that events have queued, which uses the controller without a reference to
@@ -187,27 +234,37 @@ impl<T: Transport> Controller<T> {
     /// [`Controller::stop`].
     fn stop_events(&self) {
         self.takes_events.store(false, Release);
+        // Whoever has seen that events are taken has queued the work when this returns.
         rcu::synchronize_rcu();
-        // SAFETY: `new` has initialised all work. Nobody queues any for an event now; what runs may
-        // queue what is waited for after it.
+        self.flush_work();
+    }
+
+    /// Waits for all work of nvme-core's but a reset.
+    fn flush_work(&self) {
+        // SAFETY: `new` has initialised all work. What runs may queue what is waited for after it.
         unsafe {
             bindings::cancel_work_sync(&raw mut (*self.as_raw()).scan_work);
+            bindings::nvme_stop_keep_alive(self.as_raw());
             bindings::nvme_stop_ctrl(self.as_raw());
             bindings::cancel_work_sync(&raw mut (*self.as_raw()).async_event_work);
         }
     }
 
     /// Makes the tags of the I/O queues, whose interrupts are of `vectors`. They can only ever be for
-    /// the kinds of queues that there are now. `EEXIST` the second time, `EINVAL` if there cannot be
-    /// such queues, or if `vectors` are not those of the parent.
+    /// the kinds of queues that there are now. `EEXIST` if they exist, `ENODEV` without an admin
+    /// queue, by which namespaces are found, `EINVAL` if there cannot be such queues, or if `vectors`
+    /// are not those of the parent.
     pub fn alloc_io_tag_set(&self, queues: IoQueues, vectors: &Vectors) -> Result {
         let mut made = self.made.lock();
         if made.io_set {
             return Err(EEXIST);
         }
+        if made.admin_set != Stage::Made {
+            return Err(ENODEV);
+        }
         self.check_io_queues(&queues, vectors)?;
         self.replace_io_queues(&mut made, queues);
-        self.set_queue_count(queues.total().saturating_add(1));
+        self.write_queue_count(&mut made, queues.total().saturating_add(1));
         // SAFETY: As in `alloc_admin_tag_set`.
         to_result(unsafe {
             bindings::nvme_alloc_io_tag_set(
@@ -314,12 +371,18 @@ impl<T: Transport> Controller<T> {
 ///
 /// Only called by the workqueue, with the `reset_work` of a `Controller<T>`.
 unsafe extern "C" fn reset_callback<T: Transport>(work: *mut bindings::work_struct) {
-    // SAFETY: By the contract of this function. [`Controller::free`] waits for the work.
-    let ctrl = unsafe {
-        let ctrl = work
+    // SAFETY: By the contract of this function. `Controller::free` waits for the work, so the
+    // controller is there when this begins. If the last reference has gone, nobody is interested in
+    // a reset; else the one that is taken here keeps the controller.
+    unsafe {
+        let ctrl: *mut bindings::nvme_ctrl = work
             .byte_sub(offset_of!(bindings::nvme_ctrl, reset_work))
             .cast();
-        Controller::<T>::from_raw(ctrl)
-    };
-    T::reset(ctrl);
+        let dev = (*ctrl).device;
+        if bindings::kobject_get_unless_zero(&raw mut (*dev).kobj).is_null() {
+            return;
+        }
+        T::reset(Controller::<T>::from_raw(ctrl));
+        bindings::put_device(dev);
+    }
 }
