@@ -17,6 +17,7 @@ macro_rules! read_once {
 mod quiesce;
 mod run;
 mod setup;
+mod withhold;
 
 use super::{
     tag_table::TagTable,
@@ -196,6 +197,8 @@ struct Made {
     /// Whether there is an I/O tag set. The namespaces use it, and hold references to the
     /// controller.
     io_set: bool,
+    /// Whether the controller does not become live now.
+    stays_down: bool,
     /// What [`Controller::io_queue_kinds`] returns.
     io_kinds: u32,
 }
@@ -366,10 +369,17 @@ impl<T: Transport> Controller<T> {
     /// Changes the state, if that is allowed from the present one. Returns whether it was.
     ///
     /// Only a controller with an admin queue becomes `Live`: then user space sends commands to it.
+    /// That change sleeps.
     pub fn change_state(&self, state: State) -> bool {
-        if state == State::Live && self.admin_queue().is_none() {
-            return false;
-        }
+        let _made = if state == State::Live {
+            let made = self.made.lock();
+            if made.admin_set == Stage::NotYet || made.stays_down {
+                return false;
+            }
+            Some(made)
+        } else {
+            None
+        };
         // SAFETY: Initialised by `new`.
         unsafe { bindings::nvme_change_ctrl_state(self.as_raw(), state.to_raw()) }
     }

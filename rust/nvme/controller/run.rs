@@ -122,7 +122,7 @@ impl<T: Transport> Controller<T> {
             return;
         };
         // SAFETY: Initialised by `new`; there is an admin queue, and who removes that waits for what
-        // is started.
+        // is started. The I/O tags are not withheld meanwhile.
         unsafe { bindings::nvme_start_ctrl(self.as_raw()) };
     }
 
@@ -140,7 +140,8 @@ impl<T: Transport> Controller<T> {
 
     /// Removes all namespaces; fails their I/O if the controller is dead.
     pub fn remove_namespaces(&self) {
-        // SAFETY: Initialised by `new`.
+        let _using = self.using.lock();
+        // SAFETY: Initialised by `new`; the I/O tags are not withheld meanwhile.
         unsafe { bindings::nvme_remove_namespaces(self.as_raw()) };
     }
 

@@ -331,13 +331,13 @@ impl<T: Transport> Controller<T> {
         if core::mem::take(&mut self.made.lock().io_set) {
             // SAFETY: The tag set was made; namespaces hold the controller, so none is left, and
             // so do the owners of `QueueTags`, so nobody looks a tag up.
-            unsafe { bindings::nvme_remove_io_tag_set(self.as_raw()) };
+            unsafe { bindings::blk_mq_free_tag_set(self.io_set.get()) };
         }
     }
 
-    /// Adapts the I/O queues' tags and maps to `queues`, whose interrupts are of `vectors`. The queues
-    /// must be frozen; sleeps. `ENODEV` if there are no tags, else as for
-    /// [`Controller::alloc_io_tag_set`].
+    /// Adapts the I/O queues' tags and maps to `queues`, whose interrupts are of `vectors`, and gives
+    /// the tags back to nvme-core if they were withheld. The queues must be frozen; sleeps. `ENODEV`
+    /// if there are no tags, else as for [`Controller::alloc_io_tag_set`].
     pub fn update_io_queues(&self, queues: IoQueues, vectors: &Vectors) -> Result {
         self.check_io_queues(&queues, vectors)?;
         let mut made = self.made.lock();
@@ -351,6 +351,7 @@ impl<T: Transport> Controller<T> {
         // SAFETY: The tag set is made, and changes with `made` locked alone.
         let as_wanted = || unsafe { (*set).nr_hw_queues == count && queues.are_mapped(dev, set) };
         if before == queues && as_wanted() {
+            self.give_io_tags();
             return Ok(());
         }
         let last = self.tags.len();
@@ -362,6 +363,7 @@ impl<T: Transport> Controller<T> {
             self.note_tags(set, 1, last);
             self.tags.show(1, last);
         }
+        self.give_io_tags();
         drop(made);
         Ok(())
     }
