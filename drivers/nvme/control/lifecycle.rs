@@ -251,7 +251,8 @@ fn restart_io_queues(ctrl: &Controller<Nvme>) -> Result {
         ctrl.mark_namespaces_dead();
         ctrl.unquiesce_io();
         ctrl.remove_namespaces();
-        return Ok(());
+        // Without I/O queues, disks that are found again would only fail.
+        return ctrl.withhold_io_tags();
     }
     {
         // Under the lock: a stop quiesces the queues again, and must not come in between.

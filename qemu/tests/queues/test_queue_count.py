@@ -43,7 +43,10 @@ def test_number_of_queues(machine: Machine, driver: Driver,
 
 def test_no_queues(machine: Machine, driver: Driver, function: PhysicalFunction,
                    faults: Faults) -> None:
-    """A controller without I/O queues serves admin commands only, until a reset grants some."""
+    """A controller without I/O queues serves admin commands only, until a reset grants some.
+
+    It has no disks meanwhile, even if somebody looks for namespaces.
+    """
     none = f"status=6 opcode={SET_FEATURES} dword10={NUMBER_OF_QUEUES}"
     function.unbind()
     faults.command(none)
@@ -59,6 +62,9 @@ def test_no_queues(machine: Machine, driver: Driver, function: PhysicalFunction,
     assert function.live().io_queues == 0
     assert said(machine, "the I/O queues are lost") == 1
     machine.run(f"nvme smart-log {function.device}")
+    machine.run(f"nvme ns-rescan {function.device}; sleep 1")
+    name = function.live().name
+    assert machine.run(f"ls -d /sys/class/nvme/{name}/nvme*n*", check=False).rc
     machine.run(f"nvme reset {function.device}")
     check_works(machine, function)
 
