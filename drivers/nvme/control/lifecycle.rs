@@ -38,6 +38,7 @@ use kernel::{
 use kernel_ext::{
     nvme::{
         Controller,
+        IoQueues,
         State, //
     },
     pci::{
@@ -107,7 +108,7 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
     features::after_identify(ctrl)?;
     let queues = io_queues::create(ctrl)?;
     if queues.total() > 0 {
-        io_queues::update(ctrl, queues)?;
+        update_tags(ctrl, queues)?;
     } else {
         dev_warn!(
             ctrl.device(),
@@ -119,6 +120,21 @@ fn try_start(ctrl: &Controller<Nvme>) -> Result {
     }
     go_on(ctrl);
     Ok(())
+}
+
+/// Has the block layer use `queues`. If there is no memory for their tags at first, the controller goes
+/// on with its admin queue alone, until a reset finds some.
+fn update_tags(ctrl: &Controller<Nvme>, queues: IoQueues) -> Result {
+    match io_queues::update(ctrl, queues) {
+        Err(e) if e == ENOMEM && ctrl.io_queue_kinds().is_none() => {
+            dev_warn!(
+                ctrl.device(),
+                "no memory for the tags of the I/O queues: only administration is possible\n"
+            );
+            Ok(())
+        }
+        updated => updated,
+    }
 }
 
 /// Tears the controller down: undoes [`start`], even one that failed. The device may be gone. A second
@@ -264,7 +280,7 @@ fn restart_io_queues(ctrl: &Controller<Nvme>) -> Result {
             return Err(EAGAIN);
         }
     }
-    io_queues::update(ctrl, queues)
+    update_tags(ctrl, queues)
 }
 
 /// Unfreezes the I/O queues, and changes the state to `Live`. `ENODEV`, or `EBUSY`, if the controller
