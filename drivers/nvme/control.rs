@@ -4,7 +4,8 @@
 //!
 //! - [`lifecycle`]: the start of a controller, its resets and its teardown, by [`enable`] and [`stop`];
 //!   [`power`]: system sleep; [`timeout`]: commands that are not answered in time.
-//! - [`io_queues`]: creates and deletes the I/O queues, with [`shadow_doorbells`].
+//! - [`io_queues`]: creates and deletes the I/O queues, with [`shadow_doorbells`]; [`depth`]: how many
+//!   entries they have.
 //! - [`features`]: sends the feature commands of a start and a stop; [`hmb`]: gives the controller its
 //!   Host Memory Buffer, and takes it back.
 //!
@@ -12,6 +13,7 @@
 //! block layer's timeout work, by the VFs' owner, and by the callbacks of the PCI core. It uses the
 //! controller's state and everything below.
 
+mod depth;
 mod enable;
 mod features;
 pub(crate) mod hmb;

@@ -6,7 +6,7 @@
 //! The `BoundLock` is held throughout. No command is sent under it, as the timeout of a command needs
 //! the lock.
 
-use super::io_queues;
+use super::depth;
 use crate::{
     bar,
     controller::{
@@ -123,7 +123,7 @@ fn capabilities(ctrl: &Controller<Nvme>) -> Result<CAP> {
 
 /// Checks that these capabilities allow queues. Returns the number of entries of the I/O queues.
 fn check_limits(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
-    let io_depth = io_queues::depth(ctrl, cap)?;
+    let io_depth = depth::largest(ctrl, cap)?;
     if io_depth < 2 {
         dev_err!(
             ctrl.device(),

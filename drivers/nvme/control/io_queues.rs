@@ -6,7 +6,10 @@
 //! `BoundLock` only for moments, by `Nvme::lock_running`, and never while a command is waited for. Only
 //! [`delete`] may be called with the lock held, as it waits no longer than one admin timeout.
 
-use super::shadow_doorbells;
+use super::{
+    depth,
+    shadow_doorbells, //
+};
 use crate::{
     bar,
     controller::Nvme,
@@ -44,14 +47,6 @@ use kernel_ext::{
     pci::irq::Vectors,
     sync::Completion,
 };
-
-/// Returns the number of entries of the I/O queues of a controller with these capabilities.
-pub(crate) fn depth(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
-    let data = ctrl.data();
-    let id = quirks::id(&data.pdev);
-    let depth = quirks::io_queue_depth(id, cap, ctrl.quirks(), data.io_queue_depth);
-    Ok(u16::try_from(depth)?)
-}
 
 /// Returns the largest number of I/O queues of a controller with `quirks` that is probed now.
 pub(crate) fn max_io_queues(quirks: Quirks) -> Result<u16> {
@@ -199,7 +194,7 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue<Nvme>>> {
     let cap = CAP::from(ctrl.capabilities());
     let layout = Layout {
         qid,
-        entries: depth(ctrl, cap)?,
+        entries: depth::largest(ctrl, cap)?,
         stride: cap.doorbell_stride(),
     };
     let pool = data.cmb.as_ref().and_then(|cmb| cmb.for_queues());

@@ -10,7 +10,8 @@ import re
 import pytest
 
 from faults.checks import (
-    ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, read_block, rebind, said, within,
+    ADMIN_LIMIT, ENODEV, IO_LIMIT, check_given_up, check_works, read_block, rebind, said,
+    within,
 )
 from faults.rules import GET_LOG, IDENTIFY, READ, WRITE, Faults
 from guest.machine import Machine
@@ -166,4 +167,30 @@ def test_capabilities(machine: Machine, driver: Driver, function: PhysicalFuncti
         assert said(machine, words) == 1
         faults.clear()
         assert function.bind(driver.name) == 0
+    check_works(machine, function)
+
+
+def test_fewer_entries(machine: Machine, driver: Driver, function: PhysicalFunction,
+                       faults: Faults) -> None:
+    """The controller is refused in a reset if its queues may not have as many entries any
+    more as they have: the block layer keeps its tags. They may have more."""
+    sqsize = f"/sys/class/nvme/{function.live().name}/sqsize"
+    assert machine.read(sqsize) == "1023"
+    faults.register("CAP", clear=0xffff, set=1023)
+    machine.run(f"nvme reset {function.device}")
+    check_works(machine, function)
+    faults.register("CAP", clear=0xffff, set=1022)
+    with within(machine, ADMIN_LIMIT):
+        machine.run(f"nvme reset {function.device}", check=False)
+    assert said(machine, "CAP.MQES is 1022 now, too few for the 1024 entries") == 1
+    assert said(machine, "the controller is given up") == 1
+    check_given_up(machine, function)
+    # A new controller has fewer tags, and keeps them.
+    assert rebind(function, driver) == 0
+    sqsize = f"/sys/class/nvme/{function.live().name}/sqsize"
+    assert machine.read(sqsize) == "1022"
+    check_works(machine, function)
+    faults.clear()
+    machine.run(f"nvme reset {function.device}")
+    assert machine.read(sqsize) == "1022"
     check_works(machine, function)
