@@ -121,16 +121,10 @@ fn capabilities(ctrl: &Controller<Nvme>) -> Result<CAP> {
     Ok(cap)
 }
 
-/// Checks that these capabilities allow queues. Returns the number of entries of the I/O queues.
+/// Checks that these capabilities allow the admin queue, and the I/O queues that there are. Returns the
+/// number of entries of the I/O queues.
 fn check_limits(ctrl: &Controller<Nvme>, cap: CAP) -> Result<u16> {
     let io_depth = depth::largest(ctrl, cap)?;
-    if io_depth < 2 {
-        dev_err!(
-            ctrl.device(),
-            "CAP.MQES is 0: queues of one entry cannot be used\n"
-        );
-        return Err(EINVAL);
-    }
     if u32::from(io_depth) > cap.queue_entries() {
         dev_warn!(
             ctrl.device(),

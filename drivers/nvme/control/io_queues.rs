@@ -59,16 +59,27 @@ pub(crate) fn max_io_queues(quirks: Quirks) -> Result<u16> {
 
 /// Creates the I/O queues: one for each CPU, and those that are only for writes or polled, as many as
 /// the controller and the interrupts allow. Returns the queues; there are none if the controller refuses
-/// all.
+/// all, or CAP.MQES allows none.
 ///
 /// The interrupt vectors are allocated anew, so the admin queue gets another interrupt.
 pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     let data = ctrl.data();
+    let cap = CAP::from(ctrl.capabilities());
+    let entries = depth::largest(ctrl, cap)?;
+    if entries < 2 {
+        dev_warn!(
+            ctrl.device(),
+            "CAP.MQES is 0: queues of one entry cannot be used\n"
+        );
+        return Ok(IoQueues::default());
+    }
+    // nvme-core has lowered it to CAP.MQES, but some controllers have more entries than that.
+    ctrl.set_capabilities(cap.into_raw(), entries);
     let kinds = QueueKinds::wanted(ctrl.io_queue_kinds());
     let cpus = u16::try_from(mq::possible_queues())?;
     let mut want = ctrl.request_io_queues(kinds.max_queues(cpus).min(data.max_io_queues))?;
     // The BAR may be too short for the doorbells of all queues.
-    let pairs = bar::queue_pairs(&data.bar, ctrl.capabilities().into());
+    let pairs = bar::queue_pairs(&data.bar, cap);
     want = want.min(u16::try_from(pairs.saturating_sub(1)).unwrap_or(u16::MAX));
     while want > 0 {
         let queues = spread_interrupts(ctrl, kinds, want)?;

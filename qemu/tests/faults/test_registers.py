@@ -147,7 +147,6 @@ def test_all_ones_under_io(machine: Machine, driver: Driver,
 
 
 @pytest.mark.parametrize("clear, set, code, words", [
-    (0xffff, 0, errno.EINVAL, "CAP.MQES is 0"),
     (0xffff_ffff_ffff_ffff, 0, errno.ENODEV, "CAP reads as zero"),
     (0, 0xf << 32, errno.EINVAL, "CAP.DSTRD is 15"),
     (0, 0xf << 48, errno.ENODEV, "Minimum device page size"),
@@ -194,3 +193,36 @@ def test_fewer_entries(machine: Machine, driver: Driver, function: PhysicalFunct
     machine.run(f"nvme reset {function.device}")
     assert machine.read(sqsize) == "1022"
     check_works(machine, function)
+
+
+def test_no_entries(machine: Machine, driver: Driver, function: PhysicalFunction,
+                    faults: Faults) -> None:
+    """A controller whose queues may have one entry only, which is always empty, serves admin
+    commands, as with the in-tree driver."""
+    function.unbind()
+    faults.register("CAP", clear=0xffff)
+    assert function.bind(driver.name) == 0
+    assert function.live().io_queues == 0
+    assert said(machine, "CAP.MQES is 0") == 1
+    assert said(machine, "only administration is possible") == 1
+    machine.run(f"nvme smart-log {function.device}")
+    faults.clear()
+    machine.run(f"nvme reset {function.device}")
+    check_works(machine, function)
+
+
+def test_no_entries_but_two(machine: Machine, driver: Driver, function: PhysicalFunction,
+                            faults: Faults) -> None:
+    """A controller works whose queues have more entries, by a quirk, than it admits."""
+    driver.unload()
+    driver.load("quirks=1b36:0010:qdepth_one")
+    function.unbind()
+    faults.register("CAP", clear=0xffff)
+    assert function.bind(driver.name) == 0
+    assert machine.read(f"/sys/class/nvme/{function.live().name}/sqsize") == "1"
+    check_works(machine, function)
+    machine.run(f"nvme reset {function.device}")
+    check_works(machine, function)
+    faults.clear()
+    driver.unload()
+    driver.load()
