@@ -7,7 +7,10 @@
 //! [`delete`] may be called with the lock held, as it waits no longer than one admin timeout.
 
 use super::{
-    depth,
+    depth::{
+        self,
+        Depth, //
+    },
     shadow_doorbells, //
 };
 use crate::{
@@ -65,16 +68,13 @@ pub(crate) fn max_io_queues(quirks: Quirks) -> Result<u16> {
 pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     let data = ctrl.data();
     let cap = CAP::from(ctrl.capabilities());
-    let entries = depth::largest(ctrl, cap)?;
-    if entries < 2 {
+    if depth::largest(ctrl, cap)? < 2 {
         dev_warn!(
             ctrl.device(),
             "CAP.MQES is 0: queues of one entry cannot be used\n"
         );
         return Ok(IoQueues::default());
     }
-    // nvme-core has lowered it to CAP.MQES, but some controllers have more entries than that.
-    ctrl.set_capabilities(cap.into_raw(), entries);
     let kinds = QueueKinds::wanted(ctrl.io_queue_kinds());
     let cpus = u16::try_from(mq::possible_queues())?;
     let mut want = ctrl.request_io_queues(kinds.max_queues(cpus).min(data.max_io_queues))?;
@@ -84,7 +84,8 @@ pub(crate) fn create(ctrl: &Controller<Nvme>) -> Result<IoQueues> {
     while want > 0 {
         let queues = spread_interrupts(ctrl, kinds, want)?;
         let count = queues.total();
-        let created = create_all(ctrl, &queues)?;
+        let depth = depth::choose(ctrl, count)?;
+        let created = create_all(ctrl, &queues, depth)?;
         if created == count {
             dev_info!(
                 ctrl.device(),
@@ -153,10 +154,10 @@ fn spread_interrupts(ctrl: &Controller<Nvme>, kinds: QueueKinds, want: u16) -> R
 
 /// Creates `queues`, until memory runs out or the controller refuses one. Returns the number of queues
 /// that were created. `ENOMEM` if there is no memory for the first one.
-fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
+fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues, depth: Depth) -> Result<u16> {
     let mut created = 0;
     for qid in 1..=queues.total() {
-        let queue = match allocate(ctrl, qid) {
+        let queue = match allocate(ctrl, qid, depth) {
             // The controller works with fewer queues.
             Err(e) if e == ENOMEM && created > 0 => {
                 dev_warn!(ctrl.device(), "no memory for I/O queue {qid}\n");
@@ -194,7 +195,7 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues) -> Result<u16> {
 }
 
 /// Returns queue pair `qid`; allocates it if it does not exist. Those with lower ids must exist.
-fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue<Nvme>>> {
+fn allocate(ctrl: &Controller<Nvme>, qid: u16, depth: Depth) -> Result<Arc<Queue<Nvme>>> {
     let data = ctrl.data();
     if let Some(queue) = data.queue_pair(qid) {
         return Ok(queue);
@@ -202,13 +203,13 @@ fn allocate(ctrl: &Controller<Nvme>, qid: u16) -> Result<Arc<Queue<Nvme>>> {
     let mut hw = Nvme::lock_running(ctrl)?;
     let (pdev, hw) = hw.split();
     let lists = hw.lists.as_ref().ok_or(ENODEV)?;
-    let cap = CAP::from(ctrl.capabilities());
     let layout = Layout {
         qid,
-        entries: depth::largest(ctrl, cap)?,
-        stride: cap.doorbell_stride(),
+        entries: depth.entries,
+        stride: CAP::from(ctrl.capabilities()).doorbell_stride(),
     };
-    let pool = data.cmb.as_ref().and_then(|cmb| cmb.for_queues());
+    let cmb = data.cmb.as_ref().filter(|_| depth.in_cmb);
+    let pool = cmb.and_then(|cmb| cmb.for_queues());
     let queue = Queue::new(pdev, ctrl, &data.bar, lists, pool, layout)?;
     data.queues.lock().push(queue.clone(), GFP_KERNEL)?;
     Ok(queue)

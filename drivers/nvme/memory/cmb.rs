@@ -38,6 +38,8 @@ pub(crate) struct Cmb {
     control: Option<CMBMSC>,
     /// The memory; `None` if it cannot be used.
     pool: Option<P2pPool>,
+    /// The size of the memory, in bytes.
+    room: usize,
 }
 
 impl Cmb {
@@ -62,6 +64,7 @@ impl Cmb {
             size,
             control: None,
             pool: None,
+            room: 0,
         };
         if let Err(e) = cmb.register(dev, bar, cap) {
             dev_warn!(dev, "the controller memory buffer cannot be used: {e:?}\n");
@@ -89,6 +92,7 @@ impl Cmb {
             pool.publish(dev)?;
         }
         self.pool = Some(pool);
+        self.room = bytes;
         Ok(())
     }
 
@@ -113,6 +117,11 @@ impl Cmb {
     /// Returns the register Controller Memory Buffer Size, as [`Cmb::find`] read it.
     pub(crate) fn size(&self) -> CMBSZ {
         self.size
+    }
+
+    /// Returns the size of the pool, in bytes; 0 if the memory cannot be used.
+    pub(crate) fn room(&self) -> usize {
+        self.room
     }
 
     /// Returns the pool that submission queues are allocated from. `None` if the memory cannot be used,

@@ -46,6 +46,11 @@ def created(lines: list[str]) -> dict[int, int]:
     return found
 
 
+def sizes(lines: list[str]) -> set[int]:
+    """Returns the numbers of entries of the submission queues of a trace."""
+    return {int(size) + 1 for line in lines for size in re.findall(r"qsize=(\d+)", line)}
+
+
 def attributes(pf: PhysicalFunction) -> dict[str, str]:
     """Returns the buffer's registers, as the controller's sysfs folder shows them."""
     listed = pf.machine.run(
@@ -116,17 +121,29 @@ def test_not_wanted(machine: Machine, pf: PhysicalFunction, unloaded: Driver) ->
 @pytest.mark.shape(Shape(cpus=6, vfs=0, cmb_mib=2, legacy_cmb=True))
 def test_legacy_and_small(machine: Machine, pf: PhysicalFunction,
                           unloaded: Driver) -> None:
-    """The buffer of a controller before revision 1.4 works. Queues that do not fit in a small
-    buffer are in the host's memory."""
-    with traced(machine, "pci_nvme_create_sq") as lines, said(machine) as log:
-        # Each queue takes 128 KiB, as QEMU's queues have 2048 entries at most.
-        unloaded.load("io_queue_depth=4095 write_queues=6 poll_queues=6")
-        device = disk(machine, pf.live(), 1)
-    inside = [address in bar(pf, 2) for address in created(lines).values()]
-    assert inside.count(True) == 16 and inside.count(False) == 2
-    assert any("16 of 18 submission queues" in line for line in log)
-    fio(machine, device, bsrange="512-128k", size="4m")
-    machine.run(f"nvme reset {pf.device}")
+    """The buffer of a controller before revision 1.4 works. If it is small, all queues are
+    short enough to fit, with either driver, and stay so."""
+    entries = {}
+    for name in "nvme", "nvme_rs":
+        driver = Driver(machine, name)
+        with traced(machine, "pci_nvme_create_sq") as lines, said(machine) as log:
+            # Each queue would take 128 KiB, as QEMU's queues have 2048 entries at most.
+            driver.load("io_queue_depth=4095 write_queues=6 poll_queues=6")
+            device = disk(machine, pf.live(), 1)
+        found = created(lines)
+        assert len(found) == 18 and all(address in bar(pf, 2) for address in found.values())
+        entries[name] = sizes(lines)
+        assert machine.read(f"/sys/class/nvme/{pf.live().name}/sqsize") == "1791"
+        fio(machine, device, bsrange="512-128k", size="4m")
+        if name == "nvme":
+            driver.unload()
+    assert entries["nvme"] == entries["nvme_rs"] == {1792}
+    assert any("18 of 18 submission queues" in line for line in log)
+    # The tags are there, so longer queues would have no use, and shorter ones would be too short.
+    machine.run("echo 0 > /sys/module/nvme_rs/parameters/write_queues")
+    with traced(machine, "pci_nvme_create_sq") as lines:
+        machine.run(f"nvme reset {pf.device}")
+    assert len(created(lines)) == 12 and sizes(lines) == {1792}
     fio(machine, device, bsrange="512-128k", size="4m")
 
 
