@@ -3,14 +3,18 @@
 //! How much memory a controller gets as its buffer, and in pieces of which size. Arithmetic only.
 
 use crate::spec::hmb::PAGE;
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 use kernel_ext::nvme::HostMemory;
 
 /// The largest piece to allocate, unless the controller wants larger ones.
 const LARGEST: u64 = 4 << 20;
 
-/// The smallest piece, so that there are not too many descriptors.
-const SMALLEST: u64 = 2 * PAGE;
+/// The smallest size of pieces, in pages of the host: so there are not too many descriptors, and no piece
+/// takes much more memory than the controller gets of it.
+const SMALLEST: u64 = 2;
 
 /// The buffer that a controller gets; sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +23,10 @@ pub(crate) struct Plan {
     pub(super) preferred: u64,
     /// The smallest size that the controller can use.
     pub(super) minimum: u64,
-    /// The size of the smallest piece.
+    /// The smallest size to divide the buffer by.
     smallest: u64,
+    /// The size of the smallest piece that the controller can use, such as what is left at the end.
+    least: u64,
     /// The largest number of pieces.
     pub(super) max_pieces: usize,
 }
@@ -29,6 +35,11 @@ impl Plan {
     /// Plans the buffer of a controller that `wants` this, with at most `limit` bytes. Returns `None` if
     /// it wants none, `ENOSPC` if it needs more than `limit`.
     pub(crate) fn new(wants: HostMemory, limit: u64) -> Result<Option<Self>> {
+        Self::in_pages(wants, limit, PAGE_SIZE as u64)
+    }
+
+    /// As [`Plan::new`], for a host with pages of `page` bytes.
+    fn in_pages(wants: HostMemory, limit: u64, page: u64) -> Result<Option<Self>> {
         if wants.hmpre == 0 {
             return Ok(None);
         }
@@ -42,7 +53,8 @@ impl Plan {
         Ok(Some(Self {
             preferred: bytes(wants.hmpre).min(limit),
             minimum,
-            smallest: bytes(wants.hmminds).max(SMALLEST),
+            smallest: bytes(wants.hmminds).max(SMALLEST * page),
+            least: bytes(wants.hmminds),
             max_pieces: match wants.hmmaxd {
                 0 => usize::MAX,
                 max => max.into(),
@@ -66,7 +78,7 @@ impl Plan {
     /// been; 0 if there is to be no other.
     pub(super) fn next(self, size: u64, have: u64) -> u64 {
         let left = self.preferred.saturating_sub(have);
-        if have > 0 && left < self.smallest {
+        if have > 0 && left < self.least {
             return 0;
         }
         left.min(size)
@@ -144,5 +156,33 @@ mod tests {
         assert_eq!(pieces(plan, 256 * PAGE), (4, 1000 * PAGE));
         // 15 of 64 pages; 40 are too few.
         assert_eq!(pieces(plan, 64 * PAGE), (15, 960 * PAGE));
+    }
+
+    #[test]
+    fn what_is_left_may_be_small() {
+        // All of it is needed, and it is one page more than a piece.
+        let Ok(Some(plan)) = Plan::new(wants(1025, 1025, 0, 0), 128 * MIB) else {
+            return assert!(false);
+        };
+        assert_eq!(pieces(plan, 4 * MIB), (2, 1025 * PAGE));
+    }
+
+    #[test]
+    fn pieces_are_not_smaller_than_pages_of_the_host() {
+        let large = 64 << 10;
+        let Ok(Some(plan)) = Plan::in_pages(wants(256, 0, 0, 0), 128 * MIB, large) else {
+            return assert!(false);
+        };
+        assert!(plan.sizes().eq([MIB, MIB / 2, MIB / 4, 2 * large]));
+        let Ok(Some(coarse)) = Plan::in_pages(wants(256, 0, 128, 0), 128 * MIB, large) else {
+            return assert!(false);
+        };
+        assert!(coarse.sizes().eq([MIB, MIB / 2]));
+        // One that is smaller is in one piece.
+        let Ok(Some(tiny)) = Plan::in_pages(wants(3, 3, 0, 0), 128 * MIB, large) else {
+            return assert!(false);
+        };
+        assert!(tiny.sizes().eq([3 * PAGE]));
+        assert_eq!(pieces(tiny, 3 * PAGE), (1, 3 * PAGE));
     }
 }
