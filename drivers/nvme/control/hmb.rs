@@ -33,13 +33,14 @@ use kernel_ext::{
     pci::DeviceExt, //
 };
 
-/// Gives the controller the buffer that it wants, or the one that it had before a reset.
+/// Gives the controller the buffer that it wants: the one that it had before, unless it wants another
+/// since it was reset.
 pub(crate) fn start(ctrl: &Controller<Nvme>) {
     // The log has the reason. If the controller does not answer any more, the next command fails, too.
     let _ = enable(ctrl, &mut ctrl.data().hmb.change());
 }
 
-/// Makes the controller stop accessing the buffer, before it is shut down; [`start`] gives the same
+/// Makes the controller stop accessing the buffer, before it is shut down; [`start`] gives the
 /// buffer back. Does nothing unless the controller is live; waits no longer than one admin timeout.
 pub(crate) fn stop(ctrl: &Controller<Nvme>) {
     let data = ctrl.data();
@@ -89,7 +90,14 @@ fn enable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
             "no host memory buffer: at least {mib} MiB are needed, raise max_host_mem_size_mb\n"
         );
     });
-    let Some(plan) = plan? else { return Ok(()) };
+    let plan = match plan {
+        Ok(Some(plan)) => plan,
+        nothing => {
+            // It may have had one before a reset.
+            release(ctrl);
+            return nothing.map(drop);
+        }
+    };
     let command = allocate(ctrl, plan).inspect_err(|e| {
         dev_warn!(ctrl.device(), "no host memory buffer: {e:?}\n");
     })?;
@@ -98,13 +106,17 @@ fn enable(ctrl: &Controller<Nvme>, change: &mut Change<'_>) -> Result {
     Ok(())
 }
 
-/// Allocates the buffer, unless it exists. Returns the command that gives it to the controller.
+/// Allocates the buffer, unless it exists as planned. Returns the command that gives it to the
+/// controller.
 fn allocate(ctrl: &Controller<Nvme>, plan: Plan) -> Result<AdminCommand<NoData>> {
     let mut hw = Nvme::lock_running(ctrl)?;
     let (pdev, hw) = hw.split();
-    if let Some(memory) = hw.hmb.as_ref() {
+    if let Some(memory) = hw.hmb.as_ref().filter(|memory| memory.is_by(plan)) {
         return memory.enable(true);
     }
+    // What the controller wants is read when it has been reset, so it does not use the buffer any more.
+    // First, as there may not be memory for both.
+    hw.hmb = None;
     let memory = hw.hmb.insert(Memory::new(pdev.as_ref(), plan)?);
     dev_info!(
         ctrl.device(),

@@ -101,6 +101,7 @@ impl Change<'_> {
 
 /// The memory of the buffer. It must exist as long as the controller may access it.
 pub(crate) struct Memory {
+    plan: Plan,
     list: Coherent<[Descriptor]>,
     bytes: u64,
     _pieces: Pieces,
@@ -132,6 +133,7 @@ impl Memory {
         let memory = Noncontiguous::alloc(dev, usize::try_from(plan.preferred)?)?;
         let piece = describe(memory.dma_address(), memory.size())?;
         Ok(Self {
+            plan,
             list: Coherent::from_slice(dev, &[piece], GFP_KERNEL)?,
             bytes: plan.preferred,
             _pieces: Pieces::One { _memory: memory },
@@ -158,10 +160,16 @@ impl Memory {
             return Err(ENOMEM);
         }
         Ok(Self {
+            plan,
             list: Coherent::from_slice(dev, &descriptors, GFP_KERNEL)?,
             bytes,
             _pieces: Pieces::Many { _memory: pieces },
         })
+    }
+
+    /// Returns whether it was allocated by `plan`, even if there was less memory than preferred.
+    pub(crate) fn is_by(&self, plan: Plan) -> bool {
+        self.plan == plan
     }
 
     /// Returns its size, in bytes.

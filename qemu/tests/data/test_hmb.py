@@ -206,6 +206,43 @@ def test_wanted_after_a_reset(machine: Machine, pf: PhysicalFunction,
     assert write(machine, attribute(pf), 0) == 0
 
 
+def test_changed_by_a_reset(machine: Machine, pf: PhysicalFunction,
+                            faults: Faults) -> None:
+    """A controller that wants more, or less, after a reset gets another buffer, and does not
+    get the old one again when it wants that for a time without any."""
+    def reset(preferred: int, minimum: int = 0) -> list[str]:
+        faults.clear()
+        if preferred:
+            want(faults, preferred=preferred, minimum=minimum)
+        with said(machine) as lines:
+            machine.run(f"nvme reset {pf.device}")
+            pf.live()
+        return lines
+
+    want(faults, preferred=0x1000)
+    rebind(pf)
+    for preferred, minimum, size in (
+            (0x2000, 0x1800, "32768 KiB in 8 pieces"), (0x800, 0, "8192 KiB in 2 pieces")):
+        lines: list[str] = []
+        command, = sent(pf, lambda p=preferred, m=minimum: lines.extend(reset(p, m)))
+        assert any(size in line for line in lines), lines
+        assert command[:2] == [EHM, preferred]
+        assert sum(pages for _, pages in pieces(machine, command)) == preferred
+        assert machine.read(attribute(pf)) == "1"
+    # More than the limit.
+    assert any("raise max_host_mem_size_mb" in line for line in reset(0x10000, 0x10000))
+    assert machine.read(attribute(pf)) == "0"
+    command, = sent(pf, lambda: reset(0x800))
+    assert command[:2] == [EHM, 0x800]
+    assert not sent(pf, lambda: reset(0))
+    command, = sent(pf, lambda: reset(0x800))
+    assert command[:2] == [EHM, 0x800]
+    # As before.
+    again, = sent(pf, lambda: reset(0x800))
+    assert again == [EHM | MR, *command[1:]]
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
+
+
 def test_refused(machine: Machine, pf: PhysicalFunction, faults: Faults) -> None:
     """A controller that refuses the buffer works without it."""
     want(faults, preferred=0x1000, accept=False)
