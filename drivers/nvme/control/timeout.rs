@@ -24,6 +24,7 @@ use crate::{
     },
 };
 use kernel::{
+    io::Io,
     prelude::*,
     sync::{
         aref::ARef,
@@ -46,6 +47,10 @@ use kernel_ext::{
 /// Kernel parameters without which device, link and port save power.
 const POWER_SAVING_OFF: &str =
     "nvme_core.default_ps_max_latency_us=0 pcie_aspm=off pcie_port_pm=off";
+
+/// Where Status is in the configuration space of a function (PCI Express Base Specification, section
+/// 7.5.1.1.4).
+const PCI_STATUS: usize = 0x06;
 
 /// Handles a request whose time is over. Returns `Done` if the request has been completed, `Restart` if
 /// it gets the same time once more.
@@ -171,14 +176,16 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
     if csts.cfs() {
         dev_warn!(
             ctrl.device(),
-            "the controller has failed (CSTS={:#x}); resetting it\n",
-            csts.into_raw()
+            "the controller has failed (CSTS={:#x}, PCI_STATUS={:#x}); resetting it\n",
+            csts.into_raw(),
+            pci_status(ctrl)
         );
     } else if subsystem_was_reset {
         dev_warn!(
             ctrl.device(),
-            "the NVM subsystem has been reset (CSTS={:#x}); resetting the controller\n",
-            csts.into_raw()
+            "the NVM subsystem has been reset (CSTS={:#x}, PCI_STATUS={:#x}); resetting the controller\n",
+            csts.into_raw(),
+            pci_status(ctrl)
         );
     }
     if csts.into_raw() == GONE {
@@ -188,6 +195,16 @@ fn failed(ctrl: &Controller<Nvme>, bar: &Bar0) -> bool {
         );
     }
     csts.cfs() || subsystem_was_reset
+}
+
+/// Returns the function's PCI Status, which tells what became of it if the controller's registers do not.
+/// It is all ones if the function does not answer either.
+fn pci_status(ctrl: &Controller<Nvme>) -> u16 {
+    // The caller is going to stop the controller, which takes the lock, too.
+    match ctrl.data().bound.lock() {
+        Ok(mut hw) => hw.split().0.config_space().read16(PCI_STATUS),
+        Err(_) => u16::MAX,
+    }
 }
 
 /// Stops the controller, and resets it unless it is being removed.

@@ -31,9 +31,10 @@ NSSRS = 1 << 36
 
 def test_failed_controller(machine: Machine, driver: Driver,
                            function: PhysicalFunction, faults: Faults) -> None:
-    """CSTS.CFS causes a reset, after which the controller works or is given up."""
+    """CSTS.CFS causes a reset, after which the controller works or is given up. The log has
+    PCI Status, of which QEMU's function has only the bit Capabilities List."""
     device = disk(machine, function.live(), 1)
-    failed = r"the controller has failed \(CSTS=0x3\); resetting it"
+    failed = r"the controller has failed \(CSTS=0x3, PCI_STATUS=0x10\); resetting it"
     faults.command(f"fail queue=io opcode={WRITE} skip=8")
     fio(machine, device, size="512k")
     assert faults.left() == [0]
