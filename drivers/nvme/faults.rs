@@ -13,8 +13,8 @@
 //!
 //! - `command`: each write adds one [rule] about commands; `clear` removes all. A read shows how many
 //!   commands each rule is still to hit.
-//! - `register`: `NAME clear=MASK set=MASK` changes the value that `CSTS` or `CAP` is read as;
-//!   `clear` ends that.
+//! - `register`: `NAME clear=MASK set=MASK` changes the value that `CSTS` or `CAP` is read as, or
+//!   `TotalVFs` for the folders of VFs; `clear` ends that.
 //! - `gone`: 1 makes the device disappear, with its registers and its configuration space; 0 brings it
 //!   back.
 //! - `release`: any write has the `late` completions of each queue arrive with the queue's next
@@ -73,6 +73,9 @@ static CSTS_BITS: Bits = Bits::new();
 
 /// Changes to Controller Capabilities as it is read.
 static CAP_BITS: Bits = Bits::new();
+
+/// Changes to TotalVFs.
+static TOTAL_VFS_BITS: Bits = Bits::new();
 
 /// Whether the device is gone.
 static GONE: Atomic<bool> = Atomic::new(false);
@@ -146,11 +149,13 @@ fn write_register(_: &(), reader: &mut UserSliceReader) -> Result {
         if text == "clear" {
             CSTS_BITS.clear();
             CAP_BITS.clear();
+            TOTAL_VFS_BITS.clear();
             return Ok(());
         }
         match text.split_once(' ').ok_or(EINVAL)? {
             ("CSTS", masks) => CSTS_BITS.set(masks),
             ("CAP", masks) => CAP_BITS.set(masks),
+            ("TotalVFs", masks) => TOTAL_VFS_BITS.set(masks),
             _ => Err(EINVAL),
         }
     })
@@ -191,6 +196,11 @@ pub(crate) fn read64(offset: usize, value: u64) -> u64 {
         CAP::OFFSET => CAP_BITS.read(value),
         _ => value,
     }
+}
+
+/// Returns how many VFs the driver is to believe that a function has, which says that it has `total`.
+pub(crate) fn total_vfs(total: u16) -> u16 {
+    TOTAL_VFS_BITS.read(total.into()) as u16
 }
 
 /// Returns whether the write of `value` to the 32-bit register at `offset` is to be left out.

@@ -42,7 +42,8 @@ class Faults:
         return [int(line.rpartition("=")[2]) for line in said]
 
     def register(self, name: str, clear: int = 0, set: int = 0) -> None:
-        """Makes the driver read CSTS or CAP with some bits cleared, then others set."""
+        """Makes the driver read CSTS, CAP or TotalVFs with some bits cleared, then others
+        set."""
         self._write("register", f"{name} clear={clear:#x} set={set:#x}")
 
     def gone(self, gone: bool) -> None:

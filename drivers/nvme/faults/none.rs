@@ -31,6 +31,11 @@ pub(crate) fn read64(_offset: usize, value: u64) -> u64 {
 }
 
 #[inline(always)]
+pub(crate) fn total_vfs(total: u16) -> u16 {
+    total
+}
+
+#[inline(always)]
 pub(crate) fn loses_write(_offset: usize, _value: u32) -> bool {
     false
 }

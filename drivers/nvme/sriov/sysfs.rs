@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     controller::Nvme,
+    faults,
     spec::virtualization::{
         Resource,
         ResourceCapabilities, //
@@ -82,7 +83,7 @@ impl Folders {
             pool(c"interrupts", Resource::Interrupt)?,
         ];
         let mut vfs = KVec::new();
-        for vf in 0..pdev.total_vfs().min(MOST_VFS) {
+        for vf in 0..faults::total_vfs(pdev.total_vfs()).min(MOST_VFS) {
             let name = CString::try_from_fmt(fmt!("vf{vf}"))?;
             let family = family.clone();
             vfs.push(Folder::new(&root, &name, Vf { family, vf })?, GFP_KERNEL)?;

@@ -118,3 +118,19 @@ def check_refused_or_live(machine: Machine, function: PhysicalFunction,
         assert vf.live().io_queues == 4
     assert function.set_vfs(0) == 0
     check_works(machine, function)
+
+
+def test_total_vfs(machine: Machine, driver: Driver, function: PhysicalFunction,
+                   faults: Faults) -> None:
+    """A function that claims 65535 VFs gets folders for as many as a Secondary Controller
+    List can have."""
+    listed = f"ls {function.sysfs}/nvme_sriov | grep -c ^vf"
+    assert machine.run(listed).out.strip() == str(machine.shape.vfs)
+    function.unbind()
+    faults.register("TotalVFs", set=0xffff)
+    assert function.bind(driver.name) == 0
+    assert machine.run(listed).out.strip() == "127"
+    function.unbind()
+    faults.clear()
+    assert function.bind(driver.name) == 0
+    check_works(machine, function)
