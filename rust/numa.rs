@@ -45,8 +45,6 @@ pub fn current_node() -> c_int {
 pub fn nodes_with_cpus() -> impl Iterator<Item = c_int> {
     // SAFETY: Reads what does not change after boot.
     let end = unsafe { bindings::ext_nr_node_ids() };
-    (0..)
-        .take(end as usize)
-        // SAFETY: The node is below the number of ids.
-        .filter(|&node| unsafe { bindings::ext_node_has_cpus(node) })
+    // SAFETY: The node is below the number of ids.
+    (0..end as c_int).filter(|&node| unsafe { bindings::ext_node_has_cpus(node) })
 }

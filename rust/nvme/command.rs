@@ -69,6 +69,8 @@ impl Command {
     }
 
     /// With `value` as command dword `index` (0 to 15).
+    // Inlined, so that a constant index is checked when the module is built.
+    #[inline]
     pub const fn with_dword(mut self, index: usize, value: u32) -> Self {
         self.dwords[index] = value.to_le();
         self

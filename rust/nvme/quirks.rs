@@ -115,12 +115,12 @@ impl Quirks {
 
     /// The quirk that nvme-core calls `name`, in sysfs and in the parameter of its own transport.
     pub fn named(name: &[u8]) -> Option<Self> {
-        let known = |&raw: &u32| Self::name(raw) != c"unknown";
         (0..u32::BITS)
             .map(|bit| 1 << bit)
-            .take_while(known)
-            .find(|&raw| Self::name(raw).to_bytes() == name)
-            .map(|raw| Self(raw as c_ulong))
+            .map(|raw| (raw, Self::name(raw)))
+            .take_while(|&(_, known)| known != c"unknown")
+            .find(|(_, known)| known.to_bytes() == name)
+            .map(|(raw, _)| Self(raw as c_ulong))
     }
 
     fn name(raw: u32) -> &'static CStr {

@@ -151,7 +151,7 @@ impl Capability<'_> {
     }
 
     fn read_dword(&self, offset: usize) -> Option<u32> {
-        let offset = self.offset + offset as c_int;
+        let offset = self.offset.wrapping_add(offset as c_int);
         let mut value = 0;
         // SAFETY: `as_raw` is valid.
         let ret = unsafe { bindings::pci_read_config_dword(as_raw(self.dev), offset, &mut value) };
@@ -159,7 +159,7 @@ impl Capability<'_> {
     }
 
     fn write_dword(&self, offset: usize, value: u32) {
-        let offset = self.offset + offset as c_int;
+        let offset = self.offset.wrapping_add(offset as c_int);
         // SAFETY: `as_raw` is valid.
         unsafe { bindings::pci_write_config_dword(as_raw(self.dev), offset, value) };
     }
