@@ -173,17 +173,19 @@ impl<'a, S: ListSource> Builder<'a, S> {
             }
             // Its last entry moves to the next list and points there.
             let mut list = self.list_of(ENTRIES)?;
-            if let Some(full) = &mut lists.data[self.list] {
-                list.write(0, full.read(ENTRIES - 1));
-                full.write(ENTRIES - 1, list.address());
-            }
+            let Some(Some(full)) = lists.data.get_mut(self.list) else {
+                return Err(Status::IOERR);
+            };
+            list.write(0, full.read(ENTRIES - 1));
+            full.write(ENTRIES - 1, list.address());
             lists.data[next] = Some(list);
             self.list = next;
             self.filled = 1;
         }
-        if let Some(list) = &mut lists.data[self.list] {
-            list.write(self.filled, addr);
-        }
+        let Some(Some(list)) = lists.data.get_mut(self.list) else {
+            return Err(Status::IOERR);
+        };
+        list.write(self.filled, addr);
         self.filled = self.filled.wrapping_add(1);
         Ok(())
     }
