@@ -98,7 +98,7 @@ impl Actual {
 
     /// Returns the VFs that are enabled.
     pub(super) fn present(&self) -> impl Iterator<Item = u16> + '_ {
-        (0u16..)
+        (0..=u16::MAX)
             .zip(&self.list)
             .filter(|(_, secondary)| secondary.is_present)
             .map(|(vf, _)| vf)
@@ -157,7 +157,7 @@ impl Actual {
         inventory: &Inventory,
     ) -> Result<AllWanted> {
         let mut wanted = AllWanted::default();
-        for (vf, secondary) in (0u16..).zip(&self.list) {
+        for (vf, secondary) in (0..=u16::MAX).zip(&self.list) {
             let setting = family.desk().settings.wanted(vf);
             let share = secondary.wanted(ctrl, vf, setting, inventory);
             wanted.queues.push(share.queues, GFP_KERNEL)?;
@@ -223,10 +223,10 @@ impl Actual {
     /// Takes every VF offline and assigns its share. `inventory` has what is assigned now.
     fn assign_all(&self, ctrl: &Controller<Nvme>, inventory: &Inventory) -> Result {
         // Resources go back to the pool first: other VFs may need them.
-        for (vf, secondary) in (0u16..).zip(&self.list) {
+        for (vf, secondary) in (0..=u16::MAX).zip(&self.list) {
             secondary.clear(ctrl, vf, inventory)?;
         }
-        for (vf, secondary) in (0u16..).zip(&self.list) {
+        for (vf, secondary) in (0..=u16::MAX).zip(&self.list) {
             secondary.assign(ctrl, vf, inventory)?;
         }
         Ok(())
@@ -294,7 +294,7 @@ impl Actual {
     fn with_given(&self, nsids: &[u32]) -> Result<KVec<u32>> {
         let mut all = KVec::with_capacity(self.list.len(), GFP_KERNEL)?;
         all.push(self.cntlid, GFP_KERNEL)?;
-        for (vf, secondary) in (0u16..).zip(&self.list) {
+        for (vf, secondary) in (0..=u16::MAX).zip(&self.list) {
             if self.live.is_empty() || self.live.contains(&vf) {
                 all.push(secondary.scid, GFP_KERNEL)?;
             }
@@ -352,7 +352,7 @@ impl Actual {
         let Ok(Some(inventory)) = Inventory::read(ctrl) else {
             return;
         };
-        for (vf, secondary) in (0u16..).zip(&self.list) {
+        for (vf, secondary) in (0..=u16::MAX).zip(&self.list) {
             secondary.take_back(ctrl, vf, &inventory);
         }
     }
@@ -371,7 +371,7 @@ impl Actual {
         let inventory = Inventory::read(ctrl)?.ok_or(EIO)?;
         self.attached = Attachments::read(ctrl)?;
         self.assign_all(ctrl, &inventory)?;
-        let mut count = 0;
+        let mut count: usize = 0;
         for vf in 0..u16::try_from(self.list.len()).unwrap_or(u16::MAX) {
             let is_leaving = family.desk().is_leaving(vf);
             if is_leaving || !self.present().any(|present| present == vf) {
@@ -379,7 +379,7 @@ impl Actual {
             }
             match self.restore_one(ctrl, family, vf) {
                 Ok(()) => {
-                    count += 1;
+                    count = count.saturating_add(1);
                     family.note(vf, Standing::Online(epoch))?;
                 }
                 Err(e) if is_interrupted(ctrl) => return Err(e),

@@ -374,7 +374,7 @@ impl Family {
     pub(super) fn live(&self) -> Result<KVec<u16>> {
         let desk = self.desk();
         let mut live = KVec::with_capacity(desk.live.len(), GFP_KERNEL)?;
-        for (vf, _) in (0u16..).zip(&desk.live).filter(|(_, live)| **live) {
+        for (vf, _) in (0..=u16::MAX).zip(&desk.live).filter(|(_, live)| **live) {
             live.push(vf, GFP_KERNEL)?;
         }
         Ok(live)
