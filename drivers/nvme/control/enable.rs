@@ -197,7 +197,7 @@ fn admin_queue(
 fn program(ctrl: &Controller<Nvme>, queue: &Queue<Nvme>) -> Result {
     let bar = &ctrl.data().bar;
     // 0's based.
-    let size = u32::from(queue.entries() - 1);
+    let size = u32::from(queue.entries().saturating_sub(1));
     let aqa = AQA::zeroed().try_with_acqs(size)?.try_with_asqs(size)?;
     bar.access(|io| io.write_reg(aqa)).ok_or(ENODEV)?;
     bar.write64_lo_hi(queue.sq_address(), ASQ)?;

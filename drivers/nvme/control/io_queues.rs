@@ -169,7 +169,11 @@ fn create_all(ctrl: &Controller<Nvme>, queues: &IoQueues, depth: Depth) -> Resul
         let vector = match queues.first_vector {
             _ if qid > queues.with_interrupt() => None,
             None => Some(0),
-            Some(first) => Some(u16::try_from(first)?.checked_add(qid - 1).ok_or(EINVAL)?),
+            Some(first) => Some(
+                u16::try_from(first)?
+                    .checked_add(qid.saturating_sub(1))
+                    .ok_or(EINVAL)?,
+            ),
         };
         match create_pair(ctrl, &queue, vector) {
             Err(AdminError::Refused(status)) => {
@@ -262,7 +266,7 @@ impl Waiter {
             let this = step.min(left);
             left -= this;
             if let Some(rest) = self.completion.wait_io_timeout(this) {
-                return Some((left + rest).max(1));
+                return Some(left.saturating_add(rest).max(1));
             }
         }
         None
@@ -301,7 +305,7 @@ pub(crate) fn delete(ctrl: &Controller<Nvme>) {
                     return;
                 }
             }
-            sent += 1;
+            sent = sent.saturating_add(1);
         }
         while sent > 0 {
             if wait(&mut sent).is_none() {

@@ -154,7 +154,7 @@ impl Memory {
             };
             descriptors.push(describe(piece.dma_address(), len)?, GFP_KERNEL)?;
             pieces.push(piece, GFP_KERNEL)?;
-            bytes += len as u64;
+            bytes = bytes.saturating_add(len as u64);
         }
         if bytes < plan.minimum.max(PAGE) {
             return Err(ENOMEM);

@@ -72,7 +72,7 @@ impl QueueKinds {
     /// Divides `queues` I/O queues, at least one, with `vectors` interrupts besides the admin queue's.
     /// If there is none, one queue shares the admin queue's interrupt.
     pub(crate) fn divide(self, queues: u16, vectors: u32) -> IoQueues {
-        let with_interrupt = vectors.clamp(1, self.vectors(queues).max(1).into());
+        let with_interrupt = vectors.min(self.vectors(queues).into()).max(1);
         let (default, read) = self.divide_vectors(with_interrupt);
         IoQueues {
             // Neither is above `queues`, so the casts are exact.

@@ -62,7 +62,7 @@ impl ShadowDoorbells {
 
     /// Returns whether there is room for `pairs` queue pairs.
     pub(crate) fn fits(&self, pairs: usize) -> bool {
-        2 * pairs * self.stride <= DWORDS
+        pairs.saturating_mul(2).saturating_mul(self.stride) <= DWORDS
     }
 
     /// Zeroes both buffers: all queues are empty.

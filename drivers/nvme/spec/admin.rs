@@ -56,7 +56,7 @@ pub(crate) type IdentifyData = KBox<[u8; IDENTIFY_SIZE]>;
 /// Returns dword 10 of both Create commands: the queue's size, 0's based, and its id. A queue has two
 /// entries at least.
 fn queue(qid: u16, entries: u16) -> u32 {
-    u32::from(entries - 1) << 16 | u32::from(qid)
+    u32::from(entries.saturating_sub(1)) << 16 | u32::from(qid)
 }
 
 /// Creates completion queue `qid` of `entries` entries at `address`, with interrupt `vector`, or

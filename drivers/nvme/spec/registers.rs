@@ -109,7 +109,7 @@ pub(crate) fn doorbells(qid: u16) -> (usize, usize) {
 
 /// Returns the offset of doorbell `number`, if doorbells are `stride` bytes apart.
 pub(crate) fn doorbell(number: usize, stride: usize) -> usize {
-    DOORBELLS + number * stride
+    DOORBELLS.saturating_add(number.saturating_mul(stride))
 }
 
 #[kunit_tests(nvme_rs_regs)]

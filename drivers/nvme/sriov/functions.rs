@@ -101,8 +101,8 @@ pub(super) fn enable(
     let mut result = pdev.enable_vfs(num, lock).inspect_err(|e| {
         explain(ctrl, pdev, num, e);
     });
-    if let (Ok(()), errno @ 1..) = (&result, -failure.load(Relaxed)) {
-        result = Err(Error::from_errno(-errno));
+    if let (Ok(()), errno @ ..=-1) = (&result, failure.load(Relaxed)) {
+        result = Err(Error::from_errno(errno));
         pdev.disable_vfs(lock);
     }
     if result.is_err() {

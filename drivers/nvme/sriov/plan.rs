@@ -43,7 +43,7 @@ impl Pool {
             setting => u32::from(setting),
         };
         Shortage {
-            needed: settings.iter().map(minimum).sum(),
+            needed: settings.iter().map(minimum).fold(0, u32::saturating_add),
             free: self.free,
         }
     }
@@ -63,7 +63,8 @@ impl Pool {
     /// they are, so the caller keeps them to the limit. `shares` is as long as `settings`.
     pub(crate) fn divide(&self, settings: &[u16], shares: &mut [u16]) -> Result<(), Shortage> {
         let shortage = self.demand(settings);
-        let fixed: u32 = settings.iter().copied().map(u32::from).sum();
+        let fixed = settings.iter().copied().map(u32::from);
+        let fixed = fixed.fold(0, u32::saturating_add);
         let sharing = settings.iter().filter(|&&setting| setting == 0).count() as u32;
         let rest = self.free.checked_sub(fixed).ok_or(shortage)?;
 
@@ -72,7 +73,7 @@ impl Pool {
             *share = match setting {
                 0 if spare > 0 => {
                     spare -= 1;
-                    base + step
+                    base.saturating_add(step)
                 }
                 0 => base,
                 setting => setting,
@@ -97,8 +98,8 @@ impl Pool {
             step => step,
         };
         let base = each - each % step;
-        let left = rest - u32::from(base) * vfs;
-        let spare = if limit - base >= step {
+        let left = rest.saturating_sub(u32::from(base).saturating_mul(vfs));
+        let spare = if limit.saturating_sub(base) >= step {
             (left / u32::from(step)).min(vfs)
         } else {
             0

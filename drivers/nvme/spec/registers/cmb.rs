@@ -60,7 +60,7 @@ impl CMBLOC {
 
     /// Returns the offset in the BAR at which the buffer begins, whose Size register is `size`.
     pub(crate) fn offset(self, size: CMBSZ) -> u64 {
-        u64::from(self.ofst().get()) * size.unit()
+        u64::from(self.ofst().get()).saturating_mul(size.unit())
     }
 }
 
@@ -68,12 +68,12 @@ impl CMBSZ {
     /// Returns the unit of sizes and offsets, in bytes: 4 KiB, 64 KiB and so on up to 64 GiB; more
     /// for reserved values.
     fn unit(self) -> u64 {
-        1 << (12 + 4 * self.szu().get().min(7))
+        (1 << 12) << (4 * self.szu().get().min(7))
     }
 
     /// Returns the size of the buffer, in bytes.
     pub(crate) fn bytes(self) -> u64 {
-        u64::from(self.sz().get()) * self.unit()
+        u64::from(self.sz().get()).saturating_mul(self.unit())
     }
 
     /// Returns whether commands can have data in the buffer, in both directions.
