@@ -69,7 +69,7 @@ impl Command {
     }
 
     /// With `value` as command dword `index` (0 to 15).
-    // Inlined, so that a constant index is checked when the module is built.
+    // Inlined, so that no check is left for a constant index.
     #[inline]
     pub const fn with_dword(mut self, index: usize, value: u32) -> Self {
         self.dwords[index] = value.to_le();
