@@ -132,6 +132,23 @@ def test_unbind_and_bind(machine: Machine, driver: Driver,
     fio(machine, disk(machine, pf.live(), 1), size="1m")
 
 
+def test_unbind_while_open(machine: Machine, driver: Driver,
+                           pf: PhysicalFunction) -> None:
+    """What user space holds open keeps neither memory nor interrupts of the device, for
+    which the end of the unbinding would wait."""
+    controller = pf.live()
+    device = disk(machine, controller, 1)
+    machine.run("mkfifo /run/close")
+    process = machine.spawn(f"exec 3< {device} 4< /dev/{controller.name}; read _ < /run/close")
+    machine.run(f"while [ ! -e /proc/{process}/fd/4 ]; do sleep 0.1; done")
+    pf.unbind()
+    assert pf.bind(driver.name) == 0
+    fio(machine, disk(machine, pf.live(), 1), size="1m")
+    machine.run("echo > /run/close; rm /run/close")
+    assert machine.finish(process) == 0
+    assert "cannot be unbound yet" not in machine.run("dmesg").out
+
+
 @pytest.mark.essential
 def test_remove_during_io(machine: Machine, driver: Driver,
                           pf: PhysicalFunction) -> None:
