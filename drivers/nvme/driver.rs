@@ -62,10 +62,7 @@ use kernel_ext::{
         State, //
     },
     pci::{
-        sriov::{
-            PhysicalFunction,
-            RescanLocked, //
-        },
+        sriov::RescanLocked,
         BoundLock,
         ChannelState,
         DeviceExt,
@@ -241,12 +238,9 @@ impl Driver for NvmeDriver {
         driver: &'bound Registered<Self>,
     ) {
         if let Some(family) = &data.family {
-            // Only a PF with enabled VFs needs the rescan lock.
-            if dev.enabled_vfs() > 0 {
-                RescanLocked::for_unbind(dev, driver.spawner(), |lock| {
-                    sriov::disable(family, &data.ctrl, lock);
-                });
-            }
+            RescanLocked::for_unbind(dev, driver.spawner(), |lock| {
+                sriov::disable(family, &data.ctrl, lock);
+            });
         }
         lifecycle::teardown(&data.ctrl);
     }

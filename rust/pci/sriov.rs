@@ -81,7 +81,7 @@ pub trait EnableVfs {
     /// Enables `count` VFs and adds them to the bus; their drivers may be probed before this
     /// returns.
     ///
-    /// The PCI core's errors: `ENOSYS` if the function has no SR-IOV capability, `EINVAL` if VFs
+    /// `EAGAIN` if the device is only being added to the bus, or being removed. The PCI core's errors: `ENOSYS` if the function has no SR-IOV capability, `EINVAL` if VFs
     /// are enabled already or `count` is above TotalVFs, `ENOMEM` if VF BARs or bus numbers are
     /// short.
     fn enable_vfs(&self, count: u16, lock: &RescanLocked) -> Result;
@@ -102,6 +102,11 @@ impl<Ctx: DeviceContext> PhysicalFunction for Device<Ctx> {
 
 impl EnableVfs for Device<Bound> {
     fn enable_vfs(&self, count: u16, _lock: &RescanLocked) -> Result {
+        // `RescanLocked::for_unbind` takes a device with VFs that is not marked for one whose removal
+        // has begun. If the mark were not what it is taken for, there would be no VFs at all.
+        if !rescan::is_added(self) {
+            return Err(EAGAIN);
+        }
         // SAFETY: `as_raw` is valid, and the rescan lock is held.
         to_result(unsafe { bindings::pci_enable_sriov(as_raw(self), c_int::from(count)) })
     }

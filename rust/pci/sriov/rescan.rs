@@ -7,9 +7,12 @@
 //! thread take this lock, and does not wait for that thread if the device is being removed
 //! ([`RescanLocked::for_unbind`]). The PCI core itself breaks the rule, in `sriov_numvfs`.
 
-use super::super::{
-    as_raw,
-    DeviceLocked, //
+use super::{
+    super::{
+        as_raw,
+        DeviceLocked, //
+    },
+    PhysicalFunction, //
 };
 use crate::{
     bindings,
@@ -18,7 +21,10 @@ use crate::{
 };
 use core::ptr::NonNull;
 use kernel::{
-    device::Core,
+    device::{
+        Core,
+        DeviceContext, //
+    },
     pci::Device,
     prelude::*,
     sync::{
@@ -50,6 +56,7 @@ const STEP_MS: u32 = 10;
 /// # use kernel_ext::{pci::sriov::{PhysicalFunction, RescanLocked}, workqueue::Spawner};
 /// /// Called by unbind, for which the PCI core may hold the lock or not.
 /// fn unbind(dev: &Device<Core<'_>>, spawner: &Spawner) {
+///     // Without VFs, nothing is called.
 ///     let pf: &Device = dev;
 ///     RescanLocked::for_unbind(dev, spawner, |lock| pf.disable_vfs(lock));
 /// }
@@ -93,15 +100,20 @@ impl RescanLocked {
         None
     }
 
-    /// Calls `f` with the lock, while `dev` is being unbound. If the driver alone is taken away
+    /// Calls `f` with the lock, while `dev` is being unbound, if it has VFs. If the driver alone is taken away
     /// (`unbind` in sysfs, rmmod), another thread takes the lock and calls `f`. If the PCI core
     /// removes the device, it holds the lock already, and this thread calls `f`.
     ///
     /// The PCI core clears its "added" mark on a device when it begins to remove it, with the
-    /// lock held, and before it waits for the device lock.
+    /// lock held, and before it waits for the device lock. A device that is new has no mark yet, and
+    /// may be bound: it has no VFs, as [`EnableVfs`](super::EnableVfs) refuses it.
     pub fn for_unbind(dev: &Device<Core<'_>>, spawner: &Spawner, f: impl Fn(&Self) + Sync) {
+        if dev.enabled_vfs() == 0 {
+            return;
+        }
         if !is_added(dev) {
-            // SAFETY: The removal that cleared the mark holds the lock until the driver is gone.
+            // SAFETY: The device has VFs, so it had the mark. The removal that cleared it holds the
+            // lock until the driver is gone.
             return f(&unsafe { Self::assume() });
         }
         let call: &(dyn Fn(&Self) + Sync) = &f;
@@ -161,7 +173,7 @@ impl Drop for RescanLocked {
 }
 
 /// Returns whether `dev` is on the bus, and its removal has not begun.
-fn is_added(dev: &Device<Core<'_>>) -> bool {
+pub(super) fn is_added<Ctx: DeviceContext>(dev: &Device<Ctx>) -> bool {
     // SAFETY: `as_raw` is valid; the flags are changed by atomic bit operations only.
     let flags = unsafe { core::ptr::read_volatile(&raw const (*as_raw(dev)).priv_flags) };
     flags & 1 << bindings::EXT_PCI_DEV_ADDED != 0
