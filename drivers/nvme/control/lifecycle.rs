@@ -313,18 +313,22 @@ fn go_on(ctrl: &Controller<Nvme>) {
 /// Resets the NVM subsystem (section 3.7.1), and with it all its controllers. Error recovery, or the
 /// first command that times out, recovers this one.
 ///
-/// `ENODEV` if the controller is stopped, `EBUSY` if it is being reset.
+/// `EBUSY` if the controller is not live, `ENODEV` if it is stopped.
 pub(crate) fn reset_subsystem(ctrl: &Controller<Nvme>) -> Result {
     let data = ctrl.data();
-    let hw = data.bound.lock()?;
-    if hw.enabled.is_none() {
-        return Err(ENODEV);
-    }
+    // This must precede the lock: a start or reset that is running only tries the lock, and fails if it
+    // is held.
     if !ctrl.change_state(State::Resetting) {
         return Err(EBUSY);
     }
-    dev_info!(ctrl.device(), "resetting the NVM subsystem\n");
-    let written = bar::write32(&data.bar, registers::NSSR, registers::NSSR_RESET);
+    let hw = data.bound.lock();
+    let written = match &hw {
+        Ok(hw) if hw.enabled.is_some() => {
+            dev_info!(ctrl.device(), "resetting the NVM subsystem\n");
+            bar::write32(&data.bar, registers::NSSR, registers::NSSR_RESET)
+        }
+        _ => Err(ENODEV),
+    };
     if ctrl.change_state(State::Connecting) && ctrl.change_state(State::Live) {
         // The read flushes the write. If the device is gone, the port above it reports an error.
         CSTS::read(&data.bar);
