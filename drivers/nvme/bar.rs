@@ -57,7 +57,9 @@ pub(crate) fn map(regions: &Regions<'_>, dev: &Device<Bound>, pairs: usize) -> R
         // A VF that its PF has still to bring online, or a device that does not answer: it has shown no
         // memory buffer either.
         0 | u64::MAX => usize::MAX,
-        _ => DOORBELLS + pairs * 2 * cap.doorbell_stride(),
+        _ => pairs
+            .saturating_mul(2 * cap.doorbell_stride())
+            .saturating_add(DOORBELLS),
     };
     regions.map(0, len)
 }
