@@ -47,8 +47,9 @@ use kernel::{
 /// ```
 /// # use kernel::{prelude::*, sync::rcu};
 /// # use kernel_ext::nvme::{CompletionBatch, CompletionRing, Transport};
-/// /// Completes the requests that the controller is done with. Returns the head for the doorbell.
-/// fn handle<T: Transport>(ring: &mut CompletionRing<T>) -> u16 {
+/// /// Completes the requests that the controller is done with. Returns the head for the doorbell,
+/// /// if there was any.
+/// fn handle<T: Transport>(ring: &mut CompletionRing<T>) -> Option<u16> {
 ///     let mut batch = CompletionBatch::new();
 ///     let rcu = rcu::read_lock();
 ///     while let Some(entry) = ring.next() {
@@ -108,9 +109,10 @@ impl<T: Transport> CompletionRing<T> {
         Ok(())
     }
 
-    /// The head to write to the doorbell, which announces that the entries before it are free.
+    /// The head to write to the doorbell, which announces that the entries before it are free. `None`
+    /// if none was taken since the last time.
     #[inline]
-    pub fn announce(&mut self) -> u16 {
+    pub fn announce(&mut self) -> Option<u16> {
         self.head.announce()
     }
 

@@ -86,19 +86,19 @@ impl<T: Owner> CompletionQueue<T> {
     /// As [`CompletionQueue::process`], but adds requests to `batch` where that is possible.
     #[inline]
     pub(super) fn collect(&mut self, batch: &mut Batch<'_, T>) -> bool {
-        let mut found = false;
-
         let rcu = rcu::read_lock();
         while let Some(entry) = self.faults.next(&mut self.ring) {
-            found = true;
             self.faults.arrive(entry, |entry| {
                 complete(entry, batch, &rcu, &mut self.strays)
             });
         }
-        if found {
-            self.doorbell.ring(self.ring.announce());
+        match self.ring.announce() {
+            Some(head) => {
+                self.doorbell.ring(head);
+                true
+            }
+            None => false,
         }
-        found
     }
 }
 

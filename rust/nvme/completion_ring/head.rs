@@ -18,7 +18,9 @@ pub(super) struct Head {
     index: u16,
     /// The phase tag of new entries in this round.
     phase: bool,
-    /// Whether the head has wrapped since it was announced last.
+    /// The head that was announced last.
+    announced: u16,
+    /// Whether the head has wrapped since then.
     has_wrapped: bool,
 }
 
@@ -29,6 +31,7 @@ impl Head {
             entries,
             index: 0,
             phase: true,
+            announced: 0,
             has_wrapped: false,
         }
     }
@@ -73,10 +76,13 @@ impl Head {
     }
 
     /// Returns the head to write to the doorbell, which announces that all entries before it are free.
+    /// `None` if none was taken since the last time.
     #[inline]
-    pub(super) fn announce(&mut self) -> u16 {
+    pub(super) fn announce(&mut self) -> Option<u16> {
+        let has_moved = self.index != self.announced || self.has_wrapped;
+        self.announced = self.index;
         self.has_wrapped = false;
-        self.index
+        has_moved.then_some(self.index)
     }
 }
 
@@ -192,6 +198,20 @@ mod tests {
         assert!(head.advance() && head.advance());
     }
 
+    #[test]
+    fn a_head_is_announced_if_it_has_moved() {
+        let mut head = Head::new(3);
+        assert_eq!(head.announce(), None);
+        assert!(head.advance());
+        assert_eq!(head.announce(), Some(1));
+        assert_eq!(head.announce(), None);
+        // More than the controller may post: the head is where it was.
+        for _ in 0..3 {
+            assert!(head.advance());
+        }
+        assert_eq!(head.announce(), Some(1));
+    }
+
     /// Returns how many entries the host takes from `start` on before it announces the head, if there is
     /// always another new one.
     fn taken_at_most(entries: u16, start: u16) -> u32 {
@@ -223,7 +243,7 @@ mod tests {
     fn what_is_left_is_taken_after_the_head_was_announced() {
         let mut head = Head::new(3);
         while head.advance() {}
-        assert_eq!(head.announce(), 2);
+        assert_eq!(head.announce(), Some(2));
         assert!(head.is_new(0));
         assert!(head.advance());
         assert_eq!(head.index(), 0);
