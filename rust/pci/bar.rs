@@ -2,7 +2,7 @@
 
 //! Memory BARs whose mapping may outlive the time that the driver is bound to the device.
 //!
-//! Claiming and mapping sleep, as do unmapping and releasing; registers are accessed in any
+//! Claiming and mapping sleep, as do unmapping and releasing; doorbells are rung in any
 //! context.
 
 use super::as_raw;
@@ -12,7 +12,7 @@ use crate::{
 };
 use kernel::{
     device::Bound,
-    devres::Devres,
+    devres,
     error::to_result,
     io::{
         Io,
@@ -20,12 +20,14 @@ use kernel::{
         MmioRaw,
         Region, //
     },
+    new_spinlock,
     pci::Device,
     prelude::*,
     str::CStr,
     sync::{
         aref::ARef,
-        Arc, //
+        Arc,
+        SpinLock, //
     }, //
 };
 
@@ -157,10 +159,19 @@ impl<'bound> Regions<'bound> {
             raw,
             _claim: self.claim.clone(),
         };
+        let mapped = Arc::new(mapped, GFP_KERNEL)?;
+        let shared = Arc::pin_init(
+            pin_init!(Shared {
+                mapped <- new_spinlock!(Some(mapped), "Shared::mapped"),
+            }),
+            GFP_KERNEL,
+        )?;
         let mapping = BarMapping {
             len,
-            mapped: Devres::new(self.dev.as_ref(), Arc::new(mapped, GFP_KERNEL)?)?,
+            shared: shared.clone(),
         };
+        // Ends the access before the claim's binding is waited for, which is older.
+        devres::register(self.dev.as_ref(), Revoke(shared), GFP_KERNEL)?;
         Ok(Arc::new(mapping, GFP_KERNEL)?)
     }
 }
@@ -211,6 +222,31 @@ impl<const SIZE: usize> Drop for Mapped<SIZE> {
     }
 }
 
+/// The range, until the access to it ends. A lock, not RCU: a grace period for each function would make
+/// many take seconds to be unbound, and registers are not accessed for each request.
+#[pin_data]
+struct Shared<const SIZE: usize> {
+    #[pin]
+    mapped: SpinLock<Option<Arc<Mapped<SIZE>>>>,
+}
+
+impl<const SIZE: usize> Shared<SIZE> {
+    /// Ends the access. Sleeps, as the range may be unmapped.
+    fn end(&self) {
+        let mapped = self.mapped.lock().take();
+        drop(mapped);
+    }
+}
+
+/// Ends the access when the device is unbound.
+struct Revoke<const SIZE: usize>(Arc<Shared<SIZE>>);
+
+impl<const SIZE: usize> Drop for Revoke<SIZE> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// The beginning of a memory BAR, mapped until the device is unbound.
 ///
 /// Unlike `kernel::pci::Bar` it is not tied to the lifetime of the binding: objects that user space
@@ -219,7 +255,13 @@ impl<const SIZE: usize> Drop for Mapped<SIZE> {
 /// missing, and nothing is written.
 pub struct BarMapping<const SIZE: usize> {
     len: usize,
-    mapped: Devres<Arc<Mapped<SIZE>>>,
+    shared: Arc<Shared<SIZE>>,
+}
+
+impl<const SIZE: usize> Drop for BarMapping<SIZE> {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
 }
 
 impl<const SIZE: usize> BarMapping<SIZE> {
@@ -229,12 +271,13 @@ impl<const SIZE: usize> BarMapping<SIZE> {
         self.len
     }
 
-    /// Calls `f` with the registers, under RCU: it must not sleep. `None` if the device has been
-    /// unbound.
+    /// Calls `f` with the registers, with a spinlock held: it must not sleep, nor use this mapping.
+    /// `None` if the device has been unbound. Not in interrupt context.
     #[inline]
     pub fn access<R>(&self, f: impl FnOnce(Mmio<'_, Region<SIZE>>) -> R) -> Option<R> {
-        let mapped = self.mapped.try_access()?;
-        // SAFETY: By the type invariant of `Mapped` the range stays mapped while `mapped` lives, which
+        let guard = self.shared.mapped.lock();
+        let mapped = guard.as_ref()?;
+        // SAFETY: By the type invariant of `Mapped` the range stays mapped while the lock is held, which
         // the lifetime that `f` sees does not exceed.
         Some(f(unsafe { Mmio::from_raw(mapped.raw) }))
     }
@@ -269,7 +312,7 @@ impl<const SIZE: usize> BarMapping<SIZE> {
     /// Creates a register of 32 bits at `offset`, whose bounds are checked once, here. `EINVAL` if
     /// it is not aligned, or beyond the end; `ENODEV` if the device has been unbound.
     pub fn doorbell(&self, offset: usize) -> Result<Doorbell<SIZE>> {
-        let mapped = Arc::clone(&*self.mapped.try_access().ok_or(ENODEV)?);
+        let mapped = self.shared.mapped.lock().clone().ok_or(ENODEV)?;
         let end = offset.checked_add(4).ok_or(EINVAL)?;
         if end > self.len || offset % 4 != 0 {
             return Err(EINVAL);
