@@ -3,7 +3,6 @@
 to every VF, but none of an earlier use of the VF."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,16 +21,7 @@ OWN = range(FIRST_PRIVATE_NSID, FIRST_PRIVATE_NSID + 3)
 """What tests set for a VF."""
 SETTING = " ".join(map(str, OWN))
 
-
-@pytest.fixture(autouse=True)
-def defaults(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
-    """Resets all settings after a test."""
-    yield
-    if machine.alive:
-        pf.live()
-        assert pf.set_vfs(0) == 0
-        machine.run(f"for vf in {pf.sysfs}/nvme_sriov/vf*;"
-                    " do echo > $vf/namespaces || exit 1; done")
+pytestmark = pytest.mark.usefixtures("defaults")
 
 
 def cntlids(pf: PhysicalFunction) -> set[int]:

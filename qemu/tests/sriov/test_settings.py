@@ -3,7 +3,7 @@
 
 import errno
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -20,16 +20,7 @@ TOTAL_VFS = 8
 PRIVATE = Shape(shared=False)
 VIEW = TOP / "scripts" / "nvme-sriov"
 
-
-@pytest.fixture(autouse=True)
-def defaults(machine: Machine, pf: PhysicalFunction,
-             pool_intact: None) -> Iterator[None]:
-    """Resets all settings after a test."""
-    yield
-    if machine.alive:
-        assert pf.set_vfs(0) == 0
-        machine.run(f"for vf in {pf.sysfs}/nvme_sriov/vf*; do echo 0 > $vf/queues;"
-                    " echo 0 > $vf/interrupts; echo > $vf/namespaces; done")
+pytestmark = pytest.mark.usefixtures("pool_intact", "defaults")
 
 
 def follows(pf: PhysicalFunction, condition: Callable[[], bool]) -> None:

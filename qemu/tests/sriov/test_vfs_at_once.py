@@ -23,23 +23,14 @@ PATIENT = 30
 """Seconds of the guest within which an operation that meets a reset ends, on a busy host. A
 wait for an admin command that the reset has lost would take 60 seconds."""
 
+pytestmark = pytest.mark.usefixtures("defaults")
+
 
 @pytest.fixture
 def disks(machine: Machine, pf: PhysicalFunction) -> list[str]:
     """Returns the private disks of four VFs."""
     assert pf.set_vfs(VFS) == 0
     return private_disks(machine, pf)
-
-
-@pytest.fixture(autouse=True)
-def none_left(machine: Machine, pf: PhysicalFunction) -> Iterator[None]:
-    """Disables VFs and resets settings after a test."""
-    yield
-    if machine.alive:
-        pf.live()
-        assert pf.set_vfs(0) == 0
-        machine.run(f"for vf in {pf.sysfs}/nvme_sriov/vf*;"
-                    " do echo > $vf/namespaces || exit 1; done")
 
 
 def check_online(pf: PhysicalFunction, count: int) -> None:
