@@ -78,7 +78,7 @@ pub struct BoundLock<S> {
 ///
 /// The device is bound until `is_revoked` is set.
 struct Contents<S> {
-    state: S,
+    data: S,
     is_revoked: bool,
 }
 
@@ -96,7 +96,7 @@ impl<S: Default + Send + Unpin> BoundLock<S> {
                 // device is unbound.
                 contents <- new_mutex!(
                     Contents {
-                        state: S::default(),
+                        data: S::default(),
                         is_revoked: false,
                     },
                     "BoundLock::contents"
@@ -112,7 +112,7 @@ impl<S: Default + Send + Unpin> BoundLock<S> {
         contents.is_revoked = true;
         // The state must be gone before the device is: drop it under the lock. A default state
         // holds nothing of the device.
-        contents.state = S::default();
+        contents.data = S::default();
     }
 }
 
@@ -154,7 +154,7 @@ impl<'a, S: Unpin> BoundGuard<'a, S> {
 
     /// Splits the guard into the device and the state.
     pub fn split(&mut self) -> (&Device<device::Bound>, &mut S) {
-        (self.dev, &mut self.contents.state)
+        (self.dev, &mut self.contents.data)
     }
 }
 
@@ -162,12 +162,12 @@ impl<S: Unpin> Deref for BoundGuard<'_, S> {
     type Target = S;
 
     fn deref(&self) -> &S {
-        &self.contents.state
+        &self.contents.data
     }
 }
 
 impl<S: Unpin> DerefMut for BoundGuard<'_, S> {
     fn deref_mut(&mut self) -> &mut S {
-        &mut self.contents.state
+        &mut self.contents.data
     }
 }
