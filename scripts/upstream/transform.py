@@ -232,9 +232,11 @@ def head_of(text, name):
 
 
 def item(text, name):
-    """The free function `name` with its documentation."""
-    match = re.search(rf'^(?:(?:///|#\[)[^\n]*\n)*(?:pub(?:\([a-z]+\))? )?(?:const )?'
-                      rf'(?:unsafe )?fn {name}\b.*?^}}\n', text, re.M | re.S)
+    """The free function or the macro `name` with its documentation."""
+    match = re.search(rf'^(?:(?:///|#\[)[^\n]*\n)*'
+                      rf'(?:(?:pub(?:\([a-z]+\))? )?(?:const )?(?:unsafe )?fn {name}\b.*?^}}\n|'
+                      rf'macro_rules! {name} .*?^}}\npub\(crate\) use {name};\n)',
+                      text, re.M | re.S)
     return match and match.group(0)
 
 
@@ -242,7 +244,8 @@ def with_head(text, body):
     """A source of which only `body` is taken: its first lines, and the imports needed."""
     head = text[:re.search(r'^use ', text, re.M).start()]
     paths = [p for m in USE.finditer(text) for p in leaves(m[3])]
-    needed = [p for p in paths if re.search(rf'\b{p.rpartition("::")[2]}\b', body)]
+    # Not of what the body itself has.
+    needed = [p for p in paths if '::' in p and re.search(rf'\b{p.rpartition("::")[2]}\b', body)]
     return head + declare(needed) + '\n' + body
 
 
