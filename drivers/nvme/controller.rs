@@ -50,6 +50,7 @@ use kernel_ext::{
         DeviceEnabled,
         DeviceExt, //
     },
+    workqueue::Spawner, //
 };
 
 /// What exists only while the device is bound. The `BoundLock` protects it; whoever starts or stops the
@@ -184,6 +185,8 @@ pub(crate) struct Nvme {
     pub(crate) queues: Mutex<KVec<Arc<Queue<Self>>>>,
     /// The controller's part among those of its device.
     pub(crate) role: KBox<dyn Role>,
+    /// Spawns what takes the device lock.
+    pub(crate) spawner: Spawner,
     /// An [`Idle`].
     idle: Atomic<u32>,
     /// Held while the controller is torn down.
@@ -205,6 +208,7 @@ impl Nvme {
         cmb: Option<Cmb>,
         max_io_queues: u16,
         role: KBox<dyn Role>,
+        spawner: &'a Spawner,
     ) -> impl PinInit<Self, Error> + 'a {
         let function: &pci::Device = pdev;
         try_pin_init!(Self {
@@ -217,6 +221,7 @@ impl Nvme {
             max_io_queues,
             queues <- new_mutex!(KVec::new(), "Nvme::queues"),
             role,
+            spawner: spawner.clone(),
             idle: Atomic::new(Idle::No as u32),
             ending <- new_mutex!((), "Nvme::ending"),
             ended: Atomic::new(false),

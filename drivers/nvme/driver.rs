@@ -125,7 +125,7 @@ fn family(dev: &Device<Core<'_>>, driver: &Registered<NvmeDriver>) -> Result<Opt
     if !dev.is_physfn() || dev.total_vfs() == 0 {
         return Ok(None);
     }
-    let family = Family::new(dev, driver.spawner())?;
+    let family = Family::new(dev)?;
     driver.share(dev, family.clone())?;
     Ok(Some(family))
 }
@@ -160,7 +160,8 @@ fn create(
     let family = family(dev, driver)?;
     let role = role(dev, driver, family.as_ref())?;
     let quirks = quirks_of(dev);
-    let ctrl = transport::new_controller(dev, bound, bar, quirks, cmb, role)?;
+    let spawner = driver.spawner();
+    let ctrl = transport::new_controller(dev, bound, bar, quirks, cmb, role, spawner)?;
     add(&ctrl)?;
     Ok((ctrl, family))
 }

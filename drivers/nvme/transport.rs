@@ -80,7 +80,8 @@ use kernel_ext::{
         Transport,
         ASYNC_EVENT_ID, //
     },
-    pci::BoundLock, //
+    pci::BoundLock,
+    workqueue::Spawner, //
 };
 
 /// Creates the controller of `pdev`, without queues.
@@ -91,6 +92,7 @@ pub(crate) fn new_controller(
     quirks: Quirks,
     cmb: Option<Cmb>,
     role: KBox<dyn Role>,
+    spawner: &Spawner,
 ) -> Result<ARef<Controller<Nvme>>> {
     let max_io_queues = io_queues::max_io_queues(quirks)?;
     let limits = Limits {
@@ -103,7 +105,7 @@ pub(crate) fn new_controller(
         max_io_queues.checked_add(1).ok_or(EINVAL)?,
         limits,
         quirks,
-        Nvme::new(pdev, bound, bar, cmb, max_io_queues, role),
+        Nvme::new(pdev, bound, bar, cmb, max_io_queues, role, spawner),
     )
 }
 

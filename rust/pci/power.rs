@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Enabling and resetting a PCI function, its power, and its properties.
+//! Enabling, resetting and probing a PCI function, its power, and its properties.
 //!
-//! Enabling and resetting sleep; properties are read in any context.
+//! Enabling, resetting and probing sleep; properties are read in any context.
 
 use super::as_raw;
 use crate::{
@@ -268,7 +268,7 @@ impl SystemSleep for Device<Core<'_>> {
     }
 }
 
-/// Properties of a PCI function that the kernel crate does not have.
+/// Properties of a PCI function, and its probe, which the kernel crate does not have.
 ///
 /// # Examples
 ///
@@ -286,6 +286,14 @@ impl SystemSleep for Device<Core<'_>> {
 ///         return Err(ENODEV);
 ///     }
 ///     Ok(())
+/// }
+///
+/// /// Has a function probed again whose probe has failed. Called by a work item, as this takes the
+/// /// device lock.
+/// fn once_more(dev: &Device) {
+///     if let Err(e) = dev.reprobe() {
+///         dev_warn!(dev, "cannot be probed: {e:?}\n");
+///     }
 /// }
 /// ```
 pub trait DeviceExt {
@@ -314,6 +322,10 @@ pub trait DeviceExt {
 
     /// Returns whether the function is an SR-IOV virtual function.
     fn is_virtfn(&self) -> bool;
+
+    /// Unbinds the driver of the function, if there is one, and probes the function anew. Takes the
+    /// device lock.
+    fn reprobe(&self) -> Result;
 }
 
 impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
@@ -358,5 +370,10 @@ impl<Ctx: DeviceContext> DeviceExt for Device<Ctx> {
     fn is_virtfn(&self) -> bool {
         // SAFETY: As above.
         unsafe { bindings::pci_dev::is_virtfn_raw(as_raw(self)) != 0 }
+    }
+
+    fn reprobe(&self) -> Result {
+        // SAFETY: `as_raw` is valid; a device that is being removed gets no driver.
+        to_result(unsafe { bindings::device_reprobe(&raw mut (*as_raw(self)).dev) })
     }
 }

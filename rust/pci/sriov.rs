@@ -166,14 +166,6 @@ pub fn lock_vf(pf: &Device, vf: u16) -> Result<DeviceLocked> {
 ///     }
 ///     Ok(())
 /// }
-///
-/// /// Has a VF probed again whose probe has failed. Called by a work item, as this takes the VF's
-/// /// device lock.
-/// fn once_more(vf: &Device) {
-///     if let Err(e) = vf.reprobe() {
-///         dev_warn!(vf, "cannot be probed: {e:?}\n");
-///     }
-/// }
 /// ```
 pub trait VirtualFunction {
     /// Returns the number of this VF, from 0, if it is a VF of `pf`.
@@ -182,10 +174,6 @@ pub trait VirtualFunction {
     /// Makes the system put this VF to sleep before `pf`, and wake it up after `pf`, until the VF
     /// leaves the bus. `ENOMEM` without memory.
     fn sleep_before(&self, pf: &Device) -> Result;
-
-    /// Unbinds the driver of the device, if there is one, and probes the device anew. Takes the
-    /// device lock.
-    fn reprobe(&self) -> Result;
 }
 
 impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
@@ -223,11 +211,6 @@ impl<Ctx: DeviceContext> VirtualFunction for Device<Ctx> {
             return Err(ENOMEM);
         }
         Ok(())
-    }
-
-    fn reprobe(&self) -> Result {
-        // SAFETY: The device is valid; one that is being removed gets no driver.
-        to_result(unsafe { bindings::device_reprobe(&raw mut (*as_raw(self)).dev) })
     }
 }
 

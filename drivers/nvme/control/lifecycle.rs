@@ -33,6 +33,7 @@ use kernel::{
     device::Core,
     pci,
     prelude::*,
+    sync::aref::ARef,
     time::msecs_to_jiffies, //
 };
 use kernel_ext::{
@@ -182,6 +183,15 @@ pub(crate) fn reset(ctrl: &Controller<Nvme>) {
     }
     match try_reset(ctrl) {
         Err(_) if is_to_wait(ctrl) => wait(ctrl),
+        // The first start was cut off in the middle, and nvme-core cannot go on with it.
+        Err(ESTALE) => {
+            dev_info!(
+                ctrl.device(),
+                "its first start was cut off: the function is probed anew\n"
+            );
+            give_up(ctrl);
+            probe_anew(ctrl);
+        }
         Err(e) => {
             let e = start_error(ctrl, e);
             dev_err!(
@@ -207,6 +217,21 @@ pub(crate) fn give_up(ctrl: &Controller<Nvme>) {
     // Requests that multipath holds back for a live path fail if this was the last path.
     ctrl.kick_requeue_lists();
     ctrl.data().role.is_gone();
+}
+
+/// Has the function of a controller that was given up probed anew, in another thread, as that takes the
+/// device lock. Then it has a new controller.
+pub(crate) fn probe_anew(ctrl: &Controller<Nvme>) {
+    let dead: ARef<Controller<Nvme>> = ctrl.into();
+    // Without memory, the controller stays dead until an administrator binds the function anew.
+    let _ = ctrl.data().spawner.spawn(move || {
+        if dead.data().is_ended() {
+            return;
+        }
+        if let Err(e) = dead.data().pdev.reprobe() {
+            dev_err!(dead.device(), "the function cannot be probed anew: {e:?}\n");
+        }
+    });
 }
 
 fn try_reset(ctrl: &Controller<Nvme>) -> Result {

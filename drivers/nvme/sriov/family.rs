@@ -65,11 +65,7 @@ use kernel_ext::{
         Controller,
         State, //
     },
-    pci::{
-        sriov::VirtualFunction,
-        BusListener, //
-    },
-    workqueue::Spawner, //
+    pci::BusListener, //
 };
 
 /// A physical function and its VFs.
@@ -93,7 +89,6 @@ pub(crate) struct Family {
     /// The listener for VFs on the bus, while VFs are enabled. Changed with the PCI rescan lock held.
     #[pin]
     pub(super) listener: Mutex<Option<BusListener<super::functions::Listener>>>,
-    spawner: Spawner,
     /// Whether a user's command may have changed what the VFs have.
     suspected: Atomic<bool>,
     /// Whether the driver is about to be unregistered.
@@ -106,7 +101,7 @@ impl_has_work! {
 
 impl Family {
     /// Creates the family of `pf`, whose controller has not been started.
-    pub(crate) fn new(pf: &pci::Device, spawner: &Spawner) -> Result<Arc<Self>> {
+    pub(crate) fn new(pf: &pci::Device) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 pf: pf.into(),
@@ -116,7 +111,6 @@ impl Family {
                 actual <- new_mutex!(Actual::default(), "Family::actual"),
                 work <- new_work!("Family::work"),
                 listener <- new_mutex!(None, "Family::listener"),
-                spawner: spawner.clone(),
                 suspected: Atomic::new(false),
                 left: Atomic::new(false),
             }),
@@ -356,7 +350,7 @@ impl Family {
         }
         self.for_each_member(|member, ctrl| {
             if member == vf && !wake(ctrl) && ctrl.state() == State::Dead {
-                self.revive(ctrl, standing);
+                Self::revive(ctrl, standing);
             }
         });
         Ok(())
@@ -381,21 +375,12 @@ impl Family {
     }
 
     /// Has the function of a VF probed anew, whose controller was given up, if the VF is online now.
-    fn revive(&self, ctrl: &Controller<Nvme>, standing: Standing) {
+    fn revive(ctrl: &Controller<Nvme>, standing: Standing) {
         if !matches!(standing, Standing::Online(_)) {
             return;
         }
-        let dead: ARef<Controller<Nvme>> = ctrl.into();
-        // Without memory, the controller stays dead until an administrator binds the VF anew.
-        let _ = self.spawner.spawn(move || {
-            if dead.data().is_ended() {
-                return;
-            }
-            dev_info!(dead.device(), "the VF is online again: it is probed anew\n");
-            if let Err(e) = dead.data().pdev.reprobe() {
-                dev_err!(dead.device(), "the VF cannot be probed anew: {e:?}\n");
-            }
-        });
+        dev_info!(ctrl.device(), "the VF is online again: it is probed anew\n");
+        lifecycle::probe_anew(ctrl);
     }
 
     /// Begins the teardown of the controllers of all bound VFs, at the same time: their drivers are
@@ -405,7 +390,8 @@ impl Family {
         while let Some((vf, ctrl, is_bound)) = self.member(from) {
             if is_bound {
                 // Without memory, the controller is torn down when its driver is unbound.
-                let _ = self.spawner.spawn(move || lifecycle::teardown(&ctrl));
+                let spawner = ctrl.data().spawner.clone();
+                let _ = spawner.spawn(move || lifecycle::teardown(&ctrl));
             }
             let Some(next) = vf.checked_add(1) else {
                 return;

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.checks import ADMIN_LIMIT, read_block, within
-from faults.rules import ASYNC_EVENTS, DELETE_SQ, MANAGE, SET_FEATURES, Faults
+from faults.checks import ADMIN_LIMIT, read_block, said, within
+from faults.rules import ASYNC_EVENTS, DELETE_SQ, GET_LOG, MANAGE, SET_FEATURES, Faults
 from guest.machine import Machine
 from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID, Shape
@@ -258,6 +258,22 @@ def test_reset_as_vfs_are_provisioned(machine: Machine, pf: PhysicalFunction,
     machine.run(f"({reset(pf)}) 2> /dev/null", PATIENT, check=False)
     machine.finish(first, PATIENT)
     check_in_time(machine, pf, disks)
+
+
+@pytest.mark.faults
+def test_reset_as_a_vf_is_identified(machine: Machine, pf: PhysicalFunction,
+                                     disks: list[str], lossy: Faults) -> None:
+    """The first start of a VF's controller is cut off when nvme-core has just made the controller
+    a part of its subsystem. nvme-core does that once for each controller."""
+    vf = pf.vfs[0]
+    vf.unbind()
+    lossy.command(f"lose opcode={GET_LOG}")
+    binding = machine.spawn(f"echo {vf.address} > /sys/bus/pci/drivers/{pf.driver}/bind")
+    machine.wait_for(lambda: lossy.left() == [0], "the command that is lost")
+    check_in_time(machine, pf, disks[1:])
+    assert machine.finish(binding, PATIENT) == 0
+    assert said(machine, "its first start was cut off") == 1
+    check_reads(machine, [disk(machine, vf.live(), FIRST_PRIVATE_NSID)])
 
 
 @pytest.mark.faults

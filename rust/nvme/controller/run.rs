@@ -99,8 +99,15 @@ impl<T: Transport> Controller<T> {
 
     /// Identifies the controller and configures its features. The admin queue must work. `ENODEV`
     /// unless the controller is added and has an admin tag set.
+    ///
+    /// If the first call fails, the next one may fail with `ESTALE`. Then nvme-core has made the
+    /// controller a part of its subsystem, and would refuse it as another one with the same
+    /// identifier. The controller can only be torn down, and a new one be created.
     pub fn init_finish(&self, was_suspended: bool) -> Result {
         let _using = self.use_made()?;
+        if !read_once!(self, subsys).is_null() && !read_once!(self, identified) {
+            return Err(ESTALE);
+        }
         // SAFETY: Initialised by `new`; there is an admin queue, and the device is added. A positive
         // result is an NVMe status.
         match unsafe { bindings::nvme_init_ctrl_finish(self.as_raw(), was_suspended) } {
