@@ -123,6 +123,11 @@ bool ext_dma_need_unmap(struct device *dev)
 	return dma_need_unmap(dev);
 }
 
+bool ext_dma_dev_need_sync(struct device *dev)
+{
+	return dma_dev_need_sync(dev);
+}
+
 bool ext_dma_use_iova(struct dma_iova_state *state)
 {
 	return dma_use_iova(state);
@@ -137,11 +142,12 @@ static inline int map_bvec(struct request *rq, struct device *dev,
 			   struct bio_vec *bv, dma_addr_t *addr,
 			   unsigned int *len)
 {
-	if (is_pci_p2pdma_page(bv->bv_page))
+	/* By the page's own flags, without a look for its folio. */
+	if (is_zone_device_page(bv->bv_page))
 		return -EOPNOTSUPP;
-	*addr = dma_map_bvec(dev, bv, rq_dma_dir(rq), 0);
+	*addr = dma_map_phys(dev, bvec_phys(bv), bv->bv_len, rq_dma_dir(rq), 0);
 	*len = bv->bv_len;
-	return dma_mapping_error(dev, *addr);
+	return dma_mapping_error(dev, *addr) ?: dma_dev_need_sync(dev);
 }
 
 int ext_rq_dma_map_bvec(struct request *rq, struct device *dev,

@@ -64,13 +64,15 @@ bool ext_node_has_cpus(int node);
 
 /* linux/dma-mapping.h */
 bool ext_dma_need_unmap(struct device *dev);
+bool ext_dma_dev_need_sync(struct device *dev);
 bool ext_dma_use_iova(struct dma_iova_state *state);
 void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask);
 
 /* linux/blk-mq.h, linux/blk-mq-dma.h */
 /*
  * Maps a request's only segment. In one call, as this is for each request:
- * -EOPNOTSUPP from is_pci_p2pdma_page(), -ENOMEM from dma_mapping_error().
+ * -EOPNOTSUPP from is_zone_device_page(), -ENOMEM from dma_mapping_error(), else
+ * what dma_dev_need_sync() says afterwards.
  */
 int ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
 			dma_addr_t *addr, unsigned int *len);

@@ -11,20 +11,21 @@ use crate::bindings;
 
 mod list;
 mod map;
+mod mapper;
 mod status;
 
 pub(crate) use self::{
     list::RequestList,
     map::{
         Mapping,
-        Payload,
-        SegmentPool, //
-    }, //
+        Payload, //
+    },
+    mapper::Mapper, //
 };
 pub use self::{
-    map::{
+    map::Segments,
+    mapper::{
         Segment,
-        Segments,
         MAX_SEGMENTS, //
     },
     status::{

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     bindings,
-    block::mq::SegmentPool,
+    block::mq::Mapper,
     layout, //
 };
 use core::{
@@ -51,7 +51,6 @@ use kernel::{
             Relaxed, //
         },
         rcu,
-        Arc,
         Mutex,
         SpinLock, //
     },
@@ -155,7 +154,7 @@ pub struct Controller<T: Transport> {
     ops: UnsafeCell<bindings::nvme_ctrl_ops>,
     parent: ARef<device::Device>,
     limits: Limits,
-    segments: Arc<SegmentPool>,
+    mapper: Mapper,
     pub(super) tags: TagTable,
     /// Whether nvme-core may be told of events. Looked at in RCU read-side sections.
     takes_events: Atomic<bool>,
@@ -244,9 +243,10 @@ impl<T: Transport> Controller<T> {
         layout::device::<device::Normal>(&self.parent)
     }
 
+    /// What maps requests for the device.
     #[inline]
-    pub(super) fn segments(&self) -> &SegmentPool {
-        &self.segments
+    pub(super) fn mapper(&self) -> &Mapper {
+        &self.mapper
     }
 
     /// The admin queue, if there is one. It refuses requests when its tag set has gone.

@@ -2,8 +2,9 @@
 
 //! A request on its way through the transport: new, prepared, started, in flight.
 
-#[cfg(NVME_RS_FAULTS)]
-use super::FaultData;
+mod held;
+
+use self::held::Held;
 use super::{
     Command,
     CommandId,
@@ -14,7 +15,6 @@ use super::{
 use crate::{
     bindings,
     block::mq::{
-        Mapping,
         Payload,
         Segment,
         Segments,
@@ -40,14 +40,18 @@ use kernel::{
 /// `nvme` is first, as nvme-core expects it there. A timeout handler that comes late looks at `nvme`
 /// and `sent` while somebody else owns the request. So there is no reference to all of it, but to
 /// the other fields alone.
+///
+/// # Invariants
+///
+/// Unless it `holds` something, nothing has to be unmapped, and the transport has put nothing into its
+/// data. Most requests hold nothing: one look is all that is done for them when they are complete.
 #[repr(C)]
 pub(super) struct Pdu<T: Transport> {
     nvme: bindings::nvme_request,
     sent: Sent,
+    holds: bool,
     command: Command,
-    mapping: Mapping,
-    metadata: Mapping,
-    data: T::RequestData,
+    held: Held<T>,
 }
 
 /// What was sent for a request last: nothing yet, or a command with this opcode and identifier, and
@@ -185,10 +189,10 @@ impl<T: Transport> Pdu<T> {
                     ..Default::default()
                 },
                 sent: Sent::new(),
+                // INVARIANT: There is nothing yet.
+                holds: false,
                 command: Command::new(0),
-                mapping: Mapping::default(),
-                metadata: Mapping::default(),
-                data: T::RequestData::default(),
+                held: Held::new(),
             });
         }
     }
@@ -203,32 +207,16 @@ impl<T: Transport> Pdu<T> {
         unsafe { Self::of(rq).drop_in_place() };
     }
 
-    /// Gives back the data and metadata of a request that the device is done with.
+    /// The queue that `rq` was queued in.
     ///
     /// # Safety
     ///
-    /// As for [`Pdu::of`]; the caller owns the request: it is completed, or never was started.
+    /// As for [`Pdu::of`], and the request was queued.
     #[inline]
-    pub(super) unsafe fn release(rq: *mut bindings::request) {
-        // SAFETY: By the contract of this function; the hardware context of a request that was
-        // queued is set, and its data is a `T::Queue` by `init_hctx`.
-        unsafe {
-            let has_metadata = has_metadata(rq);
-            if (*rq).nr_phys_segments == 0 && !has_metadata {
-                return;
-            }
-            let pdu = Self::of(rq);
-            let queue = &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>();
-            T::release(queue, &mut (*pdu).data);
-            let ctrl = Self::controller(rq);
-            let (dev, segments) = (ctrl.dma_device(), ctrl.segments());
-            (*pdu).mapping.unmap(rq, dev, segments);
-            if has_metadata {
-                (*pdu).metadata.unmap(rq, dev, segments);
-            }
-            #[cfg(NVME_RS_FAULTS)]
-            T::inject(queue, &(*pdu).command, &mut FaultData::new(rq));
-        }
+    pub(super) unsafe fn queue<'a>(rq: *mut bindings::request) -> &'a T::Queue {
+        // SAFETY: By the contract of this function, there is a hardware context; its data is a
+        // `T::Queue` by `init_hctx`, and stays as long as the context.
+        unsafe { &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>() }
     }
 }
 
@@ -432,7 +420,7 @@ impl<'rq, T: Transport> Prepared<'rq, T> {
     #[inline]
     pub fn request_data_mut(&mut self) -> &mut T::RequestData {
         // SAFETY: By the type invariants nobody else uses this field.
-        unsafe { &mut (*Pdu::<T>::of(self.rq)).data }
+        unsafe { Pdu::<T>::data(self.rq) }
     }
 
     /// Maps the data for DMA if it is one segment of the host's memory, which most is. `None` if it
@@ -441,14 +429,9 @@ impl<'rq, T: Transport> Prepared<'rq, T> {
     /// `RESOURCE` if there is no address for it; `IOERR` if it is mapped already.
     #[inline]
     pub fn map_single(&mut self) -> Result<Option<Segment>, Status> {
-        let (rq, dev) = (self.rq, self.ctrl.dma_device());
         // SAFETY: By the type invariants nobody else uses this field. The device is bound while
         // requests are queued. Without data there is no segment.
-        unsafe {
-            (*Pdu::<T>::of(rq))
-                .mapping
-                .map_single(Payload::Data, rq, dev)
-        }
+        unsafe { Pdu::map_single(self.rq, self.ctrl) }
     }
 
     /// Maps the data for DMA and hands its segments to `f`, with the transport's data of the
@@ -463,20 +446,9 @@ impl<'rq, T: Transport> Prepared<'rq, T> {
         if !self.has_data() {
             return Err(Status::IOERR);
         }
-        let (rq, ctrl) = (self.rq, self.ctrl);
-        // SAFETY: By the type invariants nobody else uses these fields; and by the check. The
-        // device is bound while requests are queued.
-        unsafe {
-            let pdu = Pdu::<T>::of(rq);
-            let data = &mut (*pdu).data;
-            (*pdu).mapping.map(
-                Payload::Data,
-                rq,
-                ctrl.dma_device(),
-                ctrl.segments(),
-                |segments| f(data, segments),
-            )
-        }
+        // SAFETY: By the type invariants nobody else uses this field; and by the check. The device is
+        // bound while requests are queued.
+        unsafe { Pdu::map(Payload::Data, self.rq, self.ctrl, f) }
     }
 
     /// As [`Prepared::map_data`], for the metadata.
@@ -488,19 +460,8 @@ impl<'rq, T: Transport> Prepared<'rq, T> {
         if !self.has_metadata() {
             return Err(Status::IOERR);
         }
-        let (rq, ctrl) = (self.rq, self.ctrl);
         // SAFETY: As in `map_data`.
-        unsafe {
-            let pdu = Pdu::<T>::of(rq);
-            let data = &mut (*pdu).data;
-            (*pdu).metadata.map(
-                Payload::Metadata,
-                rq,
-                ctrl.dma_device(),
-                ctrl.segments(),
-                |segments| f(data, segments),
-            )
-        }
+        unsafe { Pdu::map(Payload::Metadata, self.rq, self.ctrl, f) }
     }
 
     /// The command, for the transport to complete.

@@ -2,91 +2,20 @@
 
 //! Mapping a request's data and metadata for DMA, and remembering how to undo it.
 
+use super::{
+    mapper::{
+        Mapper,
+        Segment,
+        MAX_SEGMENTS, //
+    },
+    Status, //
+};
 use crate::bindings;
 use core::{
     mem::MaybeUninit,
     ptr::NonNull, //
 };
-use kernel::{
-    dma::DmaAddress,
-    prelude::*,
-    sync::Arc, //
-};
-
-use super::Status;
-
-/// A piece of a request's data, contiguous for the device.
-#[derive(Clone, Copy, Debug)]
-pub struct Segment {
-    /// Where the device finds it.
-    pub addr: DmaAddress,
-    /// Length in bytes; above zero.
-    pub len: u32,
-}
-
-/// How many segments a request may have where each must be unmapped by itself; their table takes a
-/// page.
-pub const MAX_SEGMENTS: usize = 256;
-
-/// A reserve of segment tables, so that one request can always be mapped.
-///
-/// Only devices behind an IOMMU without merging, or behind bounce buffers, need a table; others
-/// have nothing to remember of a mapping.
-pub(crate) struct SegmentPool {
-    pool: NonNull<bindings::mempool_t>,
-}
-
-// SAFETY: The C pool has its own lock.
-unsafe impl Send for SegmentPool {}
-// SAFETY: As above.
-unsafe impl Sync for SegmentPool {}
-
-/// The segments of a mapped request.
-type Table = [Segment; MAX_SEGMENTS];
-
-impl SegmentPool {
-    /// Creates the pool with one table in reserve.
-    pub(crate) fn new() -> Result<Arc<Self>> {
-        // SAFETY: The pool's element functions are the kernel's own for plain memory of the size
-        // that they get as their data.
-        let pool = unsafe {
-            bindings::mempool_create_node_noprof(
-                1,
-                Some(bindings::mempool_kmalloc),
-                Some(bindings::mempool_kfree),
-                size_of::<Table>() as *mut c_void,
-                bindings::GFP_KERNEL,
-                bindings::NUMA_NO_NODE,
-            )
-        };
-        let pool = Self {
-            pool: NonNull::new(pool).ok_or(ENOMEM)?,
-        };
-        Ok(Arc::new(pool, GFP_KERNEL)?)
-    }
-
-    fn alloc(&self) -> Option<NonNull<Segment>> {
-        // SAFETY: The pool lives while `self` is borrowed.
-        let table =
-            unsafe { bindings::mempool_alloc_noprof(self.pool.as_ptr(), bindings::GFP_ATOMIC) };
-        NonNull::new(table.cast())
-    }
-
-    /// # Safety
-    ///
-    /// `table` is of this pool and not used any more.
-    unsafe fn free(&self, table: NonNull<Segment>) {
-        // SAFETY: By the contract of this function.
-        unsafe { bindings::mempool_free(table.as_ptr().cast(), self.pool.as_ptr()) };
-    }
-}
-
-impl Drop for SegmentPool {
-    fn drop(&mut self) {
-        // SAFETY: Nobody uses the pool any more.
-        unsafe { bindings::mempool_destroy(self.pool.as_ptr()) };
-    }
-}
+use kernel::prelude::*;
 
 /// The part of a request that is mapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,65 +48,61 @@ impl Payload {
 ///
 /// # Invariants
 ///
-/// Describes the DMA mapping that exists of that payload of the request that the value lives in,
-/// if any.
+/// Describes what has to be undone of the DMA mapping of that payload of the request that the value
+/// lives in.
 #[derive(Default)]
 pub(crate) struct Mapping {
     kind: Kind,
     state: bindings::dma_iova_state,
-    len: usize,
 }
 
 /// What must be undone.
 #[derive(Default)]
 enum Kind {
-    /// Nothing is mapped.
+    /// Nothing: nothing is mapped, or none of it needs unmapping.
     #[default]
     None,
     /// One segment of the host's memory.
     Single(Segment),
-    /// Mapped by the iterator, nothing remembered: either coalesced in an IOVA range, which
-    /// `state` knows, or the device needs no unmapping.
-    Range(bindings::pci_p2pdma_map_type),
+    /// Mapped by the iterator, in one IOVA range of this length, which `state` knows.
+    Range(bindings::pci_p2pdma_map_type, u32),
     /// Mapped by the iterator; each segment from the first that has to be is to be unmapped by
     /// itself, with these attributes.
     Table(NonNull<Segment>, usize, u32),
 }
 
 impl Mapping {
-    /// Maps `rq`'s data or metadata for `dev` and hands the segments to `f`.
+    /// Maps `rq`'s data or metadata for `mapper`'s device and hands the segments to `f`.
     ///
-    /// On failure nothing stays mapped. `IOERR` if something is mapped already; that stays.
+    /// On failure nothing stays mapped. `IOERR` if there is something to unmap already; that stays.
     ///
     /// # Safety
     ///
-    /// `rq` is valid, has what is to be mapped and is not started; `self` lives in it. `dev` is
-    /// valid and bound.
+    /// `rq` is valid, has what is to be mapped and is not started; `self` lives in it, and is
+    /// always used with this `mapper`, whose device is bound.
     pub(crate) unsafe fn map<R>(
         &mut self,
         payload: Payload,
         rq: *mut bindings::request,
-        dev: *mut bindings::device,
-        pool: &SegmentPool,
+        mapper: &Mapper,
         f: impl FnOnce(&mut Segments<'_>) -> Result<R, Status>,
     ) -> Result<R, Status> {
         let mut iter = MaybeUninit::uninit();
         // SAFETY: By the contract of this function.
         let segments = unsafe {
-            match self.map_single(payload, rq, dev)? {
+            match self.map_single(payload, rq, mapper)? {
                 Some(segment) => Ok(Segments {
                     mapping: self,
                     payload,
                     rq,
-                    dev,
-                    pool,
+                    mapper,
                     singly: None,
                     at_most: 1,
                     next: Some(segment),
                     iter: None,
                     failed: None,
                 }),
-                None => self.start_iter(payload, rq, dev, pool, &mut iter),
+                None => self.start_iter(payload, rq, mapper, &mut iter),
             }
         };
         let result = segments.and_then(|mut segments| {
@@ -186,15 +111,15 @@ impl Mapping {
         });
         if result.is_err() {
             // SAFETY: By the contract of this function.
-            unsafe { self.unmap(rq, dev, pool) };
+            unsafe { self.unmap(rq, mapper) };
         }
         result
     }
 
-    /// Maps `rq`'s data or metadata for `dev` if it is one segment of the host's memory. If it is
-    /// more, or a PCI device's, nothing is mapped, and [`Mapping::map`] is to do it.
+    /// Maps `rq`'s data or metadata for `mapper`'s device if it is one segment of the host's memory. If
+    /// it is more, or a device's, nothing is mapped, and [`Mapping::map`] is to do it.
     ///
-    /// `RESOURCE` if there is no address for it; `IOERR` if something is mapped already, which
+    /// `RESOURCE` if there is no address for it; `IOERR` if there is something to unmap already, which
     /// stays.
     ///
     /// # Safety
@@ -205,7 +130,7 @@ impl Mapping {
         &mut self,
         payload: Payload,
         rq: *mut bindings::request,
-        dev: *mut bindings::device,
+        mapper: &Mapper,
     ) -> Result<Option<Segment>, Status> {
         const NOT_SUPPORTED: c_int = -(bindings::EOPNOTSUPP as c_int);
 
@@ -213,20 +138,23 @@ impl Mapping {
             return Err(Status::IOERR);
         }
         let (mut addr, mut len) = (0, 0);
+        let dev = mapper.dev();
         // SAFETY: By the contract of this function.
-        let error = unsafe {
+        let mapped = unsafe {
             match payload {
-                _ if payload.segments(rq) != 1 => NOT_SUPPORTED,
+                _ if payload.segments(rq) != 1 => return Ok(None),
                 Payload::Data => bindings::ext_rq_dma_map_bvec(rq, dev, &mut addr, &mut len),
                 Payload::Metadata => {
                     bindings::ext_rq_integrity_dma_map_bvec(rq, dev, &mut addr, &mut len)
                 }
             }
         };
-        match error {
-            0 => {
+        match mapped {
+            0.. => {
                 let segment = Segment { addr, len };
-                self.kind = Kind::Single(segment);
+                if mapper.has_to_unmap(|| mapped != 0) {
+                    self.kind = Kind::Single(segment);
+                }
                 Ok(Some(segment))
             }
             NOT_SUPPORTED => Ok(None),
@@ -241,10 +169,10 @@ impl Mapping {
         &'a mut self,
         payload: Payload,
         rq: *mut bindings::request,
-        dev: *mut bindings::device,
-        pool: &'a SegmentPool,
+        mapper: &'a Mapper,
         iter: &'a mut MaybeUninit<bindings::blk_dma_iter>,
     ) -> Result<Segments<'a>, Status> {
+        let dev = mapper.dev();
         let iter = iter.write(bindings::blk_dma_iter::default());
         // SAFETY: By the contract of this function; `state` stays with the request.
         let started = unsafe {
@@ -263,8 +191,6 @@ impl Mapping {
         if !started {
             return Err(Status::from_raw(iter.status).unwrap_or(Status::IOERR));
         }
-        self.len = 0;
-        self.kind = Kind::Range(iter.p2pdma.map);
         let first = Segment {
             addr: iter.addr,
             len: iter.len,
@@ -280,17 +206,16 @@ impl Mapping {
             }
             _ => 0,
         });
-        // SAFETY: `dev` is valid; `first` has just been mapped.
-        if let Err(status) = unsafe { self.remember(first, rq, dev, pool, singly) } {
-            self.kind = Kind::None;
-            return Err(status);
+        if coalesced {
+            self.kind = Kind::Range(iter.p2pdma.map, first.len);
         }
+        // SAFETY: By the contract of this function; `first` has just been mapped.
+        unsafe { self.remember(first, rq, mapper, singly)? };
         Ok(Segments {
             mapping: self,
             payload,
             rq,
-            dev,
-            pool,
+            mapper,
             singly,
             at_most: if coalesced {
                 1
@@ -304,49 +229,40 @@ impl Mapping {
         })
     }
 
-    /// Notes that `segment` is mapped, `singly` if segments are mapped one by one, and with which
+    /// Notes that `segment` is mapped, if segments are mapped `singly`, one by one, with these
     /// attributes. Unmaps it if there is no place to note it: `RESOURCE`, or `IOERR` if there are
     /// more than there can be.
     ///
     /// # Safety
     ///
-    /// `rq` and `dev` are valid, and `segment` has been mapped for them as the last one.
+    /// As for [`Mapping::map`], and `segment` has been mapped as the last one.
     #[inline]
     unsafe fn remember(
         &mut self,
         segment: Segment,
         rq: *mut bindings::request,
-        dev: *mut bindings::device,
-        pool: &SegmentPool,
+        mapper: &Mapper,
         singly: Option<u32>,
     ) -> Result<(), Status> {
-        let noted = self.note(segment, pool, singly, || {
-            // SAFETY: By the contract of this function.
-            unsafe { bindings::ext_dma_need_unmap(dev) }
-        });
-        if let (Err(_), Some(attrs)) = (noted, singly) {
+        let Some(attrs) = singly else { return Ok(()) };
+        let noted = self.note(segment, mapper, attrs);
+        if noted.is_err() {
             // SAFETY: By the contract of this function; nobody else will.
-            unsafe { unmap_segment(rq, dev, segment, attrs) };
+            unsafe { unmap_segment(rq, mapper, segment, attrs) };
         }
         noted
     }
 
-    /// Notes that `segment` is mapped. `need_unmap` tells whether one of those mapped so far may
-    /// have to be unmapped; it may be the first that has a bounce buffer.
+    /// Notes that `segment` was mapped as the last one; it may be the first that has a bounce buffer.
     #[inline]
-    fn note(
-        &mut self,
-        segment: Segment,
-        pool: &SegmentPool,
-        singly: Option<u32>,
-        need_unmap: impl FnOnce() -> bool,
-    ) -> Result<(), Status> {
-        if let (Kind::Range(_), Some(attrs)) = (&self.kind, singly) {
-            if need_unmap() {
-                let table = pool.alloc().ok_or(Status::RESOURCE)?;
-                // Segments before this one have no bounce buffer: they need no unmapping.
-                self.kind = Kind::Table(table, 0, attrs);
+    fn note(&mut self, segment: Segment, mapper: &Mapper, attrs: u32) -> Result<(), Status> {
+        if let Kind::None = self.kind {
+            if !mapper.has_to_unmap(|| mapper.may_bounce()) {
+                return Ok(());
             }
+            let table = mapper.alloc().ok_or(Status::RESOURCE)?;
+            // Segments before this one have no bounce buffer: they need no unmapping.
+            self.kind = Kind::Table(table, 0, attrs);
         }
         if let Kind::Table(table, count, _) = &mut self.kind {
             if *count == MAX_SEGMENTS {
@@ -357,61 +273,42 @@ impl Mapping {
             unsafe { table.add(*count).write(segment) };
             *count = count.wrapping_add(1);
         }
-        self.len = self.len.wrapping_add(segment.len as usize);
         Ok(())
     }
 
-    /// Unmaps what is mapped, if anything.
+    /// Returns whether there is something to unmap.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        !matches!(self.kind, Kind::None)
+    }
+
+    /// Unmaps what there is to unmap, if anything.
     ///
     /// # Safety
     ///
     /// As for [`Mapping::map`], but for the state of `rq`: the device is done with it.
-    #[inline]
-    pub(crate) unsafe fn unmap(
-        &mut self,
-        rq: *mut bindings::request,
-        dev: *mut bindings::device,
-        pool: &SegmentPool,
-    ) {
-        if let Kind::Single(segment) = self.kind {
-            self.kind = Kind::None;
-            // SAFETY: The segment was mapped for this request and device.
-            unsafe { unmap_segment(rq, dev, segment, 0) };
-        } else {
-            // SAFETY: By the contract of this function.
-            unsafe { self.unmap_many(rq, dev, pool) };
-        }
-    }
-
-    /// Unmaps what is mapped, unless that is a single segment. Not inlined, so that a single
-    /// segment takes few instructions.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Mapping::unmap`].
-    #[inline(never)]
-    unsafe fn unmap_many(
-        &mut self,
-        rq: *mut bindings::request,
-        dev: *mut bindings::device,
-        pool: &SegmentPool,
-    ) {
+    pub(crate) unsafe fn unmap(&mut self, rq: *mut bindings::request, mapper: &Mapper) {
         match core::mem::take(&mut self.kind) {
-            // Nothing is mapped, or `unmap` has seen to it.
-            Kind::None | Kind::Single(_) => {}
-            Kind::Range(map) => {
-                // SAFETY: The range was mapped for this request and device by `map_iter`; by its
-                // choice of `kind` there are no segments to unmap one by one.
-                unsafe { bindings::ext_blk_rq_dma_unmap(rq, dev, &mut self.state, self.len, map) };
+            Kind::None => {}
+            Kind::Single(segment) => {
+                // SAFETY: The segment was mapped for this request and device.
+                unsafe { unmap_segment(rq, mapper, segment, 0) };
+            }
+            Kind::Range(map, len) => {
+                let dev = mapper.dev();
+                // SAFETY: The range was mapped for this request and device by `start_iter`.
+                unsafe {
+                    bindings::ext_blk_rq_dma_unmap(rq, dev, &mut self.state, len as usize, map)
+                };
             }
             Kind::Table(table, count, attrs) => {
                 for i in 0..count {
-                    // SAFETY: `map_iter` filled the first `count` entries with segments that it
+                    // SAFETY: `note` filled the first `count` entries with segments that were
                     // mapped for this request and device.
-                    unsafe { unmap_segment(rq, dev, table.add(i).read(), attrs) };
+                    unsafe { unmap_segment(rq, mapper, table.add(i).read(), attrs) };
                 }
-                // SAFETY: `map_iter` took it from the same pool, by the contract of `map`.
-                unsafe { pool.free(table) };
+                // SAFETY: `note` took it from the same mapper, by the contract of `map`.
+                unsafe { mapper.free(table) };
             }
         }
     }
@@ -421,7 +318,7 @@ impl Mapping {
 ///
 /// # Invariants
 ///
-/// `mapping` lives in the request `rq`, which is valid and not started; `dev` is valid and bound.
+/// `mapping` lives in the request `rq`, which is valid and not started; `mapper`'s device is bound.
 /// `iter`, if any, was started for `payload` of `rq` with `mapping`'s state.
 ///
 /// # Examples
@@ -454,8 +351,7 @@ pub struct Segments<'a> {
     mapping: &'a mut Mapping,
     payload: Payload,
     rq: *mut bindings::request,
-    dev: *mut bindings::device,
-    pool: &'a SegmentPool,
+    mapper: &'a Mapper,
     /// With which attributes segments are mapped, if each is by itself.
     singly: Option<u32>,
     at_most: u16,
@@ -477,12 +373,13 @@ impl Segments<'_> {
     /// Maps the next segment.
     fn advance(&mut self) -> Option<Segment> {
         let iter = self.iter.as_deref_mut()?;
+        let dev = self.mapper.dev();
         // SAFETY: By the type invariants.
         let found = unsafe {
             match self.payload {
-                Payload::Data => bindings::blk_rq_dma_map_iter_next(self.rq, self.dev, iter),
+                Payload::Data => bindings::blk_rq_dma_map_iter_next(self.rq, dev, iter),
                 Payload::Metadata => {
-                    bindings::ext_blk_rq_integrity_dma_map_iter_next(self.rq, self.dev, iter)
+                    bindings::ext_blk_rq_integrity_dma_map_iter_next(self.rq, dev, iter)
                 }
             }
         };
@@ -498,7 +395,7 @@ impl Segments<'_> {
         // SAFETY: By the type invariants; it has just been mapped.
         let noted = unsafe {
             self.mapping
-                .remember(segment, self.rq, self.dev, self.pool, self.singly)
+                .remember(segment, self.rq, self.mapper, self.singly)
         };
         if let Err(status) = noted {
             self.failed = Some(status);
@@ -525,18 +422,13 @@ impl Iterator for Segments<'_> {
 ///
 /// # Safety
 ///
-/// `segment` is mapped for `rq` and `dev`, both valid, with `attrs`.
+/// `segment` is mapped for `rq`, which is valid, and `mapper`'s device, with `attrs`.
 #[inline]
-unsafe fn unmap_segment(
-    rq: *mut bindings::request,
-    dev: *mut bindings::device,
-    segment: Segment,
-    attrs: u32,
-) {
+unsafe fn unmap_segment(rq: *mut bindings::request, mapper: &Mapper, segment: Segment, attrs: u32) {
     // SAFETY: By the contract of this function.
     unsafe {
         bindings::dma_unmap_phys(
-            dev,
+            mapper.dev(),
             segment.addr,
             segment.len as usize,
             direction(rq),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     bindings,
-    block::mq::SegmentPool,
+    block::mq::Mapper,
     layout,
     nvme::{
         ctrl_ops,
@@ -60,6 +60,7 @@ impl<T: Transport> Controller<T> {
         quirks: Quirks,
         data: impl PinInit<T, Error>,
     ) -> Result<ARef<Self>> {
+        let mapper = Mapper::new(parent)?;
         let parent: &device::Device = parent;
         let this = KBox::pin_init(
             try_pin_init!(Self {
@@ -69,7 +70,7 @@ impl<T: Transport> Controller<T> {
                 ops: UnsafeCell::new(ctrl_ops::vtable::<T>()),
                 parent: parent.into(),
                 limits,
-                segments: SegmentPool::new()?,
+                mapper,
                 tags: TagTable::new(queues)?,
                 takes_events: Atomic::new(false),
                 using <- new_mutex!((), "Controller::using"),
