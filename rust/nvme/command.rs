@@ -119,8 +119,10 @@ impl Command {
     /// Sets dwords `index` and the next one.
     #[inline]
     fn set_qword(&mut self, index: usize, value: u64) {
-        self.dwords[index] = (value as u32).to_le();
-        self.dwords[index + 1] = ((value >> 32) as u32).to_le();
+        // At once: the compiler does not put two halves together.
+        if let Some(place) = self.as_mut_bytes().get_mut(4 * index..4 * index + 8) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
     }
 
     #[inline]
