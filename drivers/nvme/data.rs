@@ -5,8 +5,7 @@
 //! section 4.1).
 //!
 //! This runs for each command, in the context in which the block layer calls `queue_rq`: it does not
-//! sleep, and takes no lock of the driver. It does not know queues; the caller passes the pools that
-//! lists are taken from.
+//! sleep, and takes no lock of the driver. It knows of a queue what [`Lender`] has.
 
 pub(crate) mod lists;
 pub(crate) mod prp;
@@ -33,9 +32,18 @@ use kernel_ext::{
     nvme::{
         Controller,
         Prepared,
+        Refused,
         Transport, //
     }, //
 };
+
+/// A queue, for whose commands there are lists.
+pub(crate) trait Lender {
+    /// Returns the pools that lists are taken from.
+    fn lists(&self) -> &Arc<ListPools>;
+    /// Returns whether it is the admin queue.
+    fn is_admin(&self) -> bool;
+}
 
 /// Which kind of data pointer a command may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,86 +56,98 @@ enum Choice {
     Either,
 }
 
-/// Maps the data and metadata of `rq`, and writes their pointers into its command. Takes lists from
-/// `pools`; the request owns them. `is_admin` says that the command is for the admin queue.
-#[inline]
-pub(crate) fn map<T: Transport<RequestData = Lists>>(
+/// Maps the data and metadata of `rq`, which is for `queue`, and writes their pointers into its command.
+/// The request owns the lists that are taken.
+///
+/// A request passes through by value, here and below: so it is never in memory.
+#[inline(always)]
+pub(crate) fn map<'rq, T: Transport<RequestData = Lists>>(
     ctrl: &Controller<T>,
-    is_admin: bool,
-    pools: &Arc<ListPools>,
-    rq: &mut Prepared<'_, T>,
-) -> Result<(), Status> {
-    let mut in_sgl = false;
+    queue: &impl Lender,
+    mut rq: Prepared<'rq, T>,
+) -> Result<Prepared<'rq, T>, Refused<'rq>> {
     if rq.has_data() {
-        let choice = choice(ctrl, is_admin, rq);
-        in_sgl = match rq.map_single()? {
-            Some(segment) => match prp::short(segment) {
+        match rq.map_single() {
+            Ok(Some(segment)) => match prp::short(segment) {
                 // The most frequent case.
-                Some((prp1, prp2)) if choice != Choice::Sgl => {
-                    rq.command_mut().set_prps(prp1, prp2);
-                    false
-                }
-                _ => map_long(pools, rq, choice, segment)?,
+                Some((prp1, prp2)) if !needs_sgl(&rq) => rq.command_mut().set_prps(prp1, prp2),
+                _ => return map_long(ctrl, queue, rq, segment),
             },
-            None => map_many(pools, rq, choice)?,
-        };
+            Ok(None) => return map_many(ctrl, queue, rq),
+            Err(status) => return Err(rq.refuse(status)),
+        }
     }
     if rq.has_metadata() {
-        map_metadata(ctrl, pools, rq, in_sgl)?;
+        return map_metadata(ctrl, queue, rq, false);
     }
-    Ok(())
+    Ok(rq)
 }
 
-/// Writes the pointer to `segment`, which is all data of `rq`, into its command. Returns whether it is
-/// an SGL. Not inlined: most data needs no list.
+/// Writes the pointer to `segment`, which is all data of `rq`, into its command, and maps the metadata.
+/// Not inlined: most data needs no list.
 #[inline(never)]
-fn map_long<T: Transport<RequestData = Lists>>(
-    pools: &ListPools,
-    rq: &mut Prepared<'_, T>,
-    choice: Choice,
+fn map_long<'rq, T: Transport<RequestData = Lists>>(
+    ctrl: &Controller<T>,
+    queue: &impl Lender,
+    mut rq: Prepared<'rq, T>,
     segment: Segment,
-) -> Result<bool, Status> {
+) -> Result<Prepared<'rq, T>, Refused<'rq>> {
     let bytes = rq.data_len();
-    let lists = rq.request_data_mut();
-    let pointer = build(pools, lists, choice, bytes, &mut iter::once(segment), 1)?;
-    Ok(pointer.write(rq))
+    let pointer = if wants_sgl(choice(ctrl, queue, &rq), 1, bytes) {
+        // One descriptor, in the command.
+        Ok(Pointer::Sgl(sgl::Descriptor::data(segment)))
+    } else {
+        let lists = rq.request_data_mut();
+        prp::build(&**queue.lists(), lists, iter::once(segment), bytes).map(Pointer::Prps)
+    };
+    write(ctrl, queue, rq, pointer)
 }
 
-/// Maps the data of `rq`, and writes the pointer to it into its command. Returns whether it is an SGL.
+/// Maps the data of `rq`, writes the pointer to it into its command, and maps the metadata.
 #[inline(never)]
-fn map_many<T: Transport<RequestData = Lists>>(
-    pools: &ListPools,
-    rq: &mut Prepared<'_, T>,
-    choice: Choice,
-) -> Result<bool, Status> {
+fn map_many<'rq, T: Transport<RequestData = Lists>>(
+    ctrl: &Controller<T>,
+    queue: &impl Lender,
+    mut rq: Prepared<'rq, T>,
+) -> Result<Prepared<'rq, T>, Refused<'rq>> {
     let bytes = rq.data_len();
+    let choice = choice(ctrl, queue, &rq);
     let pointer = rq.map_data(|lists, segments| {
         let at_most = segments.at_most();
-        build(pools, lists, choice, bytes, segments, at_most)
-    })?;
-    Ok(pointer.write(rq))
+        build(queue.lists(), lists, choice, bytes, segments, at_most)
+    });
+    write(ctrl, queue, rq, pointer)
+}
+
+/// Writes `pointer` into the command of `rq`, and maps the metadata.
+#[inline]
+fn write<'rq, T: Transport<RequestData = Lists>>(
+    ctrl: &Controller<T>,
+    queue: &impl Lender,
+    mut rq: Prepared<'rq, T>,
+    pointer: Result<Pointer, Status>,
+) -> Result<Prepared<'rq, T>, Refused<'rq>> {
+    let is_sgl = match pointer {
+        Ok(Pointer::Prps((prp1, prp2))) => {
+            rq.command_mut().set_prps(prp1, prp2);
+            false
+        }
+        Ok(Pointer::Sgl(descriptor)) => {
+            rq.command_mut().set_sgl(descriptor.words());
+            true
+        }
+        Err(status) => return Err(rq.refuse(status)),
+    };
+    if rq.has_metadata() {
+        return map_metadata(ctrl, queue, rq, is_sgl);
+    }
+    Ok(rq)
 }
 
 /// A data pointer (figure 92).
 enum Pointer {
     Prps((u64, u64)),
     Sgl(sgl::Descriptor),
-}
-
-impl Pointer {
-    /// Writes the pointer into the command of `rq`. Returns whether it is an SGL.
-    fn write<T: Transport>(self, rq: &mut Prepared<'_, T>) -> bool {
-        match self {
-            Self::Prps((prp1, prp2)) => {
-                rq.command_mut().set_prps(prp1, prp2);
-                false
-            }
-            Self::Sgl(descriptor) => {
-                rq.command_mut().set_sgl(descriptor.words());
-                true
-            }
-        }
-    }
 }
 
 /// Builds the data pointer for `segments`. There are no more than `at_most` of them, with `bytes` bytes
@@ -150,14 +170,21 @@ fn build(
 /// Returns which kind of data pointer the command of `rq` may use. Commands of the admin queue use PRPs
 /// (section 4.1.2).
 #[inline]
-fn choice<T: Transport>(ctrl: &Controller<T>, is_admin: bool, rq: &Prepared<'_, T>) -> Choice {
-    if is_admin || !ctrl.has_sgls() {
+fn choice<T: Transport>(ctrl: &Controller<T>, queue: &impl Lender, rq: &Prepared<'_, T>) -> Choice {
+    if queue.is_admin() || !ctrl.has_sgls() {
         Choice::Prps
-    } else if rq.has_gaps(PAGE_SIZE) || rq.is_user_command() || rq.metadata_segments() > 1 {
+    } else if rq.has_gaps(PAGE_SIZE) || needs_sgl(rq) {
         Choice::Sgl
     } else {
         Choice::Either
     }
+}
+
+/// Returns whether the command of `rq` needs an SGL if it may have one, whatever its data is like: the
+/// controller is to check the length, or there are several segments of metadata.
+#[inline]
+fn needs_sgl<T: Transport>(rq: &Prepared<'_, T>) -> bool {
+    rq.is_user_command() || rq.metadata_segments() > 1
 }
 
 /// Returns whether an SGL describes data of `bytes` bytes in `at_most` segments, which PRP entries 1
@@ -184,22 +211,24 @@ fn wants_sgl(choice: Choice, at_most: usize, bytes: u32) -> bool {
 /// A plain metadata pointer has no length: the controller derives it from the namespace's format. So
 /// commands of user space, whose buffer may be shorter, use an SGL, which has one.
 #[inline(never)]
-fn map_metadata<T: Transport<RequestData = Lists>>(
+fn map_metadata<'rq, T: Transport<RequestData = Lists>>(
     ctrl: &Controller<T>,
-    pools: &ListPools,
-    rq: &mut Prepared<'_, T>,
+    queue: &impl Lender,
+    mut rq: Prepared<'rq, T>,
     may_be_sgl: bool,
-) -> Result<(), Status> {
-    let wants_sgl = rq.metadata_segments() > 1 || rq.is_user_command();
-    if may_be_sgl && wants_sgl && ctrl.has_metadata_sgls() {
+) -> Result<Prepared<'rq, T>, Refused<'rq>> {
+    let mapped = if may_be_sgl && needs_sgl(&rq) && ctrl.has_metadata_sgls() {
         let address = rq.map_metadata(|lists, segments| {
             let at_most = segments.at_most();
-            sgl::build_metadata(pools, &mut lists.metadata, segments, at_most)
-        })?;
-        rq.command_mut().set_metadata_sgl(address);
+            sgl::build_metadata(&**queue.lists(), &mut lists.metadata, segments, at_most)
+        });
+        address.map(|address| rq.command_mut().set_metadata_sgl(address))
     } else {
-        let segment = rq.map_metadata(|_, segments| sgl::only(segments))?;
-        rq.command_mut().set_metadata(segment.addr);
+        let segment = rq.map_metadata(|_, segments| sgl::only(segments));
+        segment.map(|segment| rq.command_mut().set_metadata(segment.addr))
+    };
+    match mapped {
+        Ok(()) => Ok(rq),
+        Err(status) => Err(rq.refuse(status)),
     }
-    Ok(())
 }

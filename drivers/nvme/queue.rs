@@ -29,7 +29,10 @@ pub(crate) use self::{
 };
 use crate::{
     bar::Bar0,
-    data::lists::ListPools,
+    data::{
+        lists::ListPools,
+        Lender, //
+    },
     faults,
     parameters,
     spec::registers, //
@@ -171,12 +174,6 @@ impl<T: Owner> Queue<T> {
         self.cq_address
     }
 
-    /// Returns the pools of the queue's lists.
-    #[inline]
-    pub(crate) fn lists(&self) -> &Arc<ListPools> {
-        &self.lists
-    }
-
     /// Returns whether the completion queue is polled. Sleeps.
     pub(crate) fn is_polled(&self) -> bool {
         self.cq.is_polled()
@@ -279,5 +276,17 @@ impl<T: Owner> Queue<T> {
     #[inline]
     pub(crate) fn try_poll(&self, batch: &mut Batch<'_, T>) -> bool {
         self.cq.poll(|cq| cq.collect(batch)).unwrap_or(false)
+    }
+}
+
+impl<T: Owner> Lender for Queue<T> {
+    #[inline]
+    fn lists(&self) -> &Arc<ListPools> {
+        &self.lists
+    }
+
+    #[inline]
+    fn is_admin(&self) -> bool {
+        self.qid == 0
     }
 }

@@ -30,7 +30,8 @@ use crate::{
         self,
         lists::Lists,
         prp,
-        sgl, //
+        sgl,
+        Lender, //
     },
     memory::cmb::Cmb,
     queue::{
@@ -110,17 +111,15 @@ pub(crate) fn new_controller(
 }
 
 /// Builds the command of `rq`, maps its data, and starts its timeout.
-#[inline]
+#[inline(always)]
 fn start<'rq>(
     ctrl: &Controller<Nvme>,
     queue: &Queue<Nvme>,
     rq: Request<'rq, Nvme>,
 ) -> Result<Started<'rq, Nvme>, Refused<'rq>> {
-    let mut rq = rq.setup()?;
-    match data::map(ctrl, queue.qid() == 0, queue.lists(), &mut rq) {
-        Ok(()) => Ok(rq.start()),
-        Err(status) => Err(rq.refuse(status)),
-    }
+    let rq = rq.setup()?;
+    let rq = data::map(ctrl, queue, rq)?;
+    Ok(rq.start())
 }
 
 impl Owner for Nvme {

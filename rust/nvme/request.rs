@@ -488,12 +488,26 @@ impl<'rq, T: Transport> Prepared<'rq, T> {
 }
 
 impl<T: Transport> Drop for Prepared<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariants; the request was never started.
-        unsafe {
-            Pdu::<T>::release(self.rq);
-            bindings::nvme_cleanup_cmd(self.rq);
-        }
+        unsafe { undo::<T>(self.rq) };
+    }
+}
+
+/// Undoes what was done for a request. By itself, and with the request alone: so a [`Prepared`] that is
+/// not dropped stays in registers.
+///
+/// # Safety
+///
+/// `rq` is prepared and not started, and the caller owns it.
+#[cold]
+#[inline(never)]
+unsafe fn undo<T: Transport>(rq: *mut bindings::request) {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        Pdu::<T>::release(rq);
+        bindings::nvme_cleanup_cmd(rq);
     }
 }
 

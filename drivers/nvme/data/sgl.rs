@@ -42,8 +42,9 @@ impl Descriptor {
         Self([address, len as u64 | (kind as u64) << 60])
     }
 
+    /// Returns the descriptor of `segment`.
     #[inline]
-    fn data(segment: Segment) -> Self {
+    pub(crate) fn data(segment: Segment) -> Self {
         Self::new(Self::DATA_BLOCK, segment.addr, segment.len)
     }
 

@@ -137,21 +137,26 @@ impl Mapping {
         if !matches!(self.kind, Kind::None) {
             return Err(Status::IOERR);
         }
-        let (mut addr, mut len) = (0, 0);
+        let (mut addr, mut len) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        let (at, bytes) = (addr.as_mut_ptr(), len.as_mut_ptr());
         let dev = mapper.dev();
         // SAFETY: By the contract of this function.
         let mapped = unsafe {
             match payload {
                 _ if payload.segments(rq) != 1 => return Ok(None),
-                Payload::Data => bindings::ext_rq_dma_map_bvec(rq, dev, &mut addr, &mut len),
-                Payload::Metadata => {
-                    bindings::ext_rq_integrity_dma_map_bvec(rq, dev, &mut addr, &mut len)
-                }
+                Payload::Data => bindings::ext_rq_dma_map_bvec(rq, dev, at, bytes),
+                Payload::Metadata => bindings::ext_rq_integrity_dma_map_bvec(rq, dev, at, bytes),
             }
         };
         match mapped {
             0.. => {
-                let segment = Segment { addr, len };
+                // SAFETY: The call has written both.
+                let segment = unsafe {
+                    Segment {
+                        addr: addr.assume_init(),
+                        len: len.assume_init(),
+                    }
+                };
                 if mapper.has_to_unmap(|| mapped != 0) {
                     self.kind = Kind::Single(segment);
                 }
