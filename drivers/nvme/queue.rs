@@ -57,11 +57,14 @@ use kernel::{
 };
 use kernel_ext::{
     nvme::{
+        Accepted,
         Batch,
         Command,
+        Commands,
         CompletionRing,
         Controller,
-        Quirks, //
+        Quirks,
+        Started, //
     },
     pci::{
         irq::{
@@ -242,20 +245,30 @@ impl<T: Owner> Queue<T> {
         self.enabled.load(Relaxed)
     }
 
-    /// Puts `command` in the submission queue. Rings the doorbell if `last`, or if it has to be rung
-    /// before the next command.
+    /// Puts `command`, which is no request's, in the submission queue, and then rings the doorbell.
+    pub(crate) fn submit(&self, command: &Command) {
+        let mut sq = self.sq.lock();
+        sq.put(command);
+        sq.commit();
+    }
+
+    /// Puts the command of `rq` in the submission queue. Then rings the doorbell if it is the `last`
+    /// one for now.
     #[inline]
-    pub(crate) fn submit(&self, command: Command, last: bool) {
-        self.sq.lock().submit(command, last);
+    pub(crate) fn send<'rq>(&self, rq: Started<'rq, T>, last: bool) -> Accepted<'rq> {
+        let mut sq = self.sq.lock();
+        let accepted = rq.send(|command| sq.put(command));
+        if last {
+            sq.commit();
+        }
+        accepted
     }
 
     /// Puts all of `commands` in the submission queue, and then rings the doorbell.
     #[inline]
-    pub(crate) fn submit_all(&self, commands: impl Iterator<Item = Command>) {
+    pub(crate) fn send_all(&self, commands: Commands<'_, T>) {
         let mut sq = self.sq.lock();
-        for command in commands {
-            sq.submit(command, false);
-        }
+        commands.send(|command| sq.put(command));
         sq.commit();
     }
 

@@ -155,7 +155,7 @@ impl Transport for Nvme {
 
     fn submit_async_event(ctrl: &Controller<Self>) {
         if let Some(queue) = ctrl.data().queue_pair(0) {
-            queue.submit(admin::async_event(ASYNC_EVENT_ID), true);
+            queue.submit(&admin::async_event(ASYNC_EVENT_ID));
         }
     }
 
@@ -198,9 +198,12 @@ impl Transport for Nvme {
         if !rq.is_ready() {
             return rq.fail_not_ready();
         }
-        let (command, accepted) = start(ctrl, queue, rq)?.into_command();
-        queue.submit(command, last);
-        Ok(accepted)
+        Ok(queue.send(start(ctrl, queue, rq)?, last))
+    }
+
+    #[inline]
+    fn is_enabled(queue: &Queue<Self>) -> bool {
+        queue.is_enabled()
     }
 
     #[inline]
@@ -209,16 +212,12 @@ impl Transport for Nvme {
         queue: &Queue<Self>,
         rq: Request<'rq, Self>,
     ) -> Result<Started<'rq, Self>, Refused<'rq>> {
-        if !queue.is_enabled() || !rq.is_ready() {
-            // `queue_rq` says why.
-            return Err(rq.refuse(Status::RESOURCE));
-        }
         start(ctrl, queue, rq)
     }
 
     #[inline]
     fn submit(queue: &Queue<Self>, commands: Commands<'_, Self>) {
-        queue.submit_all(commands);
+        queue.send_all(commands);
     }
 
     #[inline]

@@ -4,11 +4,11 @@
 // error: E0382
 
 use kernel_ext::nvme::{
-    Command,
+    Accepted,
     Started,
     Transport, //
 };
 
-pub fn twice<T: Transport>(started: Started<'_, T>) -> [Command; 2] {
-    [started.into_command().0, started.into_command().0]
+pub fn twice<'rq, T: Transport>(started: Started<'rq, T>) -> [Accepted<'rq>; 2] {
+    [started.send(|_| ()), started.send(|_| ())]
 }

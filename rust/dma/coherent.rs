@@ -80,6 +80,27 @@ impl<T: AsBytes + FromBytes> Coherent<[T]> {
             _binding: binding,
         })
     }
+
+    /// Writes entry `index`; the device may be looking at it. `EINVAL` if there is no such entry.
+    ///
+    /// Copies once, from where `value` is, in as few words as there can be.
+    #[inline]
+    pub fn write_entry(&mut self, index: usize, value: &T) -> Result {
+        const { assert!(size_of::<T>() % size_of::<u64>() == 0 && align_of::<T>() >= align_of::<u64>()) };
+        let entries = self.memory.as_mut_ptr();
+        if index >= entries.len() {
+            return Err(EINVAL);
+        }
+        let from = core::ptr::from_ref(value).cast::<u64>();
+        // SAFETY: There is such an entry, by the check.
+        let to = unsafe { entries.cast::<T>().add(index) }.cast::<u64>();
+        for word in 0..size_of::<T>() / size_of::<u64>() {
+            // SAFETY: Both are as large as a `T`, and aligned for words; any bytes are a word, and a
+            // `T`. Volatile, so that the device may access them meanwhile.
+            unsafe { to.add(word).write_volatile(from.add(word).read()) };
+        }
+        Ok(())
+    }
 }
 
 impl<T: KnownSize + ?Sized> Deref for Coherent<T> {

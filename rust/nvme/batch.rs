@@ -6,6 +6,7 @@ use super::{
     request::Pdu,
     Command,
     Request,
+    State,
     Transport, //
 };
 use crate::{
@@ -24,16 +25,17 @@ pub struct Commands<'a, T: Transport> {
     _t: PhantomData<T>,
 }
 
-impl<T: Transport> Iterator for Commands<'_, T> {
-    type Item = Command;
-
+impl<T: Transport> Commands<'_, T> {
+    /// Has `put` put each command in the submission queue, in order. The doorbell is not rung for a
+    /// command before `put` has returned.
     #[inline]
-    fn next(&mut self) -> Option<Command> {
-        let rq = self.requests.pop()?;
-        // SAFETY: By the type invariants. Nobody completes, and so changes, the request until its
-        // command is taken, not even for a device that makes a completion up; and cancelling waits
-        // until the block layer's call is over.
-        Some(unsafe { Pdu::<T>::take_command(rq) })
+    pub fn send(self, mut put: impl FnMut(&Command)) {
+        while let Some(rq) = self.requests.pop() {
+            // SAFETY: By the type invariants. Nobody completes, and so changes, the request until it
+            // is sent, not even for a device that makes a completion up; and cancelling waits until
+            // the block layer's call is over.
+            unsafe { Pdu::<T>::send(rq, &mut put) };
+        }
     }
 }
 
@@ -46,57 +48,52 @@ pub(super) unsafe fn queue_rqs<T: Transport>(list: &mut bindings::rq_list) {
     // SAFETY: By the contract of this function.
     let mut new = unsafe { RequestList::take(list) };
     let mut refused = RequestList::new();
-    let mut started = RequestList::new();
-    let mut queue = None;
 
-    while let Some(rq) = new.pop() {
-        // SAFETY: By the contract of this function; `init_hctx` set `driver_data`.
-        let (ctrl, of_rq) = unsafe {
-            let queue = &*(*(*rq).mq_hctx).driver_data.cast::<T::Queue>();
-            (Pdu::<T>::controller(rq), queue)
+    while let Some(first) = new.first() {
+        // SAFETY: By the contract of this function: `first` is queued.
+        let (ctrl, queue, hctx) = unsafe {
+            let queue = Pdu::<T>::queue(first);
+            (Pdu::<T>::controller(first), queue, (*first).mq_hctx)
         };
-        match queue.replace(of_rq) {
-            Some(previous) if !core::ptr::eq(previous, of_rq) => {
-                send::<T>(previous, &mut started);
-            }
-            _ => {}
-        }
         // SAFETY: By the contract of this function.
-        let request = unsafe { Request::new(rq, ctrl) };
-        let to = match T::prepare(ctrl, of_rq, request) {
-            Ok(_) => &mut started,
-            Err(_) => &mut refused,
-        };
-        // SAFETY: The request is valid, and in no list.
-        unsafe { to.push(rq) };
-    }
-    if let Some(queue) = queue {
-        send::<T>(queue, &mut started);
+        let alike = |rq: *mut bindings::request| unsafe { (*rq).mq_hctx == hctx };
+        // Asked once for all that follow each other in a queue: whoever stops the controller waits until
+        // this call is over.
+        if ctrl.state() != State::Live || !T::is_enabled(queue) {
+            // `queue_rq` says why.
+            new.take_run(alike, |_| false, &mut refused);
+            continue;
+        }
+        let mut started = new.take_run(
+            alike,
+            |rq| {
+                // SAFETY: By the contract of this function; `ctrl` is the controller of all requests
+                // in the queue.
+                let request = unsafe { Request::new(rq, ctrl) };
+                T::prepare(ctrl, queue, request).is_ok()
+            },
+            &mut refused,
+        );
+        if !started.is_empty() {
+            // INVARIANT: These are requests that were started.
+            T::submit(
+                queue,
+                Commands {
+                    requests: &mut started,
+                    _t: PhantomData,
+                },
+            );
+            if !started.is_empty() {
+                fail::<T>(started);
+            }
+        }
     }
     *list = refused.into_raw();
 }
 
-/// Sends the requests in `started`, if there are any.
-#[inline]
-fn send<T: Transport>(queue: &T::Queue, started: &mut RequestList) {
-    if !started.is_empty() {
-        // INVARIANT: `queue_rqs` puts nothing else into this list.
-        T::submit(
-            queue,
-            Commands {
-                requests: started,
-                _t: PhantomData,
-            },
-        );
-        if !started.is_empty() {
-            fail::<T>(started);
-        }
-    }
-}
-
 /// Fails the requests in `started`, which the transport has not taken.
 #[cold]
-fn fail<T: Transport>(started: &mut RequestList) {
+fn fail<T: Transport>(mut started: RequestList) {
     while let Some(rq) = started.pop() {
         // SAFETY: `queue_rqs` has put started requests of transport `T` into this list, which were
         // not sent.

@@ -78,12 +78,18 @@ impl Sent {
         self.0.store(0, Relaxed);
     }
 
-    /// `command` is about to be sent; the caller has copied it, and does not use the request any
-    /// more.
+    /// What there is to note of `command` when it is sent.
     #[inline]
-    fn set(&self, command: &Command) {
+    fn word(command: &Command) -> u32 {
         let flags = Self::OPCODE | 0xffff << Self::ID_SHIFT;
-        self.0.store(command.dword(0) & flags | Self::YES, Release);
+        command.dword(0) & flags | Self::YES
+    }
+
+    /// The command of this `word` is in the submission queue; the caller does not use the request any
+    /// more, and has no reference to any of it.
+    #[inline]
+    fn set(&self, word: u32) {
+        self.0.store(word, Release);
     }
 
     /// Whether a command with this identifier was sent.
@@ -135,19 +141,21 @@ impl<T: Transport> Pdu<T> {
         unsafe { Controller::from_raw((*Self::nvme_request(rq)).ctrl) }
     }
 
-    /// Takes the command of a request out, to be sent. From here on, its completion is believed.
+    /// Has `put` put the command of a request in the submission queue. After that, its completion is
+    /// believed; the device knows of the command when the doorbell is rung, later than that.
     ///
     /// # Safety
     ///
     /// As for [`Pdu::of`]. The caller owns the request, which is started, and gives it up.
     #[inline]
-    pub(super) unsafe fn take_command(rq: *mut bindings::request) -> Command {
-        // SAFETY: By the contract of this function; `sent` is atomic.
+    pub(super) unsafe fn send(rq: *mut bindings::request, put: impl FnOnce(&Command)) {
+        // SAFETY: By the contract of this function, nobody writes the command while it is looked at: no
+        // completion is believed before `sent` is set, which is atomic.
         unsafe {
             let pdu = Self::of(rq);
-            let command = (*pdu).command;
-            (*pdu).sent.set(&command);
-            command
+            put(&(*pdu).command);
+            let word = Sent::word(&(*pdu).command);
+            (*pdu).sent.set(word);
         }
     }
 
@@ -526,13 +534,15 @@ pub struct Started<'rq, T: Transport> {
 }
 
 impl<'rq, T: Transport> Started<'rq, T> {
-    /// The command, which is to be sent, and the answer to the block layer.
+    /// Has `put` put the command in the submission queue. Returns the answer to the block layer. The
+    /// doorbell is not rung for the command before `put` has returned: a completion that comes earlier
+    /// is taken for one that the device has made up.
     #[inline]
-    pub fn into_command(self) -> (Command, Accepted<'rq>) {
+    pub fn send(self, put: impl FnOnce(&Command)) -> Accepted<'rq> {
         // SAFETY: By the type invariants.
-        let command = unsafe { Pdu::<T>::take_command(self.rq) };
+        unsafe { Pdu::<T>::send(self.rq, put) };
         // INVARIANT: It completes by its completion queue entry, its timeout, or by being cancelled.
-        (command, Accepted { _rq: PhantomData })
+        Accepted { _rq: PhantomData }
     }
 }
 
@@ -617,11 +627,11 @@ mod tests {
         let sent = Sent::new();
         // A device can guess the identifier before the command is sent.
         assert!(!sent.is(first));
-        sent.set(&Command::new(2).with_command_id(first));
+        sent.set(Sent::word(&Command::new(2).with_command_id(first)));
         assert!(sent.is(first) && !sent.is(second));
         sent.clear();
         assert!(!sent.is(first));
-        sent.set(&Command::new(2).with_command_id(second));
+        sent.set(Sent::word(&Command::new(2).with_command_id(second)));
         assert!(sent.is(second) && !sent.is(first));
     }
 
@@ -630,7 +640,8 @@ mod tests {
         let id = CommandId::new(0xabc, 3);
         let sent = Sent::new();
         // All of dword 0 but opcode and identifier: Fused Operation, reserved bits, PSDT.
-        sent.set(&Command::new(0x81).with_dword(0, 0xff81).with_command_id(id));
+        let command = Command::new(0x81).with_dword(0, 0xff81).with_command_id(id);
+        sent.set(Sent::word(&command));
         let word = sent.0.load(Relaxed);
         assert_eq!(word & Sent::OPCODE, 0x81);
         assert_eq!(word & (Sent::YES | Sent::ABORTED), Sent::YES);

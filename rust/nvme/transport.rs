@@ -34,7 +34,7 @@ use kernel::{
 /// ```
 /// # use kernel::{prelude::*, sync::Arc};
 /// # use kernel_ext::{
-/// #     block::mq::{Status, TimerAction},
+/// #     block::mq::TimerAction,
 /// #     nvme::{
 /// #         Accepted, Attribute, Batch, Command, Commands, Controller, InFlight, Refused, Request,
 /// #         Started, Transport,
@@ -44,7 +44,7 @@ use kernel::{
 /// struct Queue;
 ///
 /// impl Queue {
-///     fn push(&self, _command: Command) {}
+///     fn push(&self, _command: &Command) {}
 ///     fn ring(&self) {}
 /// }
 ///
@@ -75,12 +75,15 @@ use kernel::{
 ///             return rq.fail_not_ready();
 ///         }
 ///         // A transport with data maps it in between, by the `Prepared` that `setup` returns.
-///         let (command, accepted) = rq.setup()?.start().into_command();
-///         queue.push(command);
+///         let accepted = rq.setup()?.start().send(|command| queue.push(command));
 ///         if last {
 ///             queue.ring();
 ///         }
 ///         Ok(accepted)
+///     }
+///
+///     fn is_enabled(_queue: &Queue) -> bool {
+///         true
 ///     }
 ///
 ///     fn prepare<'rq>(
@@ -88,16 +91,11 @@ use kernel::{
 ///         _queue: &Queue,
 ///         rq: Request<'rq, Self>,
 ///     ) -> Result<Started<'rq, Self>, Refused<'rq>> {
-///         if !rq.is_ready() {
-///             return Err(rq.refuse(Status::RESOURCE));
-///         }
 ///         Ok(rq.setup()?.start())
 ///     }
 ///
 ///     fn submit(queue: &Queue, commands: Commands<'_, Self>) {
-///         for command in commands {
-///             queue.push(command);
-///         }
+///         commands.send(|command| queue.push(command));
 ///         queue.ring();
 ///     }
 ///
@@ -184,8 +182,13 @@ pub trait Transport: Sized + Send + Sync + 'static {
         last: bool,
     ) -> Result<Accepted<'rq>, Refused<'rq>>;
 
-    /// Starts `rq`, one of several requests that go out together, for [`Transport::submit`]. If it
-    /// is refused, it comes to [`Transport::queue_rq`] next, whose answer counts. May not sleep.
+    /// Whether `queue` takes requests; asked once for several that go out together. If not, they come
+    /// to [`Transport::queue_rq`] next.
+    fn is_enabled(queue: &Self::Queue) -> bool;
+
+    /// Starts `rq`, one of several requests that go out together, for [`Transport::submit`]. The
+    /// controller is live, and `queue` enabled. If `rq` is refused, it comes to
+    /// [`Transport::queue_rq`] next, whose answer counts. May not sleep.
     fn prepare<'rq>(
         ctrl: &Controller<Self>,
         queue: &Self::Queue,

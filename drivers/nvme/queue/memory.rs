@@ -7,10 +7,6 @@
 use kernel::{
     device::Bound,
     dma::DmaAddress,
-    io::{
-        io_project,
-        Io, //
-    },
     pci::Device,
     prelude::*, //
 };
@@ -67,13 +63,10 @@ impl Memory {
 
     /// Writes entry `index`. `EINVAL` if there is no such entry.
     #[inline]
-    pub(super) fn write(&mut self, index: usize, command: Command) -> Result {
+    pub(super) fn write(&mut self, index: usize, command: &Command) -> Result {
         match self {
-            Self::Host(ring) => {
-                io_project!(ring, [try: index]).copy_write(command);
-                Ok(())
-            }
-            other => other.write_elsewhere(index, &command),
+            Self::Host(ring) => ring.write_entry(index, command),
+            other => other.write_elsewhere(index, command),
         }
     }
 

@@ -37,10 +37,16 @@ impl Tail {
         self.index
     }
 
-    /// Advances by one entry, which was filled.
+    /// Returns the tail that there is when one more entry was filled.
     #[inline]
-    pub(super) fn advance(&mut self) {
-        self.index = after(self.index, self.entries);
+    pub(super) fn next(&self) -> Next {
+        Next(after(self.index, self.entries))
+    }
+
+    /// Advances to `next`, as an entry was filled.
+    #[inline]
+    pub(super) fn advance(&mut self, next: Next) {
+        self.index = next.0;
     }
 
     /// Returns whether there are entries that were not announced to the controller.
@@ -49,11 +55,11 @@ impl Tail {
         self.index != self.announced
     }
 
-    /// Returns whether the number of entries that were not announced is at its maximum. With one more,
+    /// Returns whether the number of entries that were not announced is at its maximum: at `next`,
     /// the tail would equal the announced one, which means "empty" to the controller.
     #[inline]
-    pub(super) fn must_announce(&self) -> bool {
-        after(self.index, self.entries) == self.announced
+    pub(super) fn must_announce(&self, next: &Next) -> bool {
+        next.0 == self.announced
     }
 
     /// Returns the tail to write to the doorbell, which announces all entries.
@@ -63,6 +69,9 @@ impl Tail {
         self.index
     }
 }
+
+/// The tail behind the next entry.
+pub(super) struct Next(u16);
 
 /// Returns the index that follows `index` in a ring of `entries` entries.
 #[inline]
@@ -106,7 +115,7 @@ mod tests {
         }
     }
 
-    /// Submits through `tail`, announcing when it must and every `batch`th time. Returns how many of
+    /// Submits through `tail`, announcing when it must before the next and every `batch`th time. Returns how many of
     /// the submitted entries the controller has not fetched in the end; `None` if an entry went
     /// to a wrong place.
     fn unfetched(entries: u16, batch: u32) -> Option<u32> {
@@ -120,8 +129,12 @@ mod tests {
             if Some(u32::from(tail.index())) != i.checked_rem(entries.into()) {
                 return None;
             }
-            tail.advance();
-            if tail.must_announce() || (i + 1).checked_rem(batch) == Some(0) {
+            let next = tail.next();
+            if tail.must_announce(&next) {
+                controller.doorbell(tail.announce());
+            }
+            tail.advance(next);
+            if (i + 1).checked_rem(batch) == Some(0) {
                 controller.doorbell(tail.announce());
             }
         }
@@ -147,12 +160,12 @@ mod tests {
             let mut tail = Tail::new(entries);
             // All but one of the entries can be filled.
             for _ in 0..entries - 2 {
-                tail.advance();
-                assert!(!tail.must_announce());
+                tail.advance(tail.next());
+                assert!(!tail.must_announce(&tail.next()));
                 assert!(tail.has_unannounced());
             }
-            tail.advance();
-            assert!(tail.must_announce());
+            tail.advance(tail.next());
+            assert!(tail.must_announce(&tail.next()));
             assert_eq!(tail.announce(), entries - 1);
             assert!(!tail.has_unannounced());
         }
@@ -161,9 +174,9 @@ mod tests {
     #[test]
     fn tail_starts_again() {
         let mut tail = Tail::new(4);
-        tail.advance();
+        tail.advance(tail.next());
         tail.announce();
-        tail.advance();
+        tail.advance(tail.next());
         tail.reset();
         assert_eq!(tail.index(), 0);
         assert!(!tail.has_unannounced());

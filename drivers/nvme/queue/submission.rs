@@ -90,21 +90,22 @@ impl SubmissionQueue {
         self.doorbell.share(shadow, self.tail.index());
     }
 
-    /// Adds `command`, and rings the doorbell if `last`, or if it must be rung before the next command,
-    /// see [`Tail::must_announce`].
-    #[inline]
-    pub(super) fn submit(&mut self, command: Command, last: bool) {
+    /// Adds `command`. Its doorbell is rung by [`SubmissionQueue::commit`], or here before the next
+    /// command if that is as late as can be, see [`Tail::must_announce`].
+    #[inline(always)]
+    pub(super) fn put(&mut self, command: &Command) {
+        let next = self.tail.next();
+        if self.tail.must_announce(&next) {
+            self.ring_doorbell();
+        }
         let index = usize::from(self.tail.index()).wrapping_mul(self.spacing);
         // The tail is below the number of entries, so this fails only if the memory was given back.
         if self.ring.write(index, command).is_err() {
             return;
         }
-        self.faults.submit(&command);
-        self.tail.advance();
+        self.faults.submit(command);
+        self.tail.advance(next);
         self.traced.set(self.tail.index());
-        if last || self.tail.must_announce() {
-            self.ring_doorbell();
-        }
     }
 
     /// Rings the doorbell if there are entries that were not announced.
