@@ -30,7 +30,6 @@ use kernel_ext::{
         Status, //
     },
     nvme::{
-        Controller,
         Prepared,
         Refused,
         Transport, //
@@ -62,67 +61,64 @@ enum Choice {
 /// A request passes through by value, here and below: so it is never in memory.
 #[inline(always)]
 pub(crate) fn map<'rq, T: Transport<RequestData = Lists>>(
-    ctrl: &Controller<T>,
     queue: &impl Lender,
     mut rq: Prepared<'rq, T>,
 ) -> Result<Prepared<'rq, T>, Refused<'rq>> {
+    let mut is_sgl = false;
     if rq.has_data() {
         match rq.map_single() {
             Ok(Some(segment)) => match prp::short(segment) {
                 // The most frequent case.
                 Some((prp1, prp2)) if !needs_sgl(&rq) => rq.command_mut().set_prps(prp1, prp2),
-                _ => return map_long(ctrl, queue, rq, segment),
+                _ if wants_sgl(choice(queue, &rq), 1, segment.len) => {
+                    // One descriptor, in the command.
+                    rq.command_mut()
+                        .set_sgl(sgl::Descriptor::data(segment).words());
+                    is_sgl = true;
+                }
+                _ => return map_long(queue, rq, segment),
             },
-            Ok(None) => return map_many(ctrl, queue, rq),
+            Ok(None) => return map_many(queue, rq),
             Err(status) => return Err(rq.refuse(status)),
         }
     }
     if rq.has_metadata() {
-        return map_metadata(ctrl, queue, rq, false);
+        return map_metadata(queue, rq, is_sgl);
     }
     Ok(rq)
 }
 
-/// Writes the pointer to `segment`, which is all data of `rq`, into its command, and maps the metadata.
-/// Not inlined: most data needs no list.
+/// Writes the pointer to `segment`, which is all data of `rq`, into its command by PRPs, and maps the
+/// metadata. Not inlined: most data needs no list.
 #[inline(never)]
 fn map_long<'rq, T: Transport<RequestData = Lists>>(
-    ctrl: &Controller<T>,
     queue: &impl Lender,
     mut rq: Prepared<'rq, T>,
     segment: Segment,
 ) -> Result<Prepared<'rq, T>, Refused<'rq>> {
-    let bytes = rq.data_len();
-    let pointer = if wants_sgl(choice(ctrl, queue, &rq), 1, bytes) {
-        // One descriptor, in the command.
-        Ok(Pointer::Sgl(sgl::Descriptor::data(segment)))
-    } else {
-        let lists = rq.request_data_mut();
-        prp::build(&**queue.lists(), lists, iter::once(segment), bytes).map(Pointer::Prps)
-    };
-    write(ctrl, queue, rq, pointer)
+    let lists = rq.request_data_mut();
+    let prps = prp::build(&**queue.lists(), lists, iter::once(segment), segment.len);
+    write(queue, rq, prps.map(Pointer::Prps))
 }
 
 /// Maps the data of `rq`, writes the pointer to it into its command, and maps the metadata.
 #[inline(never)]
 fn map_many<'rq, T: Transport<RequestData = Lists>>(
-    ctrl: &Controller<T>,
     queue: &impl Lender,
     mut rq: Prepared<'rq, T>,
 ) -> Result<Prepared<'rq, T>, Refused<'rq>> {
     let bytes = rq.data_len();
-    let choice = choice(ctrl, queue, &rq);
+    let choice = choice(queue, &rq);
     let pointer = rq.map_data(|lists, segments| {
         let at_most = segments.at_most();
         build(queue.lists(), lists, choice, bytes, segments, at_most)
     });
-    write(ctrl, queue, rq, pointer)
+    write(queue, rq, pointer)
 }
 
 /// Writes `pointer` into the command of `rq`, and maps the metadata.
 #[inline]
 fn write<'rq, T: Transport<RequestData = Lists>>(
-    ctrl: &Controller<T>,
     queue: &impl Lender,
     mut rq: Prepared<'rq, T>,
     pointer: Result<Pointer, Status>,
@@ -139,7 +135,7 @@ fn write<'rq, T: Transport<RequestData = Lists>>(
         Err(status) => return Err(rq.refuse(status)),
     };
     if rq.has_metadata() {
-        return map_metadata(ctrl, queue, rq, is_sgl);
+        return map_metadata(queue, rq, is_sgl);
     }
     Ok(rq)
 }
@@ -170,8 +166,8 @@ fn build(
 /// Returns which kind of data pointer the command of `rq` may use. Commands of the admin queue use PRPs
 /// (section 4.1.2).
 #[inline]
-fn choice<T: Transport>(ctrl: &Controller<T>, queue: &impl Lender, rq: &Prepared<'_, T>) -> Choice {
-    if queue.is_admin() || !ctrl.has_sgls() {
+fn choice<T: Transport>(queue: &impl Lender, rq: &Prepared<'_, T>) -> Choice {
+    if queue.is_admin() || !rq.controller().has_sgls() {
         Choice::Prps
     } else if rq.has_gaps(PAGE_SIZE) || needs_sgl(rq) {
         Choice::Sgl
@@ -212,12 +208,11 @@ fn wants_sgl(choice: Choice, at_most: usize, bytes: u32) -> bool {
 /// commands of user space, whose buffer may be shorter, use an SGL, which has one.
 #[inline(never)]
 fn map_metadata<'rq, T: Transport<RequestData = Lists>>(
-    ctrl: &Controller<T>,
     queue: &impl Lender,
     mut rq: Prepared<'rq, T>,
     may_be_sgl: bool,
 ) -> Result<Prepared<'rq, T>, Refused<'rq>> {
-    let mapped = if may_be_sgl && needs_sgl(&rq) && ctrl.has_metadata_sgls() {
+    let mapped = if may_be_sgl && needs_sgl(&rq) && rq.controller().has_metadata_sgls() {
         let address = rq.map_metadata(|lists, segments| {
             let at_most = segments.at_most();
             sgl::build_metadata(&**queue.lists(), &mut lists.metadata, segments, at_most)

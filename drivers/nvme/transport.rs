@@ -113,12 +113,10 @@ pub(crate) fn new_controller(
 /// Builds the command of `rq`, maps its data, and starts its timeout.
 #[inline(always)]
 fn start<'rq>(
-    ctrl: &Controller<Nvme>,
     queue: &Queue<Nvme>,
     rq: Request<'rq, Nvme>,
 ) -> Result<Started<'rq, Nvme>, Refused<'rq>> {
-    let rq = rq.setup()?;
-    let rq = data::map(ctrl, queue, rq)?;
+    let rq = data::map(queue, rq.setup()?)?;
     Ok(rq.start())
 }
 
@@ -186,7 +184,7 @@ impl Transport for Nvme {
 
     #[inline]
     fn queue_rq<'rq>(
-        ctrl: &Controller<Self>,
+        _ctrl: &Controller<Self>,
         queue: &Queue<Self>,
         rq: Request<'rq, Self>,
         last: bool,
@@ -198,7 +196,7 @@ impl Transport for Nvme {
         if !rq.is_ready() {
             return rq.fail_not_ready();
         }
-        Ok(queue.send(start(ctrl, queue, rq)?, last))
+        Ok(queue.send(start(queue, rq)?, last))
     }
 
     #[inline]
@@ -208,11 +206,11 @@ impl Transport for Nvme {
 
     #[inline]
     fn prepare<'rq>(
-        ctrl: &Controller<Self>,
+        _ctrl: &Controller<Self>,
         queue: &Queue<Self>,
         rq: Request<'rq, Self>,
     ) -> Result<Started<'rq, Self>, Refused<'rq>> {
-        start(ctrl, queue, rq)
+        start(queue, rq)
     }
 
     #[inline]

@@ -370,6 +370,12 @@ impl<'rq, T: Transport> Prepared<'rq, T> {
         }
     }
 
+    /// The controller that the command is for.
+    #[inline]
+    pub fn controller(&self) -> &'rq Controller<T> {
+        self.ctrl
+    }
+
     /// Whether the command transfers data.
     #[inline]
     pub fn has_data(&self) -> bool {
