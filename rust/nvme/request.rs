@@ -75,7 +75,9 @@ impl Sent {
     /// The request has a new command, which is not sent.
     #[inline]
     fn clear(&self) {
-        self.0.store(0, Relaxed);
+        // SAFETY: An aligned word, which others access atomically. This is a relaxed store, as C's
+        // `WRITE_ONCE()` is; that of `Atomic` is a call unless the kernel inlines C in Rust.
+        unsafe { self.0.as_ptr().write_volatile(0) };
     }
 
     /// What there is to note of `command` when it is sent.
