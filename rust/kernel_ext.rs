@@ -8,7 +8,7 @@
 //!
 //! A module uses the kernel crate and C, and of this crate only what is named here: [`dma`] uses
 //! [`numa`]; [`pci`] uses [`sync`] and [`workqueue`]; [`nvme`] uses [`mod@alloc`], [`block`],
-//! [`pci`] and [`sysfs`]. Both [`dma`] and [`pci`] use a private module that has the unbinding of a
+//! [`pci`], [`sync`] and [`sysfs`]. Both [`dma`] and [`pci`] use a private module that has the unbinding of a
 //! device wait for what is made of it; that uses [`sync`]. The others stand on their own.
 //!
 //! - [`mod@alloc`]: scopes in which allocations do no I/O.
@@ -21,7 +21,7 @@
 //! - [`nvme`]: nvme-core, the library behind every NVMe transport of the kernel.
 //! - [`pci`]: driver callbacks, SR-IOV, interrupt vectors, bus notifications, BAR mappings,
 //!   memory for peer-to-peer DMA.
-//! - [`sync`]: completions with a time limit.
+//! - [`sync`]: completions with a time limit, evidence of an RCU read-side section.
 //! - [`sysfs`]: folders of attributes.
 //! - [`workqueue`]: workqueues that a module owns.
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Completions, which one thread signals and another waits for, with a time limit.
+//! Completions, which one thread signals and another waits for, with a time limit; evidence for RCU.
 //!
 //! Signalling works in any context; waiting sleeps.
 //!
 //! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
+
+pub mod rcu;
 
 use crate::bindings;
 use kernel::{

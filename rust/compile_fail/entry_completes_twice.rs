@@ -4,20 +4,19 @@
 //! its identifier.
 // error: E0382
 
-use kernel::{
-    prelude::*,
-    sync::rcu, //
-};
-use kernel_ext::nvme::{
-    CompletionBatch,
-    CompletionRing,
-    Transport, //
+use kernel::prelude::*;
+use kernel_ext::{
+    nvme::{
+        CompletionBatch,
+        CompletionRing,
+        Transport, //
+    },
+    sync::rcu::Reader, //
 };
 
-pub fn twice<T: Transport>(ring: &mut CompletionRing<T>) -> Result {
+pub fn twice<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) -> Result {
     let mut batch = CompletionBatch::new();
-    let rcu = rcu::read_lock();
     let entry = ring.next().ok_or(EIO)?;
-    entry.complete(&mut batch.collect(), &rcu)?;
-    entry.complete(&mut batch.collect(), &rcu)
+    entry.complete(&mut batch.collect(), rcu)?;
+    entry.complete(&mut batch.collect(), rcu)
 }

@@ -57,12 +57,15 @@ impl<'a, T: Transport> Batch<'a, T> {
 /// # Examples
 ///
 /// ```
-/// # use kernel::{prelude::*, sync::rcu};
-/// # use kernel_ext::nvme::{CompletionBatch, CompletionRing, Transport};
-/// fn complete_all<T: Transport>(ring: &mut CompletionRing<T>) -> Result {
+/// # use kernel::prelude::*;
+/// # use kernel_ext::{
+/// #     nvme::{CompletionBatch, CompletionRing, Transport},
+/// #     sync::rcu::Reader,
+/// # };
+/// fn complete_all<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) -> Result {
 ///     let mut batch = CompletionBatch::new();
 ///     while let Some(entry) = ring.next() {
-///         entry.complete(&mut batch.collect(), &rcu::read_lock())?;
+///         entry.complete(&mut batch.collect(), rcu)?;
 ///     }
 ///     // What is in the batch is completed here, and so it is after an error.
 ///     Ok(())

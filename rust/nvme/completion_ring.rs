@@ -18,7 +18,10 @@ use super::{
     TracedTail,
     Transport, //
 };
-use crate::dma::Coherent;
+use crate::{
+    dma::Coherent,
+    sync::rcu::Reader, //
+};
 use kernel::{
     device::{
         Bound,
@@ -31,12 +34,9 @@ use kernel::{
         Io, //
     },
     prelude::*,
-    sync::{
-        barrier::{
-            dma_mb,
-            Read, //
-        },
-        rcu, //
+    sync::barrier::{
+        dma_mb,
+        Read, //
     }, //
 };
 
@@ -45,16 +45,18 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// # use kernel::{prelude::*, sync::rcu};
-/// # use kernel_ext::nvme::{CompletionBatch, CompletionRing, Transport};
+/// # use kernel::prelude::*;
+/// # use kernel_ext::{
+/// #     nvme::{CompletionBatch, CompletionRing, Transport},
+/// #     sync::rcu::Reader,
+/// # };
 /// /// Completes the requests that the controller is done with. Returns the head for the doorbell,
 /// /// if there was any.
-/// fn handle<T: Transport>(ring: &mut CompletionRing<T>) -> Option<u16> {
+/// fn handle<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) -> Option<u16> {
 ///     let mut batch = CompletionBatch::new();
-///     let rcu = rcu::read_lock();
 ///     while let Some(entry) = ring.next() {
 ///         let id = entry.id();
-///         if entry.complete(&mut batch.collect(), &rcu).is_err() {
+///         if entry.complete(&mut batch.collect(), rcu).is_err() {
 ///             pr_warn!("no such command: {id:?}\n");
 ///         }
 ///     }
@@ -200,7 +202,7 @@ impl<'ring, T: Transport> Entry<'ring, T> {
     }
 
     /// The opcode of the command, if it came from user space and is under way in this queue.
-    pub fn user_opcode(&self, rcu: &rcu::Guard) -> Option<u8> {
+    pub fn user_opcode(&self, rcu: Reader<'_>) -> Option<u8> {
         self.tags.user_opcode(&self.cqe, rcu)
     }
 
@@ -209,7 +211,7 @@ impl<'ring, T: Transport> Entry<'ring, T> {
     /// `ENOENT` if no command with this identifier is under way in this queue; a device that
     /// completes what was never sent, or completes it twice, is found out here.
     #[inline]
-    pub fn complete(self, batch: &mut Batch<'_, T>, rcu: &rcu::Guard) -> Result {
+    pub fn complete(self, batch: &mut Batch<'_, T>, rcu: Reader<'_>) -> Result {
         self.tags.complete(&self.cqe, batch, rcu)
     }
 

@@ -10,13 +10,13 @@ use super::{
     TracedTail,
     Transport, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    sync::rcu::Reader, //
+};
 use kernel::{
     prelude::*,
-    sync::{
-        aref::ARef,
-        rcu, //
-    }, //
+    sync::aref::ARef, //
 };
 
 /// The right to complete the requests of one queue; there is one for each queue.
@@ -59,7 +59,7 @@ impl<T: Transport> QueueTags<T> {
     /// The request that `cqe` is for. `ENOENT` if no command with this identifier is under way in
     /// this queue.
     #[inline]
-    fn find(&self, cqe: &Completion, rcu: &rcu::Guard) -> Result<*mut bindings::request> {
+    fn find(&self, cqe: &Completion, rcu: Reader<'_>) -> Result<*mut bindings::request> {
         let rq = self.ctrl.tags.find(usize::from(self.qid), cqe, rcu)?;
         // SAFETY: The request is of this controller, so it has a `Pdu<T>`.
         if !unsafe { Pdu::<T>::has_sent(rq, cqe.id()) } {
@@ -72,7 +72,7 @@ impl<T: Transport> QueueTags<T> {
 
     /// The opcode of the command that `cqe` is for, if it came from user space and is under way in
     /// this queue.
-    pub(super) fn user_opcode(&self, cqe: &Completion, rcu: &rcu::Guard) -> Option<u8> {
+    pub(super) fn user_opcode(&self, cqe: &Completion, rcu: Reader<'_>) -> Option<u8> {
         let rq = self.find(cqe, rcu).ok()?;
         // SAFETY: As in `find`, the request has a `Pdu<T>` that is ours.
         unsafe {
@@ -91,7 +91,7 @@ impl<T: Transport> QueueTags<T> {
         &self,
         cqe: &Completion,
         batch: &mut Batch<'_, T>,
-        rcu: &rcu::Guard,
+        rcu: Reader<'_>,
     ) -> Result {
         let rq = self.find(cqe, rcu)?;
         // SAFETY: As in `find`.

@@ -3,7 +3,10 @@
 //! Where the tags of each queue are now, and from a tag to the request that is in flight with it.
 
 use super::Completion;
-use crate::bindings;
+use crate::{
+    bindings,
+    sync::rcu::Reader, //
+};
 use core::ptr::null_mut;
 use kernel::{
     prelude::*,
@@ -110,7 +113,7 @@ impl TagTable {
         &self,
         qid: usize,
         cqe: &Completion,
-        _rcu: &rcu::Guard,
+        _rcu: Reader<'_>,
     ) -> Result<*mut bindings::request> {
         let entry = self.entries.get(qid).ok_or(ENOENT)?;
         // Before `tags`, which may be others when they are shown again.

@@ -4,7 +4,7 @@
 //! handler.
 //!
 //! Allocating, registering and freeing sleep. A handler runs in hard interrupt context or in a
-//! thread of its own, and takes no lock of this module.
+//! thread of its own, does not sleep in either, and takes no lock of this module.
 //!
 //! C headers: [`include/linux/pci.h`](srctree/include/linux/pci.h),
 //! [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
@@ -16,7 +16,8 @@ use crate::{
         Claim,
         Exclusive, //
     },
-    bindings, //
+    bindings,
+    sync::rcu::Reader, //
 };
 use core::{
     cell::UnsafeCell,
@@ -33,6 +34,7 @@ use kernel::{
     str::CStr,
     sync::{
         aref::ARef,
+        rcu,
         Arc,
         Mutex, //
     }, //
@@ -207,7 +209,10 @@ impl Drop for Vectors {
 ///
 /// ```
 /// # use kernel::{irq::IrqReturn, prelude::*, sync::Arc};
-/// # use kernel_ext::pci::irq::{Handler, IrqCell, Vectors};
+/// # use kernel_ext::{
+/// #     pci::irq::{Handler, IrqCell, Vectors},
+/// #     sync::rcu::Reader,
+/// # };
 /// /// The completion queue of a device.
 /// struct Queue {
 ///     head: u16,
@@ -223,8 +228,8 @@ impl Drop for Vectors {
 /// }
 ///
 /// impl Handler for Queue {
-///     // In hard interrupt context, unless the interrupt is threaded: must not sleep.
-///     fn handle(&mut self) -> IrqReturn {
+///     // In hard interrupt context, or in the interrupt's thread: must not sleep.
+///     fn handle(&mut self, _rcu: Reader<'_>) -> IrqReturn {
 ///         match self.reap() {
 ///             0 => IrqReturn::None,
 ///             _ => IrqReturn::Handled,
@@ -233,9 +238,10 @@ impl Drop for Vectors {
 /// }
 /// ```
 pub trait Handler: Send + 'static {
-    /// Handles the interrupt, in hard interrupt context or in the interrupt's thread. Does not run
-    /// while another call of it, or [`IrqCell::with`], runs.
-    fn handle(&mut self) -> IrqReturn;
+    /// Handles the interrupt, in hard interrupt context or in the interrupt's thread; an RCU
+    /// read-side section in both, so it must not sleep. Does not run while another call of it, or
+    /// [`IrqCell::with`], runs.
+    fn handle(&mut self, rcu: Reader<'_>) -> IrqReturn;
 }
 
 /// State that an interrupt handler owns: `&mut` in the handler without any lock, and `&mut`
@@ -246,11 +252,14 @@ pub trait Handler: Send + 'static {
 ///
 /// ```
 /// # use kernel::{irq::IrqReturn, prelude::*, sync::Arc};
-/// # use kernel_ext::pci::irq::{Handler, IrqCell, Vectors};
+/// # use kernel_ext::{
+/// #     pci::irq::{Handler, IrqCell, Vectors},
+/// #     sync::rcu::Reader,
+/// # };
 /// # struct Queue { head: u16 }
 /// # impl Queue { fn reap(&mut self) -> u16 { self.head } }
 /// # impl Handler for Queue {
-/// #     fn handle(&mut self) -> IrqReturn { self.reap(); IrqReturn::Handled }
+/// #     fn handle(&mut self, _: Reader<'_>) -> IrqReturn { self.reap(); IrqReturn::Handled }
 /// # }
 /// /// Creates a queue that vector 1 serves.
 /// fn start(vectors: &Arc<Vectors>) -> Result<IrqCell<Queue>> {
@@ -345,11 +354,15 @@ impl<H: Handler> IrqCell<H> {
         // The state cannot be looked at beside the thread to find out whether the interrupt is the
         // device's. So there is no function of ours for hard interrupt context, and the kernel
         // keeps a level-triggered interrupt masked until the thread is done with it.
-        let callback: bindings::irq_handler_t = Some(handle_callback::<H>);
-        let (handler, thread) = if threaded {
-            (None, callback)
+        let (handler, thread): (bindings::irq_handler_t, bindings::irq_handler_t) = if threaded {
+            (None, Some(thread_callback::<H>))
+        } else if cfg!(CONFIG_PREEMPT_RT) {
+            // The kernel makes threads of handlers, in which interrupts are on.
+            (Some(thread_callback::<H>), None)
         } else {
-            (callback, None)
+            // Handlers run with interrupts off, those that the parameter `threadirqs` makes threads
+            // of, too (`irq_forced_thread_fn()`).
+            (Some(handle_callback::<H>), None)
         };
         // SAFETY: `inner` is pinned on the heap and freed only after `free`, see `drop`; if the
         // cell is leaked, it stays. `name` is copied by the callee.
@@ -439,10 +452,17 @@ impl<H: Handler> Drop for IrqCell<H> {
     }
 }
 
-extern "C" fn handle_callback<H: Handler>(
+/// # Safety
+///
+/// Only called for an interrupt that [`IrqCell::request`] has registered, with interrupts off, or with
+/// the RCU lock held.
+unsafe extern "C" fn handle_callback<H: Handler>(
     _irq: c_int,
     dev_id: *mut c_void,
 ) -> bindings::irqreturn_t {
+    // SAFETY: By the contract of this function; `handle` does not keep the value, as it does not know
+    // for how long it may.
+    let rcu = unsafe { Reader::assume() };
     // SAFETY: `dev_id` is the `Inner<H>` that `request` passed, alive until `free`. Only the cell
     // of `handler` is touched here.
     let handler = unsafe { (*dev_id.cast::<Inner<H>>().cast_const()).handler.get() };
@@ -450,5 +470,17 @@ extern "C" fn handle_callback<H: Handler>(
     // thread; `with` disables the line first, and `request` and `free` hold the lock that `with`
     // needs.
     let handler = unsafe { &mut *handler };
-    bindings::irqreturn(handler.handle() as c_uint)
+    bindings::irqreturn(handler.handle(rcu) as c_uint)
+}
+
+/// # Safety
+///
+/// Only called by the interrupt core, for an interrupt that [`IrqCell::request`] has registered.
+unsafe extern "C" fn thread_callback<H: Handler>(
+    irq: c_int,
+    dev_id: *mut c_void,
+) -> bindings::irqreturn_t {
+    let _rcu = rcu::read_lock();
+    // SAFETY: By the contract of this function, and as the lock is held.
+    unsafe { handle_callback::<H>(irq, dev_id) }
 }

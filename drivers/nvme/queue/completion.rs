@@ -31,7 +31,8 @@ use kernel_ext::{
         Entry,
         ASYNC_EVENT_ID, //
     },
-    pci::irq::Handler, //
+    pci::irq::Handler,
+    sync::rcu::Reader, //
 };
 
 /// The number of completions of unknown commands that a queue reports; later ones are dropped silently.
@@ -80,17 +81,22 @@ impl<T: Owner> CompletionQueue<T> {
     /// the controller posts for ever.
     #[inline]
     pub(super) fn process(&mut self) -> bool {
-        self.collect(&mut CompletionBatch::new().collect())
+        let rcu = rcu::read_lock();
+        self.collect(&mut CompletionBatch::new().collect(), Reader::from(&rcu))
     }
 
     /// As [`CompletionQueue::process`], but adds requests to `batch` where that is possible.
     #[inline]
-    pub(super) fn collect(&mut self, batch: &mut Batch<'_, T>) -> bool {
+    pub(super) fn poll(&mut self, batch: &mut Batch<'_, T>) -> bool {
         let rcu = rcu::read_lock();
+        self.collect(batch, Reader::from(&rcu))
+    }
+
+    #[inline]
+    fn collect(&mut self, batch: &mut Batch<'_, T>, rcu: Reader<'_>) -> bool {
         while let Some(entry) = self.faults.next(&mut self.ring) {
-            self.faults.arrive(entry, |entry| {
-                complete(entry, batch, &rcu, &mut self.strays)
-            });
+            self.faults
+                .arrive(entry, |entry| complete(entry, batch, rcu, &mut self.strays));
         }
         match self.ring.announce() {
             Some(head) => {
@@ -107,7 +113,7 @@ impl<T: Owner> CompletionQueue<T> {
 fn complete<T: Owner>(
     entry: Entry<'_, T>,
     batch: &mut Batch<'_, T>,
-    rcu: &rcu::Guard,
+    rcu: Reader<'_>,
     strays: &mut u32,
 ) {
     let (ctrl, qid, id) = (entry.controller(), entry.qid(), entry.id());
@@ -124,7 +130,7 @@ fn complete<T: Owner>(
 fn complete_admin<T: Owner>(
     entry: Entry<'_, T>,
     batch: &mut Batch<'_, T>,
-    rcu: &rcu::Guard,
+    rcu: Reader<'_>,
 ) -> Result {
     let ctrl = entry.controller();
     if entry.id() == ASYNC_EVENT_ID {
@@ -157,8 +163,8 @@ fn stray<T: Owner>(ctrl: &Controller<T>, qid: u16, id: CommandId, strays: &mut u
 
 impl<T: Owner> Handler for CompletionQueue<T> {
     #[inline]
-    fn handle(&mut self) -> IrqReturn {
-        if self.process() {
+    fn handle(&mut self, rcu: Reader<'_>) -> IrqReturn {
+        if self.collect(&mut CompletionBatch::new().collect(), rcu) {
             IrqReturn::Handled
         } else {
             IrqReturn::None
