@@ -76,6 +76,7 @@ pub use self::{
     },
     completion_ring::{
         CompletionRing,
+        Entries,
         Entry, //
     },
     controller::{

@@ -55,14 +55,18 @@ use kernel::{
     },
     uaccess::UserSliceReader, //
 };
-use kernel_ext::nvme::{
-    Command,
-    CommandId,
-    Completion,
-    CompletionRing,
-    Entry,
-    FaultData,
-    Transport, //
+use kernel_ext::{
+    nvme::{
+        Command,
+        CommandId,
+        Completion,
+        CompletionRing,
+        Entries,
+        Entry,
+        FaultData,
+        Transport, //
+    },
+    sync::rcu::Reader, //
 };
 
 /// The rules about commands.
@@ -288,25 +292,16 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Takes the next new entry of `ring`, or one that is made up.
-    pub(crate) fn next<'ring, T: Transport>(
-        &mut self,
+    /// Returns the entries that the queue is to see instead of the new ones of `ring`.
+    pub(crate) fn entries<'ring, T: Transport>(
+        &'ring mut self,
         ring: &'ring mut CompletionRing<T>,
-    ) -> Option<Entry<'ring, T>> {
-        ring.next_altered(|found| {
-            let cqe = self.invent(found)?;
-            (!self.misses(&cqe)).then_some(cqe)
-        })
-    }
-
-    /// Hands the entries that the queue is to see instead of `entry` to `complete`.
-    pub(crate) fn arrive<T: Transport>(
-        &mut self,
-        mut entry: Entry<'_, T>,
-        mut complete: impl FnMut(Entry<'_, T>),
-    ) {
-        for cqe in self.arrivals(*entry.completion()) {
-            complete(entry.altered(cqe));
+        rcu: Reader<'ring>,
+    ) -> Arriving<'ring, T> {
+        Arriving {
+            received: self,
+            entries: ring.entries(rcu),
+            last: None,
         }
     }
 
@@ -381,9 +376,38 @@ fn action(number: u32) -> Option<(Action, u64)> {
         .map(|rule| (rule.action(), rule.argument()))
 }
 
+/// What a queue is to see instead of its new entries.
+pub(crate) struct Arriving<'ring, T: Transport> {
+    received: &'ring mut Received,
+    entries: Entries<'ring, T>,
+    /// The entry that was taken last, and what is still to be seen instead of it.
+    last: Option<(Entry<'ring, T>, Arrivals)>,
+}
+
+impl<'ring, T: Transport> Iterator for Arriving<'ring, T> {
+    type Item = Entry<'ring, T>;
+
+    fn next(&mut self) -> Option<Entry<'ring, T>> {
+        loop {
+            if let Some((entry, arrivals)) = &mut self.last {
+                if let Some(cqe) = arrivals.next() {
+                    return Some(entry.altered(cqe));
+                }
+            }
+            // The next new entry, or one that is made up.
+            let entry = self.entries.next_altered(|found| {
+                let cqe = self.received.invent(found)?;
+                (!self.received.misses(&cqe)).then_some(cqe)
+            })?;
+            let arrivals = self.received.arrivals(entry.completion());
+            self.last = Some((entry, arrivals));
+        }
+    }
+}
+
 /// Completions in the order in which the queue is to see them.
 #[derive(Default)]
-pub(crate) struct Arrivals {
+struct Arrivals {
     late: KVec<Completion>,
     now: [Option<Completion>; 2],
 }

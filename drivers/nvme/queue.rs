@@ -288,7 +288,9 @@ impl<T: Owner> Queue<T> {
     /// the queue has an interrupt, or if another thread is at it. Returns whether there was any.
     #[inline]
     pub(crate) fn try_poll(&self, batch: &mut Batch<'_, T>) -> bool {
-        self.cq.poll(|cq| cq.poll(batch)).unwrap_or(false)
+        self.cq
+            .poll(|cq| cq.collect(batch.reborrow()))
+            .unwrap_or(false)
     }
 }
 

@@ -4,7 +4,6 @@
 //! its identifier.
 // error: E0382
 
-use kernel::prelude::*;
 use kernel_ext::{
     nvme::{
         CompletionBatch,
@@ -14,9 +13,10 @@ use kernel_ext::{
     sync::rcu::Reader, //
 };
 
-pub fn twice<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) -> Result {
+pub fn twice<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) {
     let mut batch = CompletionBatch::new();
-    let entry = ring.next().ok_or(EIO)?;
-    entry.complete(&mut batch.collect(), rcu)?;
-    entry.complete(&mut batch.collect(), rcu)
+    for entry in ring.entries(rcu) {
+        let _ = entry.complete(&mut batch.collect());
+        let _ = entry.complete(&mut batch.collect());
+    }
 }

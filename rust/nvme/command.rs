@@ -223,7 +223,7 @@ pub struct Completion {
     /// The submission queue that the command was in.
     pub sq_id: u16,
     /// The command that is complete: a [`CommandId`].
-    command_id: u16,
+    pub(super) command_id: u16,
     /// Status in bits 15:1, phase tag in bit 0.
     pub status: u16,
 }

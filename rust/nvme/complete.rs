@@ -30,6 +30,15 @@ impl<'a, T: Transport> Batch<'a, T> {
         }
     }
 
+    /// The same batch, for a shorter time.
+    #[inline]
+    pub fn reborrow(&mut self) -> Batch<'_, T> {
+        Batch {
+            iob: self.iob,
+            _t: PhantomData,
+        }
+    }
+
     /// Completes `rq` with the others in the batch, or by itself where that is not possible: if it
     /// `has_failed`, for example.
     ///
@@ -62,13 +71,17 @@ impl<'a, T: Transport> Batch<'a, T> {
 /// #     nvme::{CompletionBatch, CompletionRing, Transport},
 /// #     sync::rcu::Reader,
 /// # };
-/// fn complete_all<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) -> Result {
+/// /// Returns how many entries name no command.
+/// fn complete_all<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) -> u32 {
 ///     let mut batch = CompletionBatch::new();
-///     while let Some(entry) = ring.next() {
-///         entry.complete(&mut batch.collect(), rcu)?;
+///     let mut unknown = 0;
+///     for entry in ring.entries(rcu) {
+///         if entry.complete(&mut batch.collect()).is_err() {
+///             unknown += 1;
+///         }
 ///     }
-///     // What is in the batch is completed here, and so it is after an error.
-///     Ok(())
+///     // What is in the batch is completed here.
+///     unknown
 /// }
 /// ```
 pub struct CompletionBatch<T: Transport> {

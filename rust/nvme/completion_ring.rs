@@ -7,10 +7,24 @@
 //! command is complete. None of this sleeps but the constructor.
 
 mod head;
+mod slots;
 
-use self::head::Head;
+use self::{
+    head::{
+        Head,
+        Step, //
+    },
+    slots::{
+        Slot,
+        Slots, //
+    }, //
+};
 use super::{
-    queue_tags::QueueTags,
+    queue_tags::{
+        Answer,
+        QueueTags, //
+    },
+    tag_table::Requests,
     Batch,
     CommandId,
     Completion,
@@ -18,21 +32,13 @@ use super::{
     TracedTail,
     Transport, //
 };
-use crate::{
-    dma::Coherent,
-    sync::rcu::Reader, //
-};
+use crate::sync::rcu::Reader;
 use kernel::{
     device::{
         Bound,
         Device, //
     },
     dma::DmaAddress,
-    io::{
-        io_project,
-        io_read,
-        Io, //
-    },
     prelude::*,
     sync::barrier::{
         dma_mb,
@@ -54,17 +60,20 @@ use kernel::{
 /// /// if there was any.
 /// fn handle<T: Transport>(ring: &mut CompletionRing<T>, rcu: Reader<'_>) -> Option<u16> {
 ///     let mut batch = CompletionBatch::new();
-///     while let Some(entry) = ring.next() {
-///         let id = entry.id();
-///         if entry.complete(&mut batch.collect(), rcu).is_err() {
-///             pr_warn!("no such command: {id:?}\n");
+///     for entry in ring.entries(rcu) {
+///         if let Err(stray) = entry.complete(&mut batch.collect()) {
+///             pr_warn!("no such command: {:?}\n", stray.id());
 ///         }
 ///     }
 ///     ring.announce()
 /// }
 /// ```
+///
+/// # Invariants
+///
+/// `slots` has as many entries as `head` says, at least one.
 pub struct CompletionRing<T: Transport> {
-    entries: Coherent<[Completion]>,
+    slots: Slots,
     head: Head,
     tags: QueueTags<T>,
 }
@@ -73,23 +82,31 @@ impl<T: Transport> CompletionRing<T> {
     /// Allocates the completion queue of pair `qid` of `ctrl`, with `entries` entries, in memory of
     /// `dev`. Sleeps.
     ///
-    /// `EBUSY` if that queue has one, `EINVAL` if there is no such queue, `ENOMEM` without memory.
+    /// `EBUSY` if that queue has one, `EINVAL` if there is no such queue or no entry, `ENOMEM`
+    /// without memory.
     pub fn new(dev: &Device<Bound>, ctrl: &Controller<T>, qid: u16, entries: u16) -> Result<Self> {
+        // INVARIANT: There is no memory without entries.
         Ok(Self {
             tags: QueueTags::take(ctrl, qid)?,
-            entries: Coherent::zeroed_slice(dev, usize::from(entries), GFP_KERNEL)?,
+            slots: Slots::new(dev, entries)?,
             head: Head::new(entries),
         })
     }
 
     /// The address of the ring for the device.
     pub fn address(&self) -> DmaAddress {
-        self.entries.dma_address()
+        self.slots.address()
     }
 
     /// The controller that the queue is of.
     pub fn controller(&self) -> &Controller<T> {
         self.tags.controller()
+    }
+
+    /// The number of the queue.
+    #[inline]
+    pub fn qid(&self) -> u16 {
+        self.tags.qid()
     }
 
     /// The tail of the submission queue, which is to be noted for each command.
@@ -104,9 +121,7 @@ impl<T: Transport> CompletionRing<T> {
 
     /// Empties the ring: all phase tags are 0, so that the entries of the first round are new.
     pub fn clear(&mut self) -> Result {
-        for i in 0..usize::from(self.head.entries()) {
-            io_project!(self.entries, [try: i]).copy_write(Completion::default());
-        }
+        self.slots.clear(self.head.entries())?;
         self.head.reset();
         Ok(())
     }
@@ -118,45 +133,93 @@ impl<T: Transport> CompletionRing<T> {
         self.head.announce()
     }
 
-    /// Takes the next new entry. `None` if there is none, or if the controller has posted more than
-    /// it may until the head is announced.
+    /// The new entries, each of which is taken when it is asked for. They end even if the controller
+    /// posts more than it may until the head is announced.
     #[inline]
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<Entry<'_, T>> {
-        let cqe = self.peek().ok()?;
-        self.take(cqe)
+    pub fn entries<'ring>(&'ring mut self, rcu: Reader<'ring>) -> Entries<'ring, T> {
+        // INVARIANT: By those of the type and of `Head`.
+        Entries {
+            // SAFETY: As above.
+            slot: unsafe { self.slots.get(self.head.index()) },
+            slots: &self.slots,
+            head: &mut self.head,
+            requests: self.tags.requests(rcu),
+            tags: &self.tags,
+        }
     }
+}
 
-    /// As [`CompletionRing::next`], but what is there is replaced by what `f` makes of it.
+/// The new entries of a completion queue. Their requests are looked up during one RCU read-side
+/// section, so the tags are found once for all.
+///
+/// # Invariants
+///
+/// `head` is the head of the ring with `slots`, and `slot` is where it is.
+pub struct Entries<'ring, T: Transport> {
+    slot: Slot<'ring>,
+    slots: &'ring Slots,
+    head: &'ring mut Head,
+    requests: Requests<'ring>,
+    tags: &'ring QueueTags<T>,
+}
+
+impl<'ring, T: Transport> Iterator for Entries<'ring, T> {
+    type Item = Entry<'ring, T>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Entry<'ring, T>> {
+        let slot = self.slot;
+        let status = slot.status();
+        if !self.head.is_new(status) {
+            return None;
+        }
+        self.advance()?;
+        // The controller writes the phase tag last, so the rest of the entry must be read after it.
+        dma_mb(Read);
+        let answer = Answer {
+            id: slot.id(),
+            status,
+            result: slot.result(),
+        };
+        Some(self.entry(answer, slot))
+    }
+}
+
+impl<'ring, T: Transport> Entries<'ring, T> {
+    /// As [`Iterator::next`], but what is there is replaced by what `f` makes of it.
     #[cfg(NVME_RS_FAULTS)]
     pub fn next_altered(
         &mut self,
         f: impl FnOnce(Option<Completion>) -> Option<Completion>,
-    ) -> Option<Entry<'_, T>> {
-        let cqe = f(self.peek().ok()?);
-        self.take(cqe)
-    }
-
-    #[inline]
-    fn take(&mut self, cqe: Option<Completion>) -> Option<Entry<'_, T>> {
-        let cqe = cqe?;
-        self.head.advance().then_some(Entry {
-            cqe,
-            tags: &self.tags,
-        })
-    }
-
-    /// The next entry, if it is new.
-    #[inline]
-    fn peek(&self) -> Result<Option<Completion>> {
-        let head = usize::from(self.head.index());
-        let status = u16::from_le(io_read!(self.entries, [try: head].status));
-        if !self.head.is_new(status) {
-            return Ok(None);
-        }
-        // The controller writes the phase tag last, so the rest of the entry must be read after it.
+    ) -> Option<Entry<'ring, T>> {
+        let slot = self.slot;
+        let is_new = self.head.is_new(slot.status());
         dma_mb(Read);
-        Ok(Some(io_project!(self.entries, [try: head]).copy_read()))
+        let cqe = f(is_new.then(|| slot.read()))?;
+        self.advance()?;
+        Some(self.entry(Answer::of(&cqe), slot))
+    }
+
+    /// Takes the entry where the head is. `None` if it has to be announced first.
+    #[inline(always)]
+    fn advance(&mut self) -> Option<()> {
+        // INVARIANT: `slot` is where the head has gone.
+        self.slot = match self.head.advance()? {
+            // SAFETY: `slot` was where the head was, which has not come to the end of the ring.
+            Step::Next => unsafe { self.slot.next() },
+            Step::First => self.slots.first(),
+        };
+        Some(())
+    }
+
+    #[inline(always)]
+    fn entry(&self, answer: Answer, slot: Slot<'ring>) -> Entry<'ring, T> {
+        Entry {
+            answer,
+            slot,
+            requests: self.requests,
+            tags: self.tags,
+        }
     }
 }
 
@@ -173,21 +236,29 @@ impl<T: Transport> CompletionRing<T> {
 /// ```
 #[must_use = "the command is complete, and its submitter waits"]
 pub struct Entry<'ring, T: Transport> {
-    cqe: Completion,
+    /// What was read, once.
+    answer: Answer,
+    /// Where the rest is.
+    slot: Slot<'ring>,
+    requests: Requests<'ring>,
     tags: &'ring QueueTags<T>,
 }
 
 impl<'ring, T: Transport> Entry<'ring, T> {
     /// What the controller has posted.
-    #[inline]
-    pub fn completion(&self) -> &Completion {
-        &self.cqe
+    pub fn completion(&self) -> Completion {
+        Completion {
+            result: self.answer.result.to_le(),
+            command_id: self.answer.id.into_raw().to_le(),
+            status: self.answer.status.to_le(),
+            ..self.slot.read()
+        }
     }
 
     /// The identifier of the command.
     #[inline]
     pub fn id(&self) -> CommandId {
-        self.cqe.id()
+        self.answer.id
     }
 
     /// The number of the queue.
@@ -202,25 +273,40 @@ impl<'ring, T: Transport> Entry<'ring, T> {
     }
 
     /// The opcode of the command, if it came from user space and is under way in this queue.
-    pub fn user_opcode(&self, rcu: Reader<'_>) -> Option<u8> {
-        self.tags.user_opcode(&self.cqe, rcu)
+    pub fn user_opcode(&self) -> Option<u8> {
+        self.tags.user_opcode(self.requests, self.answer.id)
     }
 
     /// Completes the request of the command: by itself, or with the requests of `batch`.
     ///
-    /// `ENOENT` if no command with this identifier is under way in this queue; a device that
+    /// Returns the entry if no command with this identifier is under way in this queue; a device that
     /// completes what was never sent, or completes it twice, is found out here.
-    #[inline]
-    pub fn complete(self, batch: &mut Batch<'_, T>, rcu: Reader<'_>) -> Result {
-        self.tags.complete(&self.cqe, batch, rcu)
+    #[inline(always)]
+    pub fn complete(self, batch: &mut Batch<'_, T>) -> Result<(), Self> {
+        let Self {
+            answer,
+            slot,
+            requests,
+            tags,
+        } = self;
+        if tags.complete(requests, answer, || slot.sq_head(), batch) {
+            Ok(())
+        } else {
+            Err(Self {
+                answer,
+                slot,
+                requests,
+                tags,
+            })
+        }
     }
 
     /// The entry as if the controller had posted `cqe`.
     #[cfg(NVME_RS_FAULTS)]
-    pub fn altered(&mut self, cqe: Completion) -> Entry<'_, T> {
+    pub fn altered(&self, cqe: Completion) -> Self {
         Entry {
-            cqe,
-            tags: self.tags,
+            answer: Answer::of(&cqe),
+            ..*self
         }
     }
 }

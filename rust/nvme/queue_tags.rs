@@ -4,8 +4,9 @@
 
 use super::{
     request::Pdu,
+    tag_table::Requests,
     Batch,
-    Completion,
+    CommandId,
     Controller,
     TracedTail,
     Transport, //
@@ -56,24 +57,27 @@ impl<T: Transport> QueueTags<T> {
         &self.tail
     }
 
-    /// The request that `cqe` is for. `ENOENT` if no command with this identifier is under way in
-    /// this queue.
+    /// The requests of the queue that may be under way, for as long as the RCU read-side section
+    /// lasts.
     #[inline]
-    fn find(&self, cqe: &Completion, rcu: Reader<'_>) -> Result<*mut bindings::request> {
-        let rq = self.ctrl.tags.find(usize::from(self.qid), cqe, rcu)?;
-        // SAFETY: The request is of this controller, so it has a `Pdu<T>`.
-        if !unsafe { Pdu::<T>::has_sent(rq, cqe.id()) } {
-            return Err(ENOENT);
-        }
-        // The request is in flight, and ours until it is completed: only the owner of `self` does
-        // that, as cancelling first hides the tags.
-        Ok(rq)
+    pub(super) fn requests<'rcu>(&self, rcu: Reader<'rcu>) -> Requests<'rcu> {
+        self.ctrl.tags.requests(usize::from(self.qid), rcu)
     }
 
-    /// The opcode of the command that `cqe` is for, if it came from user space and is under way in
-    /// this queue.
-    pub(super) fn user_opcode(&self, cqe: &Completion, rcu: Reader<'_>) -> Option<u8> {
-        let rq = self.find(cqe, rcu).ok()?;
+    /// The one of `requests` that `id` names. `None` if no command with this identifier is under way
+    /// in this queue.
+    #[inline]
+    fn find(&self, requests: Requests<'_>, id: CommandId) -> Option<*mut bindings::request> {
+        let rq = requests.find(id)?;
+        // The request is in flight, and if its command was sent it is ours until it is completed:
+        // only the owner of `self` does that, as cancelling first hides the tags.
+        // SAFETY: The request is of this controller, so it has a `Pdu<T>`.
+        unsafe { Pdu::<T>::has_sent(rq, id) }.then_some(rq)
+    }
+
+    /// The opcode of command `id`, if it came from user space and is under way in this queue.
+    pub(super) fn user_opcode(&self, requests: Requests<'_>, id: CommandId) -> Option<u8> {
+        let rq = self.find(requests, id)?;
         // SAFETY: As in `find`, the request has a `Pdu<T>` that is ours.
         unsafe {
             let flags = (*Pdu::<T>::nvme_request(rq)).flags;
@@ -82,37 +86,56 @@ impl<T: Transport> QueueTags<T> {
         }
     }
 
-    /// Completes the request that `cqe` is for: by itself, or with the requests of `batch`.
+    /// Completes the one of `requests` that `answer` is for: by itself, or with those of `batch`.
+    /// `sq_head` tells how far the controller has fetched, if that is wanted.
     ///
-    /// `ENOENT` if no command with this identifier is under way in this queue. Who makes `cqe` up
-    /// completes a request that the device is still writing to.
-    #[inline]
+    /// Returns `false` if no such command is under way in this queue. Who makes `answer` up completes
+    /// a request that the device is still writing to.
+    #[inline(always)]
     pub(super) fn complete(
         &self,
-        cqe: &Completion,
+        requests: Requests<'_>,
+        answer: Answer,
+        sq_head: impl FnOnce() -> u16,
         batch: &mut Batch<'_, T>,
-        rcu: Reader<'_>,
-    ) -> Result {
-        let rq = self.find(cqe, rcu)?;
-        // SAFETY: As in `find`.
-        let req = unsafe { Pdu::<T>::nvme_request(rq) };
-
-        // SAFETY: `rq` is in flight and the device is done with it, as far as the device can be
-        // believed.
+    ) -> bool {
+        let Some(rq) = self.find(requests, answer.id) else {
+            return false;
+        };
+        // SAFETY: As in `find`, the request is in flight and ours, and the device is done with it, as
+        // far as the device can be believed.
         unsafe {
-            self.tail.trace(rq, u16::from_le(cqe.sq_head));
-            if bindings::ext_nvme_try_complete_req(
-                rq,
-                u16::from_le(cqe.status),
-                u64::from_le(cqe.result),
-            ) {
+            self.tail.trace(rq, sq_head);
+            if bindings::ext_nvme_try_complete_req(rq, answer.status, answer.result) {
                 // The CPU that submitted it completes it.
-                return Ok(());
+                return true;
             }
-            let failed = (*req).status != 0;
+            let failed = (*Pdu::<T>::nvme_request(rq)).status != 0;
             batch.add(rq, failed);
         }
-        Ok(())
+        true
+    }
+}
+
+/// What the controller says of a command.
+#[derive(Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) id: CommandId,
+    /// Status in bits 15:1, phase tag in bit 0.
+    pub(super) status: u16,
+    /// Command specific result.
+    pub(super) result: u64,
+}
+
+#[cfg(NVME_RS_FAULTS)]
+impl Answer {
+    /// What `cqe` says.
+    pub(super) fn of(cqe: &super::Completion) -> Self {
+        Self {
+            id: cqe.id(),
+            status: u16::from_le(cqe.status),
+            result: u64::from_le(cqe.result),
+        }
     }
 }
 

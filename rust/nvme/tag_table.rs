@@ -2,12 +2,15 @@
 
 //! Where the tags of each queue are now, and from a tag to the request that is in flight with it.
 
-use super::Completion;
+use super::CommandId;
 use crate::{
     bindings,
     sync::rcu::Reader, //
 };
-use core::ptr::null_mut;
+use core::ptr::{
+    null,
+    null_mut, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -104,44 +107,31 @@ impl TagTable {
         }
     }
 
-    /// The request in flight in queue `qid` that has the tag of `cqe`. `ENOENT` if there is none.
-    /// Whether the generation is that of `cqe` is for the caller to see.
-    ///
-    /// It is valid during the RCU read-side section that `_rcu` stands for.
+    /// The requests of queue `qid`, for as long as the RCU read-side section lasts. None while they
+    /// are hidden.
     #[inline]
-    pub(super) fn find(
-        &self,
-        qid: usize,
-        cqe: &Completion,
-        _rcu: Reader<'_>,
-    ) -> Result<*mut bindings::request> {
-        let entry = self.entries.get(qid).ok_or(ENOENT)?;
+    pub(super) fn requests<'rcu>(&self, qid: usize, rcu: Reader<'rcu>) -> Requests<'rcu> {
+        let Some(entry) = self.entries.get(qid) else {
+            return Requests::none(rcu);
+        };
         // Before `tags`, which may be others when they are shown again.
         if entry.hidden.load(Acquire) {
-            return Err(ENOENT);
+            return Requests::none(rcu);
         }
         let tags = entry.tags.load(Acquire);
         if tags.is_null() {
-            return Err(ENOENT);
+            return Requests::none(rcu);
         }
-        let tag = cqe.id().tag();
-        // SAFETY: Tags that are not hidden are valid during the RCU read-side section that `_rcu`
-        // stands for. `rqs` has `nr_tags` entries; requests are not freed while the tags are valid.
-        let rq = unsafe {
-            if u32::from(tag) >= (*tags).nr_tags {
-                return Err(ENOENT);
+        // INVARIANT: Tags that were not hidden when the section had begun are valid until it ends,
+        // as `hide` waits for that. `rqs` has `nr_tags` entries, neither of which changes.
+        // SAFETY: As above.
+        unsafe {
+            Requests {
+                first: (*tags).rqs,
+                count: (*tags).nr_tags,
+                _rcu: rcu,
             }
-            (*tags).rqs.add(usize::from(tag)).read_volatile()
-        };
-        if rq.is_null() {
-            return Err(ENOENT);
         }
-        // SAFETY: As above, `rq` is valid.
-        let state = unsafe { (&raw const (*rq).state).read_volatile() };
-        if state != bindings::mq_rq_state_MQ_RQ_IN_FLIGHT {
-            return Err(ENOENT);
-        }
-        Ok(rq)
     }
 
     fn range(&self, first: usize, last: usize) -> impl Iterator<Item = &Entry> {
@@ -152,5 +142,48 @@ impl TagTable {
     /// How many queues the table has room for.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+}
+
+/// The requests of a queue, by their tags.
+///
+/// # Invariants
+///
+/// During `'rcu`, `first` points to `count` pointers, each null or to a valid request: requests are
+/// not freed while their tags are valid.
+#[derive(Clone, Copy)]
+pub(super) struct Requests<'rcu> {
+    first: *const *mut bindings::request,
+    count: u32,
+    _rcu: Reader<'rcu>,
+}
+
+impl<'rcu> Requests<'rcu> {
+    #[inline]
+    fn none(rcu: Reader<'rcu>) -> Self {
+        // INVARIANT: There are no pointers.
+        Self {
+            first: null(),
+            count: 0,
+            _rcu: rcu,
+        }
+    }
+
+    /// The request in flight that has the tag of `id`, which is valid during `'rcu`. `None` if there
+    /// is none. Whether its generation is that of `id` is for the caller to see.
+    #[inline]
+    pub(super) fn find(self, id: CommandId) -> Option<*mut bindings::request> {
+        let tag = id.tag();
+        if u32::from(tag) >= self.count {
+            return None;
+        }
+        // SAFETY: By the type invariants and the check.
+        let rq = unsafe { self.first.add(usize::from(tag)).read_volatile() };
+        if rq.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariants.
+        let state = unsafe { (&raw const (*rq).state).read_volatile() };
+        (state == bindings::mq_rq_state_MQ_RQ_IN_FLIGHT).then_some(rq)
     }
 }

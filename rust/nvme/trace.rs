@@ -55,16 +55,25 @@ impl TracedTail {
     }
 
     /// Tells who listens that the controller has completed `rq`, and has fetched what is before
-    /// `head`.
+    /// what `head` returns, which is called only if there is anybody.
     ///
     /// # Safety
     ///
     /// `rq` is a valid request of a transport, and in flight.
     #[inline]
-    pub(super) unsafe fn trace(&self, rq: *mut bindings::request, head: u16) {
+    pub(super) unsafe fn trace(&self, rq: *mut bindings::request, head: impl FnOnce() -> u16) {
         if is_enabled() {
             // SAFETY: By the contract of this function.
-            unsafe { bindings::ext_trace_nvme_sq(rq, head, self.0.load(Relaxed)) };
+            unsafe { self.tell(rq, head()) };
         }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`TracedTail::trace`].
+    #[cold]
+    unsafe fn tell(&self, rq: *mut bindings::request, head: u16) {
+        // SAFETY: By the contract of this function.
+        unsafe { bindings::ext_trace_nvme_sq(rq, head, self.0.load(Relaxed)) };
     }
 }

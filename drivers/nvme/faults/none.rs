@@ -4,11 +4,14 @@
 //! inlined, so that they leave no instruction.
 
 use kernel::prelude::*;
-use kernel_ext::nvme::{
-    Command,
-    CompletionRing,
-    Entry,
-    Transport, //
+use kernel_ext::{
+    nvme::{
+        Command,
+        CompletionRing,
+        Entries,
+        Transport, //
+    },
+    sync::rcu::Reader, //
 };
 
 /// No files.
@@ -63,19 +66,11 @@ pub(crate) struct Received;
 
 impl Received {
     #[inline(always)]
-    pub(crate) fn next<'ring, T: Transport>(
-        &mut self,
+    pub(crate) fn entries<'ring, T: Transport>(
+        &'ring mut self,
         ring: &'ring mut CompletionRing<T>,
-    ) -> Option<Entry<'ring, T>> {
-        ring.next()
-    }
-
-    #[inline(always)]
-    pub(crate) fn arrive<T: Transport>(
-        &mut self,
-        entry: Entry<'_, T>,
-        mut complete: impl FnMut(Entry<'_, T>),
-    ) {
-        complete(entry);
+        rcu: Reader<'ring>,
+    ) -> Entries<'ring, T> {
+        ring.entries(rcu)
     }
 }

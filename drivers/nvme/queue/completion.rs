@@ -24,10 +24,8 @@ use kernel::{
 use kernel_ext::{
     nvme::{
         Batch,
-        CommandId,
         CompletionBatch,
         CompletionRing,
-        Controller,
         Entry,
         ASYNC_EVENT_ID, //
     },
@@ -79,24 +77,29 @@ impl<T: Owner> CompletionQueue<T> {
 
     /// Takes the new entries, and completes their commands. Returns whether there was any. Ends even if
     /// the controller posts for ever.
-    #[inline]
     pub(super) fn process(&mut self) -> bool {
-        let rcu = rcu::read_lock();
-        self.collect(&mut CompletionBatch::new().collect(), Reader::from(&rcu))
+        self.collect(CompletionBatch::new().collect())
     }
 
     /// As [`CompletionQueue::process`], but adds requests to `batch` where that is possible.
-    #[inline]
-    pub(super) fn poll(&mut self, batch: &mut Batch<'_, T>) -> bool {
+    #[inline(never)]
+    pub(super) fn collect(&mut self, batch: Batch<'_, T>) -> bool {
         let rcu = rcu::read_lock();
-        self.collect(batch, Reader::from(&rcu))
+        self.take(batch, Reader::from(&rcu))
     }
 
-    #[inline]
-    fn collect(&mut self, batch: &mut Batch<'_, T>, rcu: Reader<'_>) -> bool {
-        while let Some(entry) = self.faults.next(&mut self.ring) {
-            self.faults
-                .arrive(entry, |entry| complete(entry, batch, rcu, &mut self.strays));
+    /// As [`CompletionQueue::collect`], in an RCU read-side section. In the interrupt handler itself,
+    /// and not called by it.
+    #[inline(always)]
+    fn take(&mut self, mut batch: Batch<'_, T>, rcu: Reader<'_>) -> bool {
+        if self.ring.qid() == 0 {
+            self.take_admin(&mut batch, rcu);
+        } else {
+            for entry in self.faults.entries(&mut self.ring, rcu) {
+                if let Err(entry) = entry.complete(&mut batch) {
+                    stray(&entry, &mut self.strays);
+                }
+            }
         }
         match self.ring.announce() {
             Some(head) => {
@@ -106,65 +109,58 @@ impl<T: Owner> CompletionQueue<T> {
             None => false,
         }
     }
-}
 
-/// Completes the command of `entry`, or reports that there is none.
-#[inline]
-fn complete<T: Owner>(
-    entry: Entry<'_, T>,
-    batch: &mut Batch<'_, T>,
-    rcu: Reader<'_>,
-    strays: &mut u32,
-) {
-    let (ctrl, qid, id) = (entry.controller(), entry.qid(), entry.id());
-    let is_done = match qid {
-        0 => complete_admin(entry, batch, rcu),
-        _ => entry.complete(batch, rcu),
-    };
-    if is_done.is_err() {
-        stray(ctrl, qid, id, strays);
+    /// Takes the new entries of the admin queue, which has more than requests.
+    #[cold]
+    fn take_admin(&mut self, batch: &mut Batch<'_, T>, rcu: Reader<'_>) {
+        for entry in self.faults.entries(&mut self.ring, rcu) {
+            if let Err(entry) = complete_admin(entry, batch) {
+                stray(&entry, &mut self.strays);
+            }
+        }
     }
 }
 
-#[cold]
-fn complete_admin<T: Owner>(
-    entry: Entry<'_, T>,
+/// Completes the command of `entry`, or returns it if there is none.
+fn complete_admin<'ring, T: Owner>(
+    entry: Entry<'ring, T>,
     batch: &mut Batch<'_, T>,
-    rcu: Reader<'_>,
-) -> Result {
+) -> Result<(), Entry<'ring, T>> {
     let ctrl = entry.controller();
     if entry.id() == ASYNC_EVENT_ID {
-        ctrl.complete_async_event(entry.completion());
+        ctrl.complete_async_event(&entry.completion());
         return Ok(());
     }
-    let opcode = entry.user_opcode(rcu);
-    entry.complete(batch, rcu)?;
+    let opcode = entry.user_opcode();
+    entry.complete(batch)?;
     if let Some(opcode) = opcode {
         T::user_command_completed(ctrl, opcode);
     }
     Ok(())
 }
 
-/// Reports an entry of queue `qid` that names no command in flight. There were `strays` before it.
+/// Reports `entry`, which names no command in flight. There were `strays` before it.
 #[cold]
-fn stray<T: Owner>(ctrl: &Controller<T>, qid: u16, id: CommandId, strays: &mut u32) {
+fn stray<T: Owner>(entry: &Entry<'_, T>, strays: &mut u32) {
     if *strays < MAX_STRAYS {
         let last = match MAX_STRAYS - *strays {
             1 => "; no more of these are reported",
             _ => "",
         };
         dev_warn!(
-            ctrl.device(),
-            "queue {qid}: completion of command {id:#06x}, which is not under way, dropped{last}\n"
+            entry.controller().device(),
+            "queue {}: completion of command {:#06x}, which is not under way, dropped{last}\n",
+            entry.qid(),
+            entry.id()
         );
     }
     *strays = strays.saturating_add(1);
 }
 
 impl<T: Owner> Handler for CompletionQueue<T> {
-    #[inline]
+    #[inline(always)]
     fn handle(&mut self, rcu: Reader<'_>) -> IrqReturn {
-        if self.collect(&mut CompletionBatch::new().collect(), rcu) {
+        if self.take(CompletionBatch::new().collect(), rcu) {
             IrqReturn::Handled
         } else {
             IrqReturn::None

@@ -13,11 +13,18 @@ use kernel::prelude::*;
 /// Before the head is announced, the controller may post no more than the ring has room for, so the head
 /// wraps at most once. It is kept from wrapping again: a controller that posts for ever does not keep the
 /// host busy for ever.
+///
+/// # Invariants
+///
+/// `left` is between 1 and `entries`, if there are entries.
+#[derive(Clone)]
 pub(super) struct Head {
     entries: u16,
-    index: u16,
-    /// The phase tag of new entries in this round.
-    phase: bool,
+    /// The number of entries from the head to the end of the ring: counting down costs less than
+    /// comparing an index.
+    left: u16,
+    /// The phase tag of new entries in this round, as bit 0.
+    phase: u16,
     /// The head that was announced last.
     announced: u16,
     /// Whether the head has wrapped since then.
@@ -29,8 +36,8 @@ impl Head {
     pub(super) fn new(entries: u16) -> Self {
         Self {
             entries,
-            index: 0,
-            phase: true,
+            left: entries,
+            phase: 1,
             announced: 0,
             has_wrapped: false,
         }
@@ -46,44 +53,53 @@ impl Head {
         self.entries
     }
 
-    /// Returns the index of the next entry to take; below the number of entries.
+    /// Returns the index of the next entry to take; below the number of entries, if that is not 0.
     #[inline]
     pub(super) fn index(&self) -> u16 {
-        self.index
+        self.entries.wrapping_sub(self.left)
     }
 
     /// Returns whether the next entry is new, by its status field, whose bit 0 is the phase tag.
     #[inline]
     pub(super) fn is_new(&self, status: u16) -> bool {
-        (status & 1 != 0) == self.phase
+        (status ^ self.phase) & 1 == 0
     }
 
-    /// Advances by one entry, which is taken. Returns `false`, and stays where it is, if the head would
-    /// wrap twice before it is announced.
+    /// Advances by one entry, which is taken. `None`, and the head stays where it is, if it would wrap
+    /// twice before it is announced.
     #[inline]
-    pub(super) fn advance(&mut self) -> bool {
-        let next = self.index.wrapping_add(1);
-        if next != self.entries {
-            self.index = next;
-            return true;
+    pub(super) fn advance(&mut self) -> Option<Step> {
+        let left = self.left.wrapping_sub(1);
+        if left != 0 {
+            self.left = left;
+            return Some(Step::Next);
         }
         if core::mem::replace(&mut self.has_wrapped, true) {
-            return false;
+            return None;
         }
-        self.index = 0;
-        self.phase = !self.phase;
-        true
+        self.left = self.entries;
+        self.phase ^= 1;
+        Some(Step::First)
     }
 
     /// Returns the head to write to the doorbell, which announces that all entries before it are free.
     /// `None` if none was taken since the last time.
     #[inline]
     pub(super) fn announce(&mut self) -> Option<u16> {
-        let has_moved = self.index != self.announced || self.has_wrapped;
-        self.announced = self.index;
+        let index = self.index();
+        let has_moved = index != self.announced || self.has_wrapped;
+        self.announced = index;
         self.has_wrapped = false;
-        has_moved.then_some(self.index)
+        has_moved.then_some(index)
     }
+}
+
+/// Where a head that has advanced is.
+pub(super) enum Step {
+    /// At the entry behind the one that was taken.
+    Next,
+    /// At the first entry again.
+    First,
 }
 
 #[kunit_tests(kernel_ext_nvme_head)]
@@ -143,7 +159,7 @@ mod tests {
                 if taken == controller.posted || status >> 1 != taken {
                     return Ok(false);
                 }
-                if !head.advance() {
+                if head.advance().is_none() {
                     return Ok(false);
                 }
                 taken += 1;
@@ -171,11 +187,11 @@ mod tests {
     fn phase_turns_at_the_end_of_the_largest_ring() {
         let mut head = Head::new(u16::MAX);
         for _ in 0..u16::MAX - 1 {
-            assert!(head.advance());
+            assert!(head.advance().is_some());
         }
         assert_eq!(head.index(), u16::MAX - 1);
         assert!(head.is_new(1));
-        assert!(head.advance());
+        assert!(head.advance().is_some());
         assert_eq!(head.index(), 0);
         assert!(head.is_new(0));
         assert!(!head.is_new(1));
@@ -191,23 +207,23 @@ mod tests {
     #[test]
     fn head_starts_again() {
         let mut head = Head::new(2);
-        while head.advance() {}
+        while head.advance().is_some() {}
         head.reset();
         assert_eq!(head.index(), 0);
         assert!(head.is_new(1));
-        assert!(head.advance() && head.advance());
+        assert!(head.advance().is_some() && head.advance().is_some());
     }
 
     #[test]
     fn a_head_is_announced_if_it_has_moved() {
         let mut head = Head::new(3);
         assert_eq!(head.announce(), None);
-        assert!(head.advance());
+        assert!(head.advance().is_some());
         assert_eq!(head.announce(), Some(1));
         assert_eq!(head.announce(), None);
         // More than the controller may post: the head is where it was.
         for _ in 0..3 {
-            assert!(head.advance());
+            assert!(head.advance().is_some());
         }
         assert_eq!(head.announce(), Some(1));
     }
@@ -221,7 +237,7 @@ mod tests {
         }
         head.announce();
         let mut taken = 0;
-        while taken < 2 * u32::from(entries) && head.advance() {
+        while taken < 2 * u32::from(entries) && head.advance().is_some() {
             taken += 1;
         }
         taken
@@ -242,10 +258,10 @@ mod tests {
     #[test]
     fn what_is_left_is_taken_after_the_head_was_announced() {
         let mut head = Head::new(3);
-        while head.advance() {}
+        while head.advance().is_some() {}
         assert_eq!(head.announce(), Some(2));
         assert!(head.is_new(0));
-        assert!(head.advance());
+        assert!(head.advance().is_some());
         assert_eq!(head.index(), 0);
         assert!(head.is_new(1));
     }
