@@ -63,16 +63,24 @@ impl Doorbell {
     }
 
     /// Writes `value` to the doorbell, after all earlier writes to memory.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ring(&mut self, value: u16) {
-        if let Some(shadow) = &mut self.shadow {
-            let last = core::mem::replace(&mut shadow.last, value);
-            let event = shadow.all.write(self.number, value);
-            if !event.is_none_or(|event| passes(event, last, value)) {
-                return;
-            }
+        // Most controllers have no other doorbell than the register.
+        if self.shadow.is_none() || self.write_shadow(value) {
+            self.register.ring(u32::from(value));
         }
-        self.register.ring(u32::from(value));
+    }
+
+    /// Writes `value` to the doorbell in memory. Returns whether it has to be written to the register,
+    /// too.
+    #[inline(never)]
+    fn write_shadow(&mut self, value: u16) -> bool {
+        let Some(shadow) = &mut self.shadow else {
+            return true;
+        };
+        let last = core::mem::replace(&mut shadow.last, value);
+        let event = shadow.all.write(self.number, value);
+        event.is_none_or(|event| passes(event, last, value))
     }
 }
 
