@@ -77,7 +77,8 @@ pub use self::{
     completion_ring::{
         CompletionRing,
         Entries,
-        Entry, //
+        Entry,
+        Watch, //
     },
     controller::{
         Controller,

@@ -64,7 +64,8 @@ use kernel_ext::{
         CompletionRing,
         Controller,
         Quirks,
-        Started, //
+        Started,
+        Watch, //
     },
     pci::{
         irq::{
@@ -104,6 +105,9 @@ pub(crate) struct Queue<T: Owner> {
     #[pin]
     sq: SpinLock<SubmissionQueue>,
     cq: IrqCell<CompletionQueue<T>>,
+    /// A look at `cq` for those who poll. Whoever takes completions has it follow, but the interrupt
+    /// handler: then nobody polls.
+    watch: Watch,
 }
 
 impl<T: Owner> Queue<T> {
@@ -140,6 +144,7 @@ impl<T: Owner> Queue<T> {
             sent,
         )?;
         let doorbell = Doorbell::new(bar, head, stride)?;
+        let watch = ring.watch();
         let cq = CompletionQueue::new(ring, doorbell, received);
 
         Arc::pin_init(
@@ -152,6 +157,7 @@ impl<T: Owner> Queue<T> {
                 lists: lists.clone(),
                 sq <- new_spinlock!(sq, "Queue::sq"),
                 cq: IrqCell::new(cq)?,
+                watch,
             }),
             GFP_KERNEL,
         )
@@ -196,7 +202,11 @@ impl<T: Owner> Queue<T> {
     /// Empties both queues, which the controller is about to create: it expects them to be empty.
     pub(crate) fn clear(&self) -> Result {
         self.sq.lock().clear();
-        self.cq.with(CompletionQueue::clear)
+        self.cq.with(|cq| {
+            let cleared = cq.clear();
+            cq.lead(&self.watch);
+            cleared
+        })
     }
 
     /// Uses the doorbells in `shadow`, until the queues are emptied. The controller must have been given
@@ -281,16 +291,29 @@ impl<T: Owner> Queue<T> {
     /// Takes the new completions, with the interrupt disabled meanwhile. Returns whether there was any.
     /// Sleeps.
     pub(crate) fn poll(&self) -> bool {
-        self.cq.with(CompletionQueue::process)
+        self.cq.with(|cq| {
+            let found = cq.process();
+            cq.lead(&self.watch);
+            found
+        })
     }
 
     /// Takes the new completions of a polled queue, and adds their requests to `batch`. Does nothing if
     /// the queue has an interrupt, or if another thread is at it. Returns whether there was any.
     #[inline]
-    pub(crate) fn try_poll(&self, batch: &mut Batch<'_, T>) -> bool {
-        self.cq
-            .poll(|cq| cq.collect(batch.reborrow()))
-            .unwrap_or(false)
+    pub(crate) fn try_poll(&self, batch: Batch<'_, T>) -> bool {
+        // Most looks find nothing, and then need no lock.
+        self.watch.has_news() && self.take_polled(batch)
+    }
+
+    #[inline(never)]
+    fn take_polled(&self, batch: Batch<'_, T>) -> bool {
+        let found = self.cq.poll(|cq| {
+            let found = cq.collect(batch);
+            cq.lead(&self.watch);
+            found
+        });
+        found.unwrap_or(false)
     }
 }
 

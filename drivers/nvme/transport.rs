@@ -224,7 +224,7 @@ impl Transport for Nvme {
     }
 
     #[inline]
-    fn poll(queue: &Queue<Self>, batch: &mut Batch<'_, Self>) -> bool {
+    fn poll(queue: &Queue<Self>, batch: Batch<'_, Self>) -> bool {
         queue.try_poll(batch)
     }
 

@@ -30,15 +30,6 @@ impl<'a, T: Transport> Batch<'a, T> {
         }
     }
 
-    /// The same batch, for a shorter time.
-    #[inline]
-    pub fn reborrow(&mut self) -> Batch<'_, T> {
-        Batch {
-            iob: self.iob,
-            _t: PhantomData,
-        }
-    }
-
     /// Completes `rq` with the others in the batch, or by itself where that is not possible: if it
     /// `has_failed`, for example.
     ///

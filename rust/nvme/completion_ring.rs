@@ -8,7 +8,9 @@
 
 mod head;
 mod slots;
+mod watch;
 
+pub use self::watch::Watch;
 use self::{
     head::{
         Head,
@@ -40,9 +42,12 @@ use kernel::{
     },
     dma::DmaAddress,
     prelude::*,
-    sync::barrier::{
-        dma_mb,
-        Read, //
+    sync::{
+        barrier::{
+            dma_mb,
+            Read, //
+        },
+        Arc, //
     }, //
 };
 
@@ -73,7 +78,7 @@ use kernel::{
 ///
 /// `slots` has as many entries as `head` says, at least one.
 pub struct CompletionRing<T: Transport> {
-    slots: Slots,
+    slots: Arc<Slots>,
     head: Head,
     tags: QueueTags<T>,
 }
@@ -88,7 +93,7 @@ impl<T: Transport> CompletionRing<T> {
         // INVARIANT: There is no memory without entries.
         Ok(Self {
             tags: QueueTags::take(ctrl, qid)?,
-            slots: Slots::new(dev, entries)?,
+            slots: Arc::new(Slots::new(dev, entries)?, GFP_KERNEL)?,
             head: Head::new(entries),
         })
     }
@@ -112,6 +117,11 @@ impl<T: Transport> CompletionRing<T> {
     /// The tail of the submission queue, which is to be noted for each command.
     pub fn tail(&self) -> &TracedTail {
         self.tags.tail()
+    }
+
+    /// A look at the ring for those who do not own it.
+    pub fn watch(&self) -> Watch {
+        Watch::new(self)
     }
 
     /// The index of the next entry to take.
@@ -140,7 +150,7 @@ impl<T: Transport> CompletionRing<T> {
         // INVARIANT: By those of the type and of `Head`.
         Entries {
             // SAFETY: As above.
-            slot: unsafe { self.slots.get(self.head.index()) },
+            slot: unsafe { self.slots.get(usize::from(self.head.index())) },
             slots: &self.slots,
             head: &mut self.head,
             requests: self.tags.requests(rcu),

@@ -109,9 +109,15 @@ unsafe extern "C" fn poll_callback<T: Transport>(
         (queue, iob.as_mut().map(|iob| Batch::from_raw(iob)))
     };
     c_int::from(match theirs {
-        Some(mut batch) => T::poll(queue, &mut batch),
-        None => T::poll(queue, &mut CompletionBatch::new().collect()),
+        Some(batch) => T::poll(queue, batch),
+        None => poll_alone::<T>(queue),
     })
+}
+
+/// Polls for a caller without a batch, which are few.
+#[cold]
+fn poll_alone<T: Transport>(queue: &T::Queue) -> bool {
+    T::poll(queue, CompletionBatch::new().collect())
 }
 
 /// # Safety

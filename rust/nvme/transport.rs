@@ -126,7 +126,7 @@ use kernel::{
 /// #         Err(ENOTTY)
 /// #     }
 /// #     fn print_device_info(_: &Controller<Self>) {}
-/// #     fn poll(_: &Queue, _: &mut Batch<'_, Self>) -> bool {
+/// #     fn poll(_: &Queue, _: Batch<'_, Self>) -> bool {
 /// #         false
 /// #     }
 /// #     fn release(_: &Queue, _: &mut ()) {}
@@ -204,7 +204,7 @@ pub trait Transport: Sized + Send + Sync + 'static {
 
     /// Completes what the controller has completed of `queue`, if it is one that is polled, with
     /// the requests of `batch`. Returns whether there was any. May not sleep.
-    fn poll(queue: &Self::Queue, batch: &mut Batch<'_, Self>) -> bool;
+    fn poll(queue: &Self::Queue, batch: Batch<'_, Self>) -> bool;
 
     /// The device is done with a request's data: gives back what `data` holds. Any context.
     fn release(queue: &Self::Queue, data: &mut Self::RequestData);

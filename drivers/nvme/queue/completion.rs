@@ -27,6 +27,7 @@ use kernel_ext::{
         CompletionBatch,
         CompletionRing,
         Entry,
+        Watch,
         ASYNC_EVENT_ID, //
     },
     pci::irq::Handler,
@@ -68,6 +69,12 @@ impl<T: Owner> CompletionQueue<T> {
         self.ring.clear()?;
         self.doorbell.clear();
         Ok(())
+    }
+
+    /// Has `watch`, which is that of this queue, follow.
+    #[inline]
+    pub(super) fn lead(&self, watch: &Watch) {
+        watch.follow(&self.ring);
     }
 
     /// Uses the doorbell in `shadow`, which the controller must have been given.

@@ -59,6 +59,12 @@ impl Head {
         self.entries.wrapping_sub(self.left)
     }
 
+    /// Returns the index of the next entry, and in bit 0 the phase tag that it has if it is new.
+    #[inline]
+    pub(super) fn place(&self) -> u32 {
+        u32::from(self.index()) << 1 | u32::from(self.phase)
+    }
+
     /// Returns whether the next entry is new, by its status field, whose bit 0 is the phase tag.
     #[inline]
     pub(super) fn is_new(&self, status: u16) -> bool {

@@ -64,12 +64,12 @@ impl Slots {
     ///
     /// There are more than `index` entries.
     #[inline]
-    pub(super) unsafe fn get(&self, index: u16) -> Slot<'_> {
+    pub(super) unsafe fn get(&self, index: usize) -> Slot<'_> {
         let first = self.first();
         // INVARIANT: By the contract of this function.
         Slot {
             // SAFETY: By the contract of this function.
-            entry: unsafe { first.entry.add(usize::from(index)) },
+            entry: unsafe { first.entry.add(index) },
             ..first
         }
     }
