@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C inline functions and macros under names that Rust can call. See helpers.h. What is
- * long and not for each request is in long_helpers.c.
+ * C inline functions and macros under names that Rust can call. See helpers.h. They are
+ * inlined into Rust where that is possible (scripts/Makefile.inline), so what is long
+ * and not for each request is in long_helpers.c.
  */
 #include <linux/acpi.h>
 #include <linux/blk-integrity.h>
@@ -20,6 +21,12 @@
 #include "helpers.h"
 
 /*
+ * As in the kernel's rust/helpers/helpers.c. Where bitcode is linked, LLVM thinks that
+ * the flags of clang and rustc do not agree, and inlines only what it is made to.
+ */
+#define __rust_helper __always_inline
+
+/*
  * See layout.rs. Who builds with nvme-core's headers alone goes without: they are
  * of the same kernel source.
  */
@@ -28,112 +35,112 @@
 static_assert(EXT_PCI_DEV_ADDED == PCI_DEV_ADDED);
 #endif
 
-void ext_init_work(struct work_struct *work, work_func_t func)
+__rust_helper void ext_init_work(struct work_struct *work, work_func_t func)
 {
 	INIT_WORK(work, func);
 }
 
-unsigned int ext_memalloc_noio_save(void)
+__rust_helper unsigned int ext_memalloc_noio_save(void)
 {
 	return memalloc_noio_save();
 }
 
-void ext_memalloc_noio_restore(unsigned int flags)
+__rust_helper void ext_memalloc_noio_restore(unsigned int flags)
 {
 	memalloc_noio_restore(flags);
 }
 
-void ext_lockdep_off(void)
+__rust_helper void ext_lockdep_off(void)
 {
 	lockdep_off();
 }
 
-void ext_lockdep_on(void)
+__rust_helper void ext_lockdep_on(void)
 {
 	lockdep_on();
 }
 
-void ext_device_lock(struct device *dev)
+__rust_helper void ext_device_lock(struct device *dev)
 {
 	device_lock(dev);
 }
 
-bool ext_device_trylock(struct device *dev)
+__rust_helper bool ext_device_trylock(struct device *dev)
 {
 	return device_trylock(dev);
 }
 
-void ext_device_unlock(struct device *dev)
+__rust_helper void ext_device_unlock(struct device *dev)
 {
 	device_unlock(dev);
 }
 
-int ext_dev_to_node(struct device *dev)
+__rust_helper int ext_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);
 }
 
-bool ext_dmi_match(enum dmi_field field, const char *value)
+__rust_helper bool ext_dmi_match(enum dmi_field field, const char *value)
 {
 	return dmi_match(field, value);
 }
 
-struct pci_dev *ext_pci_physfn(struct pci_dev *dev)
+__rust_helper struct pci_dev *ext_pci_physfn(struct pci_dev *dev)
 {
 	return pci_physfn(dev);
 }
 
-bool ext_pci_dev_is_disconnected(const struct pci_dev *dev)
+__rust_helper bool ext_pci_dev_is_disconnected(const struct pci_dev *dev)
 {
 	return READ_ONCE(dev->error_state) == pci_channel_io_perm_failure;
 }
 
-pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar)
+__rust_helper pci_bus_addr_t ext_pci_bus_address(struct pci_dev *dev, int bar)
 {
 	return pci_bus_address(dev, bar);
 }
 
-bool ext_pcie_aspm_enabled(struct pci_dev *dev)
+__rust_helper bool ext_pcie_aspm_enabled(struct pci_dev *dev)
 {
 	return pcie_aspm_enabled(dev);
 }
 
-bool ext_acpi_storage_d3(struct device *dev)
+__rust_helper bool ext_acpi_storage_d3(struct device *dev)
 {
 	return acpi_storage_d3(dev);
 }
 
-int ext_numa_node_id(void)
+__rust_helper int ext_numa_node_id(void)
 {
 	return numa_node_id();
 }
 
-unsigned int ext_nr_node_ids(void)
+__rust_helper unsigned int ext_nr_node_ids(void)
 {
 	return nr_node_ids;
 }
 
-bool ext_node_has_cpus(int node)
+__rust_helper bool ext_node_has_cpus(int node)
 {
 	return node_state(node, N_CPU);
 }
 
-bool ext_dma_need_unmap(struct device *dev)
+__rust_helper bool ext_dma_need_unmap(struct device *dev)
 {
 	return dma_need_unmap(dev);
 }
 
-bool ext_dma_dev_need_sync(struct device *dev)
+__rust_helper bool ext_dma_dev_need_sync(struct device *dev)
 {
 	return dma_dev_need_sync(dev);
 }
 
-bool ext_dma_use_iova(struct dma_iova_state *state)
+__rust_helper bool ext_dma_use_iova(struct dma_iova_state *state)
 {
 	return dma_use_iova(state);
 }
 
-void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask)
+__rust_helper void ext_dma_set_min_align_mask(struct device *dev, unsigned int mask)
 {
 	dma_set_min_align_mask(dev, mask);
 }
@@ -150,45 +157,45 @@ static inline int map_bvec(struct request *rq, struct device *dev,
 	return dma_mapping_error(dev, *addr) ?: dma_dev_need_sync(dev);
 }
 
-int ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
-			dma_addr_t *addr, unsigned int *len)
+__rust_helper int ext_rq_dma_map_bvec(struct request *rq, struct device *dev,
+				      dma_addr_t *addr, unsigned int *len)
 {
 	struct bio_vec bv = req_bvec(rq);
 
 	return map_bvec(rq, dev, &bv, addr, len);
 }
 
-bool ext_blk_mq_add_to_batch(struct request *rq, struct io_comp_batch *iob,
-			     bool is_error,
-			     void (*complete)(struct io_comp_batch *iob))
+__rust_helper bool ext_blk_mq_add_to_batch(struct request *rq, struct io_comp_batch *iob,
+					   bool is_error,
+					   void (*complete)(struct io_comp_batch *iob))
 {
 	return blk_mq_add_to_batch(rq, iob, is_error, complete);
 }
 
-int ext_rq_integrity_dma_map_bvec(struct request *rq, struct device *dev,
-				  dma_addr_t *addr, unsigned int *len)
+__rust_helper int ext_rq_integrity_dma_map_bvec(struct request *rq, struct device *dev,
+						dma_addr_t *addr, unsigned int *len)
 {
 	struct bio_vec bv = rq_integrity_vec(rq);
 
 	return map_bvec(rq, dev, &bv, addr, len);
 }
 
-void ext_nvme_wake_state(struct nvme_ctrl *ctrl)
+__rust_helper void ext_nvme_wake_state(struct nvme_ctrl *ctrl)
 {
 	wake_up_all(&ctrl->state_wq);
 }
 
-bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq)
+__rust_helper bool ext_nvme_check_ready(struct nvme_ctrl *ctrl, struct request *rq)
 {
 	return nvme_check_ready(ctrl, rq, true);
 }
 
-void ext_nvme_start_request(struct request *rq)
+__rust_helper void ext_nvme_start_request(struct request *rq)
 {
 	nvme_start_request(rq);
 }
 
-bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result)
+__rust_helper bool ext_nvme_try_complete_req(struct request *rq, u16 status, u64 result)
 {
 	union nvme_result res = { .u64 = cpu_to_le64(result) };
 

@@ -272,7 +272,7 @@ def c_comment(header, name):
 
 def c_function(code, header, name, names):
     """A helper as rust/helpers has it."""
-    match = re.search(rf'^(?P<ret>[a-z][\w ]*?(?: \**|\s))(?P<name>{name})\((?P<args>[^{{]*)\)\n'
+    match = re.search(rf'^(?:__rust_helper )?(?P<ret>[a-z][\w ]*?(?: \**|\s))(?P<name>{name})\((?P<args>[^{{]*)\)\n'
                       r'(?P<body>\{\n.*?^\}\n)', code, re.M | re.S)
     if not match:
         return None
