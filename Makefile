@@ -14,9 +14,11 @@ setup := toolchain
 kbuild = $(toolchain) exec make --no-print-directory \
 	-C $$($(toolchain) path kdir) M=$$(dirname $$($(toolchain) path module))$(1) \
 	$$($(toolchain) flags) $(jobs)
-# The usual module is made in this folder, those of other flavours in copies of it.
-ifneq ($(filter-out amd64,$(FLAVOUR)),)
+# The usual module is made in this folder, others in copies of it.
+plain := $(if $(filter n,$(NVME_RS_INLINE)),-plain)
+ifneq ($(filter-out amd64,$(FLAVOUR))$(plain),)
 copy := copy
+folder := build/$(or $(FLAVOUR),amd64)$(plain)
 endif
 else ifdef TOOLCHAIN
 # A kernel of one's own, built with the Debian root's compilers.
@@ -49,7 +51,7 @@ in-tree: toolchain
 
 .PHONY: copy
 copy: $(setup)
-	@$(toolchain) exec scripts/copy-sources build/$(FLAVOUR)
+	@$(toolchain) exec scripts/copy-sources $(folder)
 
 .PHONY: toolchain
 toolchain:
@@ -60,7 +62,7 @@ toolchain:
 clean:
 	@rm -rf rust-project.json build/in-tree
 ifdef copy
-	@rm -rf build/$(FLAVOUR)
+	@rm -rf $(folder)
 else
 	+@[ -n "$(KDIR)" ] || $(toolchain) path kdir > /dev/null 2>&1 || exit 0; \
 	$(kbuild) clean
@@ -129,6 +131,7 @@ help:
 	@echo
 	@echo 'KDIR=/path/to/kernel   build for that kernel with this machine'"'"'s compilers'
 	@echo 'TOOLCHAIN=1            ... with those of the Debian root'
+	@echo 'NVME_RS_INLINE=n       call C'"'"'s inline functions, do not inline them'
 	@echo 'FLAVOUR=cloud-amd64    the other stock kernel; FLAVOUR=debug the one with sanitizers'
 	@echo
 	@$(toolchain) help
