@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from guest import accelerator
+from guest import accelerator, executions
 from guest.kernel import PARAMETERS, PATIENCE, Kernel
 from guest.shape import FIRST_PRIVATE_NSID, ZONE_MIB, ZONES_ACTIVE, ZONES_OPEN, Format, Shape
 
@@ -43,6 +43,8 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
         "-chardev", f"socket,id=terminal,path={folder / 'terminal'},"
                     "server=on,wait=off",
     ]
+    if shape.counted:
+        options += executions.plugin(folder)
     if shape.iommu:
         options += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
     options += [

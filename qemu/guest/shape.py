@@ -88,7 +88,8 @@ class Shape:
     null: bool = False
     """Whether namespaces discard writes and read as zeroes, so that the disk costs no time."""
     counted: bool = False
-    """Whether QEMU counts the guest's instructions; each takes one nanosecond of guest time."""
+    """Whether QEMU counts the guest's instructions, and how often each of the kernel's is
+    executed. Each takes one nanosecond of guest time."""
 
     @property
     def first_formatted_nsid(self) -> int:
