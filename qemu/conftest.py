@@ -20,7 +20,7 @@ from subject.functions import PhysicalFunction, physical_functions
 from subject.leaks import check_memory, check_references, shorten_scans
 from subject.locks import classify_locks
 
-pytest_plugins = ("faults.fixtures",)
+pytest_plugins = ("benchmark.fixtures", "faults.fixtures")
 # Without this, a failed assertion in these modules does not show its values.
 pytest.register_assert_rewrite("faults.checks", "subject.pool")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmark import measures
 from benchmark.guest import DRIVERS, Guest
 from benchmark.plot import plot
-from benchmark.point import Point, points, quick
-from benchmark.result import Result, load, save
+from benchmark.point import named, points, quick
+from benchmark.result import Result, complaints, load, save
 from benchmark.table import table
 from guest.errors import MachineError
 from guest.log import faults
@@ -82,16 +82,10 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(arguments: argparse.Namespace) -> list[Point]:
-    """Returns the points that the arguments ask for."""
-    return [point for point in (quick() if arguments.quick else points())
-            if all((word.removeprefix("!") in point.name) != word.startswith("!")
-                   for word in arguments.points.split())]
-
-
 def main() -> int:
     arguments = parse()
-    results = [Result(point) for point in chosen(arguments)]
+    among = quick() if arguments.quick else points()
+    results = [Result(point) for point in named(arguments.points, among)]
     if arguments.list or not results:
         print("\n".join(result.point.name for result in results) or "no such point")
         return int(not results)
@@ -110,9 +104,9 @@ def main() -> int:
     print("\n".join(table(results)))
     for path in (arguments.json, *plot(results, arguments.json.parent)):
         say(f"written: {path}")
-    complaints = [text for result in results for text in result.complaints()]
-    print("\n".join(complaints))
-    return int(arguments.check and bool(complaints))
+    found = complaints(results)
+    print("\n".join(found))
+    return int(arguments.check and bool(found))
 
 
 START = time.monotonic()

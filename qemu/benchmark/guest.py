@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """A guest with both drivers; either of them can be bound to the device."""
 
+import json
 import time
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from benchmark.point import Point
+from benchmark.symbols import Symbols
 from guest.errors import MachineError
 from guest.machine import Machine
 from subject.disks import disk
@@ -20,6 +24,20 @@ _SETTLED = 100_000
 """The most instructions that an idle guest executes between two looks."""
 
 
+class Executed(NamedTuple):
+    """What a guest has executed."""
+
+    instructions: int
+    executions: dict[int, int]
+    """How often each instruction of the kernel was executed, by its address."""
+
+    def __sub__(self, other: "Executed") -> "Executed":
+        """Returns what was executed beside the other."""
+        return Executed(self.instructions - other.instructions, {
+            address: count - other.executions.get(address, 0)
+            for address, count in self.executions.items()})
+
+
 class Guest:
     """A machine with both drivers loaded, and its device."""
 
@@ -32,8 +50,15 @@ class Guest:
         for name in DRIVERS:
             Driver(machine, name).load(f"poll_queues={machine.shape.cpus}")
         self.function = physical_functions(machine)[0]
+        self.driver = ""
+        """The driver that is in use."""
         self.disk = ""
         """The block device."""
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """Returns the functions of the kernel and of both drivers."""
+        return Symbols(self.machine)
 
     def use(self, name: str) -> None:
         """Binds the device to a driver."""
@@ -42,6 +67,7 @@ class Guest:
                 self.function.unbind()
             if error := self.function.bind(name):
                 raise MachineError(f"{name} does not bind: errno {error}")
+        self.driver = name
         self.disk = disk(self.machine, self.function.live(), 1)
         # Neither a scheduler nor merging is to change the requests.
         self.machine.run(f"cd /sys/block/{self.disk.removeprefix('/dev/')}/queue &&"
@@ -62,24 +88,43 @@ class Guest:
         """Returns fio's command line for a point."""
         return fio_command(self.disk, output=_OUTPUT, **(point.options | options))
 
-    def instructions(self, command: str) -> int:
-        """Returns how many instructions the guest executes for a command, until it is idle."""
+    def run(self, point: Point, timeout: float, **options: object) -> dict[str, Any]:
+        """Runs fio for a point, and returns what it says of the job. Raises if fio did not do
+        as many I/Os as it was told."""
+        self.machine.run(self.command(point, **options), timeout)
+        return self._said(point, **options)
+
+    def execute(self, point: Point, ios: int) -> Executed:
+        """Returns what the guest executes for fio with so many I/Os, until it is idle."""
         self._marks += 1
         mark = f"bench: mark {self._marks}"
         before = self._settled()
         # Polling for the end would cost instructions. So the command reports its own end.
+        command = self.command(point, number_ios=ios)
         self.machine.spawn(f"{command} && echo '{mark}' > /dev/kmsg")
         self.machine.wait_for(lambda: mark in self.machine.log.window(), mark, 120)
-        return self._settled() - before
+        found = self._settled() - before
+        self._said(point, number_ios=ios)
+        return found
 
-    def _settled(self) -> int:
-        """Waits until the guest is idle. Returns how many instructions it has executed."""
-        last, count = -_SETTLED, self._executed()
+    def _said(self, point: Point, number_ios: int = 0, **_: object) -> dict[str, Any]:
+        said = self.machine.read(_OUTPUT)
+        # fio may print notes before the JSON.
+        job: dict[str, Any] = json.loads(said[said.index("{"):])["jobs"][0]
+        done = sum(job[way]["total_ios"] for way in ("read", "write"))
+        if number_ios and done != number_ios * point.jobs:
+            raise MachineError(f"{point.name}: fio was to do {number_ios} I/Os in each of"
+                               f" {point.jobs} jobs, and did {done}")
+        return job
+
+    def _settled(self) -> Executed:
+        """Waits until the guest is idle. Returns what it has executed so far."""
+        last, count = -_SETTLED, self._count()
         while count - last >= _SETTLED:
             time.sleep(0.1)
-            last, count = count, self._executed()
-        return count
+            last, count = count, self._count()
+        return Executed(count, self.machine.executions())
 
-    def _executed(self) -> int:
+    def _count(self) -> int:
         # query-replay has the instruction count of a guest that is not replayed, too.
         return int(self.machine.qmp.cmd("query-replay")["icount"])

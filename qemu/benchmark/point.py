@@ -8,6 +8,8 @@ from guest.shape import Shape
 CLOCKS = ("count", "time")
 """What is measured: executed instructions, or time."""
 CPUS = {"count": 1, "time": 2}
+_DISK_MIB = 4096
+"""The size of the disk, on which a sequential job of 21,000 I/Os of 128 KiB finds room."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Point:
         interrupt and a polled queue for each CPU."""
         cpus = CPUS[self.clock]
         return Shape(cpus=cpus, vfs=0, io_queues=2 * cpus, namespaces=0,
-                     namespace_mib=1024, null=True, counted=self.clock == "count",
+                     namespace_mib=_DISK_MIB, null=True, counted=self.clock == "count",
                      shadow_doorbells=self.shadow)
 
     @property
@@ -60,7 +62,7 @@ class Point:
             "iodepth_batch_submit": self.batch,
             "iodepth_batch_complete_min": self.batch,
             "group_reporting": 1, "norandommap": 1, "disk_util": 0,
-            "size": "1g", "verify": 0,
+            "size": f"{_DISK_MIB}m", "verify": 0,
             # In huge pages each I/O has one segment; else the number of segments would depend
             # on where the guest found memory.
             **({"iomem": "shmhuge"} if self.kib > 4 else {}),
@@ -90,6 +92,13 @@ def points() -> list[Point]:
     return [Point(**vars(point) | {"shadow": shadow})
             for make in (_counted, _timed) for shadow in (False, True)
             for point in make()]
+
+
+def named(words: str, among: list[Point]) -> list[Point]:
+    """Returns those of ``among`` whose name has all words, and none of those behind a !."""
+    return [point for point in among
+            if all((word.removeprefix("!") in point.name) != word.startswith("!")
+                   for word in words.split())]
 
 
 def quick() -> list[Point]:

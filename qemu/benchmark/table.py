@@ -21,7 +21,8 @@ _EVENTS = {f"{title}/IO": _pair(measure, ".2f") for title, measure in
            (("SQ doorbells", "sq"), ("CQ doorbells", "cq"), ("interrupts", "irq"))}
 _COLUMNS: dict[str, dict[str, Callable[[Result], str]]] = {
     "count": {"instructions/IO": _pair("instructions", ".0f"),
-              "ratio (rounds)": _ratio("instructions"), **_EVENTS},
+              "ratio (rounds)": _ratio("instructions"),
+              "own text/IO": _pair("own", ".1f"), "own ratio (rounds)": _ratio("own"), **_EVENTS},
     "time": {"IOPS": _pair("iops", ".0f"), "ratio (rounds)": _ratio("iops"),
              "p50, us": _pair("p50", ".0f"), "p99, us": _pair("p99", ".0f"),
              "CPU/IO, us": _pair("cpu", ".1f"), **_EVENTS},

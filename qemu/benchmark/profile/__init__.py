@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0
+"""In which functions the instructions of an I/O are."""
