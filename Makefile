@@ -109,6 +109,11 @@ torture: modules
 bench: modules
 	@qemu/bench $(BENCH)
 
+# In which functions the instructions of an I/O are.
+.PHONY: profile
+profile: modules
+	@qemu/profile $(PROFILE)
+
 # What would be sent to the kernel's lists; CHECK=1 builds it, patch by patch.
 .PHONY: patches
 patches: $(setup)
@@ -124,6 +129,7 @@ help:
 	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
 	@echo 'make torture         an hour of everything at once; TORTURE="arguments of qemu/torture"'
 	@echo 'make bench           compare costs with the C driver; BENCH="arguments of qemu/bench"'
+	@echo 'make profile         the driver'"'"'s instructions by function; PROFILE="arguments of qemu/profile"'
 	@echo 'make check           format, lint, documentation; CHECKS="clippy unsafe" for some'
 	@echo 'make patches         the series for the kernel; CHECK=1 to build each, too'
 	@echo 'make rust-analyzer   rust-project.json for editors'

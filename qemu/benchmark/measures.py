@@ -18,6 +18,11 @@ _EVENTS = {"sq": "pci_nvme_mmio_doorbell_sq", "cq": "pci_nvme_mmio_doorbell_cq",
            "irq": "pci_nvme_irq_msix"}
 
 
+def warm_up(guest: Guest, point: Point) -> None:
+    """Has caches filled, so that the next runs do the same."""
+    guest.run(point, 60, number_ios=TRACED_IOS)
+
+
 def profile(guest: Guest, point: Point, ios: int = COUNTED_IOS) -> Profile:
     """Returns where the guest's instructions for an I/O are."""
     # fio's start and end cost the same in both runs, and cancel out.

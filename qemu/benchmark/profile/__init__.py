@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0
-"""In which functions the instructions of an I/O are."""
+"""The program qemu/profile: shows in which functions the instructions of an I/O are, with nvme-rs
+and with the kernel's own driver."""
