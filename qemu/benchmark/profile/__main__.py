@@ -16,6 +16,7 @@ from benchmark import measures
 from benchmark.build import inlined
 from benchmark.guest import DRIVERS, Guest
 from benchmark.point import Point, named, points
+from benchmark.profile import recorded
 from benchmark.profile.plot import plot
 from benchmark.profile.profile import Part, Profile, part
 from benchmark.profile.table import table
@@ -30,14 +31,14 @@ _DEFAULT = "4k 1x32-batch16 randread !shadow"
 Profiles = dict[Point, dict[str, Profile]]
 
 
-def measure(shape: Shape, group: list[Point], rounds: int) -> Profiles:
+def measure(shape: Shape, group: list[Point], drivers: tuple[str, ...], rounds: int) -> Profiles:
     """Returns the profiles of points whose guest is of one shape. Of several rounds, it is the
     one with the median of own text."""
     machine = boot(shape)
     try:
         guest = Guest(machine)
         found: Profiles = {point: {} for point in group}
-        for driver in DRIVERS:
+        for driver in drivers:
             guest.use(driver)
             for point in group:
                 measures.warm_up(guest, point)
@@ -77,6 +78,10 @@ def parse() -> argparse.Namespace:
                         help="show all functions of the kernel, not only those that differ")
     parser.add_argument("--folder", type=Path, default=_FOLDER,
                         help="where table, JSON and pictures go (%(default)s)")
+    parser.add_argument("--check", action="store_true",
+                        help="instead compare nvme-rs's own text with what is recorded, at a few"
+                             " points")
+    parser.add_argument("--record", action="store_true", help="record it")
     return parser.parse_args()
 
 
@@ -100,19 +105,33 @@ def write(found: Profiles, folder: Path, everything: bool) -> None:
 
 def main() -> int:
     arguments = parse()
-    chosen = named(arguments.points, [point for point in points() if point.clock == "count"])
+    of_record = arguments.check or arguments.record
+    chosen = recorded.POINTS if of_record else named(
+        arguments.points, [point for point in points() if point.clock == "count"])
     if not chosen:
         print("no such point")
         return 1
     found: Profiles = {}
     try:
         for shape, group in itertools.groupby(chosen, lambda point: point.shape):
-            found |= measure(shape, list(group), arguments.rounds)
+            found |= measure(shape, list(group), DRIVERS[1:] if of_record else DRIVERS,
+                             arguments.rounds)
     except MachineError as error:
         print(error, file=sys.stderr)
         return 1
-    write(found, arguments.folder, arguments.all)
-    return 0
+    if not of_record:
+        write(found, arguments.folder, arguments.all)
+        return 0
+    own = {point: drivers[DRIVERS[1]].own for point, drivers in found.items()}
+    if arguments.record:
+        recorded.record(own)
+        return 0
+    for point, value in own.items():
+        print(f"{point.name}: {value:.1f} instructions for each I/O,"
+              f" {recorded.figure(point):.1f} recorded")
+    complaints = recorded.complaints(own)
+    print("\n".join(complaints))
+    return int(bool(complaints))
 
 
 if __name__ == "__main__":

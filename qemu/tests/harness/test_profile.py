@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The profile of a point."""
+"""The profile, and a check that nvme-rs has gained no instructions."""
 
 import json
 from html import unescape
@@ -9,14 +9,15 @@ import pytest
 
 from benchmark import measures
 from benchmark.guest import DRIVERS, Guest
-from benchmark.point import Point
+from benchmark.profile import recorded
 from benchmark.profile.__main__ import write
 from benchmark.profile.profile import Part, Profile, part
 from benchmark.profile.table import short, table
 from benchmark.symbols import Cost, Function
+from faults.rules import Faults
 from guest.image import HAS_DETECTORS
 
-POINT = Point("count", "randread", batch=16)
+POINT = recorded.POINTS[0]
 IOS = 2000
 
 stock = pytest.mark.skipif(HAS_DETECTORS, reason="it is about a stock kernel's instructions")
@@ -52,6 +53,35 @@ def test_functions_of_both_drivers(both_drivers: Guest, tmp_path: Path) -> None:
     for function, cost in (pair for name in DRIVERS for pair in profiles[name].costs.items()):
         if part(function).own and cost.instructions > 2:
             assert short(function.name) in shown and short(function.name) in drawn
+
+
+@stock
+@pytest.mark.shape(POINT.shape)
+def test_own_text_is_what_is_recorded(both_drivers: Guest) -> None:
+    both_drivers.use(DRIVERS[1])
+    if Faults(both_drivers.machine).available:
+        pytest.skip("the figures are of a driver that makes up no faults")
+    own = {}
+    for point in recorded.POINTS:
+        measures.warm_up(both_drivers, point)
+        own[point] = measures.profile(both_drivers, point).own
+    assert recorded.complaints(own) == []
+
+
+def test_own_text_that_is_not_what_is_recorded(tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "recorded.json"
+    path.write_text("{}")
+    monkeypatch.setattr(recorded, "_FILE", path)
+    missing, = recorded.complaints({POINT: 300.0})
+    assert "is recorded" in missing and "--record" in missing
+    recorded.record({POINT: 300.0})
+    assert recorded.figure(POINT) == 300
+    assert recorded.complaints({POINT: 305.0}) == recorded.complaints({POINT: 295.0}) == []
+    more, = recorded.complaints({POINT: 307.0})
+    less, = recorded.complaints({POINT: 293.0})
+    assert "2.3% more" in more and "--record" not in more
+    assert "2.3% less" in less and "--record" in less
 
 
 def test_table() -> None:
