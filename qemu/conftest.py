@@ -2,7 +2,7 @@
 """The fixtures of all tests, and the checks after each test.
 
 A machine serves consecutive tests of its shape, until one of them fails or the next test
-has another shape. If the kernel reports a fault, the test that ran fails; the report has
+has another shape. Tests are sorted by that. If the kernel reports a fault, the test that ran fails; the report has
 the kernel log since the test began.
 """
 
@@ -110,6 +110,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fail each of a thousand allocations, not only those near the driver")
 
 
+def _shape(item: pytest.Item) -> Shape | None:
+    """Returns the shape of the machine that a test needs, if it needs one."""
+    if "machine" not in getattr(item, "fixturenames", ()):
+        return None
+    mark = item.get_closest_marker("shape")
+    return mark.args[0] if mark else Shape()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has tests of one shape follow each other, as a machine takes longer to boot than most
+    tests."""
+    order: dict[Shape | None, int] = {}
+    items.sort(key=lambda item: order.setdefault(_shape(item), len(order)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     yield
@@ -150,8 +165,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
 @pytest.fixture
 def machine(request: pytest.FixtureRequest, pool: Pool) -> Machine:
     """Returns a running machine of the shape with which the test is marked."""
-    mark = request.node.get_closest_marker("shape")
-    found = pool.get(mark.args[0] if mark else Shape())
+    found = pool.get(_shape(request.node) or Shape())
     request.node.stash[_machine] = found
     return found
 
