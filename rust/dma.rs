@@ -18,7 +18,8 @@ mod pool;
 pub use self::{
     coherent::{
         Coherent,
-        CoherentHandle, //
+        CoherentHandle,
+        CoherentWord, //
     },
     node_pools::NodePools,
     noncontiguous::Noncontiguous,

@@ -210,10 +210,10 @@ impl<T: Owner> Queue<T> {
     }
 
     /// Uses the doorbells in `shadow`, until the queues are emptied. The controller must have been given
-    /// `shadow`. Sleeps.
-    pub(crate) fn share_doorbells(&self, shadow: &Arc<ShadowDoorbells>) {
-        self.sq.lock().share_doorbell(shadow);
-        self.cq.with(|cq| cq.share_doorbell(shadow));
+    /// `shadow`. Sleeps. `EINVAL` if `shadow` has no doorbells for this queue.
+    pub(crate) fn share_doorbells(&self, shadow: &ShadowDoorbells) -> Result {
+        self.sq.lock().share_doorbell(shadow)?;
+        self.cq.with(|cq| cq.share_doorbell(shadow))
     }
 
     /// Requests the interrupt and accepts commands. The controller has created the queue; the admin

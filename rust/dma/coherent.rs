@@ -4,7 +4,10 @@
 //! bound.
 
 use crate::binding::Binding;
-use core::ops::Deref;
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
 use kernel::{
     alloc::Flags,
     device::{
@@ -20,6 +23,7 @@ use kernel::{
     io::IoBase,
     prelude::*,
     ptr::KnownSize,
+    sync::Arc,
     transmute::{
         AsBytes,
         FromBytes, //
@@ -119,6 +123,69 @@ impl<'a, T: ?Sized + KnownSize> IoBase<'a> for &'a Coherent<T> {
     #[inline]
     fn as_view(self) -> CoherentView<'a, T> {
         self.memory.as_view()
+    }
+}
+
+/// A word of [`Coherent`] memory, whose place is looked up once: no access checks an index.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::{device::{Bound, Device}, prelude::*, sync::Arc};
+/// # use kernel_ext::dma::{Coherent, CoherentWord};
+/// /// Returns the word in which the device counts what it has done.
+/// fn counter(dev: &Device<Bound>) -> Result<CoherentWord> {
+///     let counters = Arc::new(Coherent::<[u32]>::zeroed_slice(dev, 64, GFP_KERNEL)?, GFP_KERNEL)?;
+///     assert!(counters.word(64).is_err());
+///     counters.word(2)
+/// }
+/// ```
+///
+/// # Invariants
+///
+/// `place` points to an entry of `memory`.
+pub struct CoherentWord {
+    place: NonNull<u32>,
+    _memory: Arc<Coherent<[u32]>>,
+}
+
+// SAFETY: The memory may be accessed from any thread, and be freed by any.
+unsafe impl Send for CoherentWord {}
+
+// SAFETY: Each access is of one aligned word, and volatile.
+unsafe impl Sync for CoherentWord {}
+
+impl Coherent<[u32]> {
+    /// Returns entry `index`. `EINVAL` if there is no such entry.
+    pub fn word(self: &Arc<Self>, index: usize) -> Result<CoherentWord> {
+        let entries = self.memory.as_mut_ptr();
+        if index >= entries.len() {
+            return Err(EINVAL);
+        }
+        // SAFETY: There is such an entry, by the check.
+        let place = unsafe { entries.cast::<u32>().add(index) };
+        // INVARIANT: As above.
+        Ok(CoherentWord {
+            place: NonNull::new(place).ok_or(EINVAL)?,
+            _memory: self.clone(),
+        })
+    }
+}
+
+impl CoherentWord {
+    /// Reads the word; the device may be writing it. Any context.
+    #[inline]
+    pub fn read(&self) -> u32 {
+        // SAFETY: By the invariant, and the memory lives as long as the reference to it. Volatile, so
+        // that the device and other threads may access it meanwhile.
+        unsafe { self.place.read_volatile() }
+    }
+
+    /// Writes the word; the device may be looking at it. Any context.
+    #[inline]
+    pub fn write(&self, value: u32) {
+        // SAFETY: As in `read`.
+        unsafe { self.place.write_volatile(value) }
     }
 }
 

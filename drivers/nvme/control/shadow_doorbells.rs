@@ -45,7 +45,7 @@ fn try_configure(ctrl: &Controller<Nvme>) -> Result {
     ctrl.admin_command(shadow.command(), ())?;
     for queue in ctrl.data().queue_pairs().skip(1) {
         if queue.is_enabled() {
-            queue.share_doorbells(&shadow);
+            queue.share_doorbells(&shadow)?;
         }
     }
     Ok(())

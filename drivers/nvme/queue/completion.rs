@@ -16,10 +16,7 @@ use kernel::{
     dma::DmaAddress,
     irq::IrqReturn,
     prelude::*,
-    sync::{
-        rcu,
-        Arc, //
-    },
+    sync::rcu, //
 };
 use kernel_ext::{
     nvme::{
@@ -78,8 +75,8 @@ impl<T: Owner> CompletionQueue<T> {
     }
 
     /// Uses the doorbell in `shadow`, which the controller must have been given.
-    pub(super) fn share_doorbell(&mut self, shadow: &Arc<ShadowDoorbells>) {
-        self.doorbell.share(shadow, self.ring.head());
+    pub(super) fn share_doorbell(&mut self, shadow: &ShadowDoorbells) -> Result {
+        self.doorbell.share(shadow, self.ring.head())
     }
 
     /// Takes the new entries, and completes their commands. Returns whether there was any. Ends even if

@@ -17,8 +17,7 @@ use kernel::{
     device::Bound,
     dma::DmaAddress,
     pci::Device,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 use kernel_ext::{
     nvme::{
@@ -86,8 +85,8 @@ impl SubmissionQueue {
     }
 
     /// Uses the doorbell in `shadow`, which the controller must have been given.
-    pub(super) fn share_doorbell(&mut self, shadow: &Arc<ShadowDoorbells>) {
-        self.doorbell.share(shadow, self.tail.index());
+    pub(super) fn share_doorbell(&mut self, shadow: &ShadowDoorbells) -> Result {
+        self.doorbell.share(shadow, self.tail.index())
     }
 
     /// Adds `command`. Its doorbell is rung by [`SubmissionQueue::commit`], or here before the next
