@@ -14,7 +14,7 @@ from subject.driver import Driver
 from subject.functions import PhysicalFunction
 
 SEED = 4
-CYCLES = {"reload": 3, "reset": 2, "unplug": 1, "mix": 2, "enable": 3}
+CYCLES = {"reload": 2, "reset": 2, "unplug": 1, "mix": 2, "enable": 2}
 
 # A machine of its own, as the controller ids differ from a fresh one's afterwards.
 pytestmark = pytest.mark.shape(Shape(cpus=2))

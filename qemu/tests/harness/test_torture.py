@@ -19,7 +19,7 @@ from subject.driver import Driver
 from subject.functions import PhysicalFunction
 
 SEED = "7"
-ROUNDS = 5
+ROUNDS = 3
 EVERYBODY = {kind.name for kind in KINDS}
 NSID = FIRST_PRIVATE_NSID + 3
 """A namespace that is attached by hand."""

@@ -94,7 +94,7 @@ def test_settings_while_the_pf_is_reset(machine: Machine,
             [ "$was" = "$is" ] || echo "namespaces are $is, not $was" >&2
         done""".encode())
     with repeated(machine, "sh /run/write", f"cat $(find {folder} -type f); sleep 0.05"):
-        for _ in range(25):
+        for _ in range(10):
             with within(machine, PATIENT):
                 machine.run(f"nvme reset {pf.device}")
                 pf.live()
