@@ -11,6 +11,12 @@ PARAMETERS = os.environ["NVME_RS_PARAMETERS"]
 """Further parameters of the kernel."""
 
 
+def times(count: int) -> int:
+    """Returns how often a test repeats what it repeats ``count`` times on a fast kernel: on a slow
+    one less often, so that it takes as long."""
+    return max(2, round(count / PATIENCE))
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A kernel that a guest can boot."""

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from guest.kernel import times
 from guest.machine import Machine
 from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID
@@ -212,7 +213,7 @@ def change_in_resets(machine: Machine, pf: PhysicalFunction) -> None:
 def test_changed_in_a_reset(machine: Machine, driver: Driver,
                             pf: PhysicalFunction) -> None:
     """No namespace stays attached to a disabled VF, or is attached when it is enabled again."""
-    for turn in range(4):
+    for turn in range(times(4)):
         change_in_resets(machine, pf)
         if turn % 2:
             driver.unload()

@@ -7,6 +7,7 @@ import pytest
 
 from faults.checks import ADMIN_LIMIT, read_block, said, within
 from faults.rules import ASYNC_EVENTS, DELETE_SQ, GET_LOG, MANAGE, SET_FEATURES, Faults
+from guest.kernel import PATIENCE, times
 from guest.machine import Machine
 from guest.repetition import repeated
 from guest.shape import FIRST_PRIVATE_NSID, Shape
@@ -109,7 +110,8 @@ def test_settings_while_the_pf_is_reset(machine: Machine,
 @pytest.mark.essential
 def test_reset_as_vfs_come(machine: Machine, pf: PhysicalFunction) -> None:
     """Probes do not wait for commands that a reset has ended."""
-    for delay in range(0, 330, 30):
+    enabling = int(330 * PATIENCE)
+    for delay in range(0, enabling, enabling // times(11)):
         machine.put("/run/race", f"""
             echo {MANY} > {pf.sysfs}/sriov_numvfs &
             sleep {delay / 1000}
@@ -198,7 +200,7 @@ def test_resets_of_both(machine: Machine, pf: PhysicalFunction, disks: list[str]
     given_up = "grep -s -e dead -e deleting /sys/class/nvme/*/state >&2; sleep 0.05"
     io = f"{fio_command(*disks, size='512k', iodepth=4)} || echo I/O fails >&2"
     with repeated(machine, quiet, given_up, io):
-        for _ in range(20):
+        for _ in range(times(20)):
             with within(machine, PATIENT):
                 machine.run(f"nvme reset {pf.device}")
                 pf.live()
