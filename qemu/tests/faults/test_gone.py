@@ -65,7 +65,6 @@ def test_gone(machine: Machine, driver: Driver, function: PhysicalFunction,
 
 
 @pytest.mark.parametrize("skip", (0, 5, 8, 11))
-@pytest.mark.essential
 def test_gone_while_vfs_are_enabled(machine: Machine, driver: Driver,
                                     function: PhysicalFunction, faults: Faults,
                                     skip: int) -> None:

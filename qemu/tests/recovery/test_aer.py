@@ -9,6 +9,7 @@ start again, or the kernel tells them that the recovery has failed.
 import pytest
 
 from faults.checks import IO_LIMIT, check_given_up, check_unreadable, check_works, within
+from guest.kernel import times
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
 from subject.disks import disk, private_disks
@@ -47,7 +48,7 @@ def test_recovery(machine: Machine, pf: PhysicalFunction, vfs: int) -> None:
     disks = enable(machine, pf, vfs)
     functions = [pf, *pf.vfs]
     before = [function.live() for function in functions]
-    process = machine.spawn(fio_command(*disks, size="16m"))
+    process = machine.spawn(fio_command(*disks, size=f"{times(16)}m"))
     for _ in range(2):
         machine.run("sleep 0.5")
         fatal_error(machine, "successful")

@@ -56,7 +56,6 @@ def test_reset_of_the_pf_under_vf_io(machine: Machine, pf: PhysicalFunction,
     check_alive(machine, pf, disks)
 
 
-@pytest.mark.essential
 def test_resets_in_a_row(machine: Machine, pf: PhysicalFunction,
                          disks: list[str]) -> None:
     """Each reset waits until the VFs are provisioned after the one before."""

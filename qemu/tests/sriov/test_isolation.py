@@ -99,7 +99,6 @@ def test_attached_is_what_is_set(machine: Machine, pf: PhysicalFunction) -> None
     check_attached(pf, GIVEN, "1 2", "1 4")
 
 
-@pytest.mark.essential
 def test_another_vf_was_never_used(driver: Driver, pf: PhysicalFunction) -> None:
     """One VF was never started, so QEMU has not attached the common namespace to it. The
     other VFs keep that namespace when their settings change, and when they are disabled."""
@@ -155,7 +154,6 @@ def test_setting_of_an_enabled_vf(machine: Machine, pf: PhysicalFunction) -> Non
     assert second.cntlid in attached(pf, 7)
 
 
-@pytest.mark.essential
 def test_attached_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
     """A namespace that a user attached stays attached over resets, until the VFs are disabled."""
     assert pf.set_vfs(2) == 0

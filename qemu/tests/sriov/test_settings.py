@@ -207,7 +207,6 @@ def assign(pf: PhysicalFunction, vf: int, kind: int, count: int) -> None:
     follows(pf, lambda: pf.setting(vf, name) == str(count))
 
 
-@pytest.mark.essential
 def test_assigned_by_hand(machine: Machine, pf: PhysicalFunction) -> None:
     """Resources that a user assigned to a VF's controller before it is enabled are its share."""
     for kind in range(2):

@@ -40,7 +40,6 @@ def check_io(machine: Machine, pf: PhysicalFunction) -> None:
         assert sum(one.values()) < sum(other.values())
 
 
-@pytest.mark.essential
 def test_four_none_eight_none(machine: Machine, pf: PhysicalFunction) -> None:
     initial = pf.secondaries(), pf.capabilities()
     for count in (4, 8):
@@ -94,7 +93,6 @@ def test_unbind_pf_with_vfs(machine: Machine, driver: Driver,
     check_vfs(pf, 4)
 
 
-@pytest.mark.essential
 def test_unbind_and_bind_vf(machine: Machine, driver: Driver,
                             pf: PhysicalFunction) -> None:
     assert pf.set_vfs(4) == 0

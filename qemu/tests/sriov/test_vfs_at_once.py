@@ -188,8 +188,8 @@ def test_removal_as_it_is_unbound(machine: Machine, driver: Driver,
         bring_back(machine, pf, 0)
 
 
-@pytest.mark.parametrize("kind", ["controller", "function"])
-@pytest.mark.essential
+@pytest.mark.parametrize("kind", [
+    pytest.param("controller", marks=pytest.mark.essential), "function"])
 def test_resets_of_both(machine: Machine, pf: PhysicalFunction, disks: list[str],
                         kind: str) -> None:
     """A VF whose own reset meets that of the PF is not given up."""
