@@ -30,7 +30,6 @@ def set_command(function: PhysicalFunction, value: int) -> str:
             f" dd of={function.sysfs}/config bs=1 seek={COMMAND} conv=notrunc 2> /dev/null")
 
 
-@pytest.mark.essential
 def test_disabled_and_enabled(machine: Machine, driver: Driver,
                               function: PhysicalFunction) -> None:
     """The device is disabled and enabled behind the driver's back, under I/O.

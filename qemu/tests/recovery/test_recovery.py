@@ -43,7 +43,6 @@ def check_alive(machine: Machine, pf: PhysicalFunction, disks: list[str]) -> Non
     assert pf.set_vfs(0) == 0
 
 
-@pytest.mark.essential
 def test_reset_of_the_pf_under_vf_io(machine: Machine, pf: PhysicalFunction,
                                      disks: list[str]) -> None:
     """The VFs lose their resources and get them back, and no data is lost."""
