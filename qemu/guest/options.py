@@ -29,6 +29,8 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     ]
     if shape.iommu:
         command_line.append("intel_iommu=on")
+    if shape.bounced:
+        command_line.append("swiotlb=force")
     options = [
         "-machine", "q35",
         *(accelerator.COUNTING if shape.counted else accelerator.options()),

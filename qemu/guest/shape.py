@@ -85,6 +85,8 @@ class Shape:
     below such a port comes back after a reset of its bus; below other ports it does not."""
     iommu: bool = False
     """Whether an Intel IOMMU translates the devices' DMA."""
+    bounced: bool = False
+    """Whether all data goes through bounce buffers."""
     null: bool = False
     """Whether namespaces discard writes and read as zeroes, so that the disk costs no time."""
     counted: bool = False

@@ -32,6 +32,8 @@ _GAPS = {"bssplit": "512/90:4k/10", "rw": "write", "iodepth": 32,
 SHAPE = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,))
 TRANSLATED = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,),
                    iommu=True)
+BOUNCED = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,),
+                bounced=True)
 
 
 def list_blocks(machine: Machine, pf: PhysicalFunction) -> dict[int, int]:
@@ -161,7 +163,8 @@ def test_merged_metadata(machine: Machine, pf: PhysicalFunction) -> None:
 
 @pytest.mark.parametrize("shape", [
     pytest.param(SHAPE, marks=pytest.mark.shape(SHAPE)),
-    pytest.param(TRANSLATED, marks=pytest.mark.shape(TRANSLATED))])
+    pytest.param(TRANSLATED, marks=pytest.mark.shape(TRANSLATED)),
+    pytest.param(BOUNCED, marks=pytest.mark.shape(BOUNCED))])
 def test_all_kinds(machine: Machine, pf: PhysicalFunction, shape: Shape) -> None:
     """Data arrives with each kind of pointer."""
     controller = pf.live()
