@@ -18,7 +18,8 @@ pub(crate) use self::{
     list::RequestList,
     map::{
         Mapping,
-        Payload, //
+        Payload,
+        Single, //
     },
     mapper::Mapper, //
 };

@@ -56,6 +56,14 @@ pub(crate) struct Mapping {
     state: bindings::dma_iova_state,
 }
 
+/// A request's only segment, which was mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Single {
+    pub(crate) segment: Segment,
+    /// Whether it is to be unmapped.
+    pub(crate) is_held: bool,
+}
+
 /// What must be undone.
 #[derive(Default)]
 enum Kind {
@@ -91,7 +99,7 @@ impl Mapping {
         // SAFETY: By the contract of this function.
         let segments = unsafe {
             match self.map_single(payload, rq, mapper)? {
-                Some(segment) => Ok(Segments {
+                Some(Single { segment, .. }) => Ok(Segments {
                     mapping: self,
                     payload,
                     rq,
@@ -131,7 +139,7 @@ impl Mapping {
         payload: Payload,
         rq: *mut bindings::request,
         mapper: &Mapper,
-    ) -> Result<Option<Segment>, Status> {
+    ) -> Result<Option<Single>, Status> {
         const NOT_SUPPORTED: c_int = -(bindings::EOPNOTSUPP as c_int);
 
         if !matches!(self.kind, Kind::None) {
@@ -157,10 +165,11 @@ impl Mapping {
                         len: len.assume_init(),
                     }
                 };
-                if mapper.has_to_unmap(|| mapped != 0) {
+                let is_held = mapper.has_to_unmap(|| mapped != 0);
+                if is_held {
                     self.kind = Kind::Single(segment);
                 }
-                Ok(Some(segment))
+                Ok(Some(Single { segment, is_held }))
             }
             NOT_SUPPORTED => Ok(None),
             _ => Err(Status::RESOURCE),
@@ -279,12 +288,6 @@ impl Mapping {
             *count = count.wrapping_add(1);
         }
         Ok(())
-    }
-
-    /// Returns whether there is something to unmap.
-    #[inline]
-    pub(crate) fn is_held(&self) -> bool {
-        !matches!(self.kind, Kind::None)
     }
 
     /// Unmaps what there is to unmap, if anything.

@@ -21,6 +21,7 @@ use crate::{
         Payload,
         Segment,
         Segments,
+        Single,
         Status, //
     }, //
 };
@@ -74,12 +75,15 @@ impl<T: Transport> Pdu<T> {
         unsafe {
             let pdu = Self::of(rq);
             let mapping = &mut (*pdu).held.mapping;
-            let mapped = mapping.map_single(Payload::Data, rq, ctrl.mapper());
-            if mapping.is_held() {
-                // INVARIANT: It may just have been mapped.
+            let mapped = mapping.map_single(Payload::Data, rq, ctrl.mapper())?;
+            let Some(Single { segment, is_held }) = mapped else {
+                return Ok(None);
+            };
+            if is_held {
+                // INVARIANT: It has just been mapped.
                 (*pdu).holds = true;
             }
-            mapped
+            Ok(Some(segment))
         }
     }
 
