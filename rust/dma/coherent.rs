@@ -90,7 +90,10 @@ impl<T: AsBytes + FromBytes> Coherent<[T]> {
     /// Copies once, from where `value` is, in as few words as there can be.
     #[inline]
     pub fn write_entry(&mut self, index: usize, value: &T) -> Result {
-        const { assert!(size_of::<T>() % size_of::<u64>() == 0 && align_of::<T>() >= align_of::<u64>()) };
+        const {
+            assert!(size_of::<T>() % size_of::<u64>() == 0);
+            assert!(align_of::<T>() >= align_of::<u64>());
+        }
         let entries = self.memory.as_mut_ptr();
         if index >= entries.len() {
             return Err(EINVAL);
