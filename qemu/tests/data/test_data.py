@@ -6,6 +6,7 @@ QEMU traces each PRP and SGL that it reads.
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -30,10 +31,8 @@ _GAPS = {"bssplit": "512/90:4k/10", "rw": "write", "iodepth": 32,
 """Writes of neighbouring blocks from separate buffers: a merged request has gaps."""
 
 SHAPE = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,))
-TRANSLATED = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,),
-                   iommu=True)
-BOUNCED = Shape(cpus=2, namespaces=0, namespace_mib=32, formats=(_METADATA,),
-                bounced=True)
+TRANSLATED = replace(SHAPE, iommu=True)
+BOUNCED = replace(SHAPE, bounced=True)
 
 
 def list_blocks(machine: Machine, pf: PhysicalFunction) -> dict[int, int]:

@@ -113,6 +113,7 @@ def test_ratio_of_instructions_that_chance_decides() -> None:
     # While the CPU polls, it executes what it likes.
     polled, *_ = named("count 1x32-polled", points())
     assert not list(rounds(polled, "instructions", 1.5, 1.6).complaints())
+    assert not list(rounds(polled, "own", 1.5, 1.6).complaints())
 
 
 def test_iops_of_all_points_below_the_limit() -> None:

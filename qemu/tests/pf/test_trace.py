@@ -9,9 +9,8 @@ from guest.machine import Machine
 from subject.controllers import controllers
 from subject.disks import disk
 from subject.driver import Driver
+from subject.tracing import kernel_traced
 
-TRACING = "/sys/kernel/tracing"
-EVENT = f"{TRACING}/events/nvme/nvme_sq/enable"
 DEPTH = 12
 """Entries of a queue."""
 COMMANDS = 3 * DEPTH
@@ -25,16 +24,12 @@ def test_submission_queue(machine: Machine, unloaded: Driver, name: str) -> None
     driver.load(f"io_queue_depth={DEPTH}")
     controller, = controllers(machine).values()
     device = disk(machine, controller, 1)
-    if machine.run(f"test -e {EVENT}", check=False).rc:
-        pytest.skip("this kernel has no CONFIG_TRACING")
-    machine.run(f"""
-        echo > {TRACING}/trace
-        echo 1 > {EVENT}
-        taskset -c 1 dd if={device} of=/dev/null bs=4k count={COMMANDS} iflag=direct
-        echo 0 > {EVENT}""")
+    with kernel_traced(machine, "nvme/nvme_sq") as traced:
+        machine.run(f"taskset -c 1 dd if={device} of=/dev/null bs=4k count={COMMANDS}"
+                    " iflag=direct")
     lines = re.findall(
         rf"nvme_sq: {controller.name}: disk=(\w+), qid=(\d+), head=(\d+), tail=(\d+)",
-        machine.read(f"{TRACING}/trace"))
+        "\n".join(traced))
     driver.unload()
 
     assert len({line[:2] for line in lines}) == 1

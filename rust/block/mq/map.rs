@@ -57,7 +57,6 @@ pub(crate) struct Mapping {
 }
 
 /// A request's only segment, which was mapped.
-#[derive(Clone, Copy)]
 pub(crate) struct Single {
     pub(crate) segment: Segment,
     /// Whether it is to be unmapped.
