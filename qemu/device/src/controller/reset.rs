@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Enabling, and every kind of reset.
+
+use super::Controller;
+use crate::{
+    namespace::Namespace,
+    queues::{CompletionQueue, SubmissionQueue},
+    random::Random,
+};
+use std::time::{Duration, Instant};
+
+impl Controller {
+    /// CC.EN is set.
+    pub(super) fn enable(&mut self) {
+        self.journal.count("enables");
+        if let Some(complaint) = self.registers.complaint(&self.settings) {
+            self.journal.violation(complaint);
+            return self.registers.fail();
+        }
+        let (submission, completion) = self.registers.admin_queues();
+        let (submissions, completions) = self.registers.admin_entries();
+        self.submissions
+            .insert(0, SubmissionQueue::new(submission, submissions, 0));
+        self.completions
+            .insert(0, CompletionQueue::new(completion, completions, Some(0)));
+        if self.settings.ready_ms == 0 {
+            self.registers.set_ready(true);
+        } else {
+            let wait = Duration::from_millis(self.settings.ready_ms);
+            self.ready_at = Some(Instant::now() + wait);
+        }
+    }
+
+    /// CC.EN is cleared.
+    pub(super) fn disable(&mut self) {
+        self.journal.count("disables");
+        self.forget();
+        self.registers.reset_controller();
+    }
+
+    /// Forgets what does not outlive a reset.
+    fn forget(&mut self) {
+        if self.space.is_master() {
+            self.check_host_buffer();
+        }
+        self.host_buffer = None;
+        self.submissions.clear();
+        self.completions.clear();
+        self.waiting.clear();
+        self.held.clear();
+        self.events = Default::default();
+        self.features.reset();
+        self.shadow = None;
+        self.interrupts.reset();
+        self.ready_at = None;
+    }
+
+    /// The function is reset.
+    pub fn reset_function(&mut self) {
+        self.journal.count("function_resets");
+        self.forget();
+        self.registers.reset_function();
+    }
+
+    /// The subsystem is reset.
+    pub(super) fn reset_subsystem(&mut self) {
+        if !self.settings.subsystem_reset {
+            return;
+        }
+        self.journal.count("subsystem_resets");
+        self.forget();
+        self.registers.reset_subsystem();
+    }
+
+    /// Makes it a sane device, as it was at the beginning: without rules, data and memories.
+    pub fn make_sane(&mut self) {
+        self.gone = false;
+        self.rules.clear();
+        self.reset_function();
+        self.settings = self.first.clone();
+        self.namespaces = self
+            .settings
+            .namespaces
+            .iter()
+            .map(Namespace::new)
+            .collect();
+        self.random = Random::new(self.settings.seed);
+        self.journal.clear();
+    }
+}
