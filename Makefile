@@ -44,6 +44,13 @@ ifeq ($(FLAVOUR)$(KDIR),debug)
 	+@$(call kbuild,/qemu/modules) modules
 endif
 
+# The controller that the tests program.
+.PHONY: device device-crates
+device: device-crates
+	@scripts/device build --quiet --release --locked --offline
+device-crates: toolchain
+	@scripts/device fetch --quiet --locked
+
 # The same as a part of the kernel's source.
 .PHONY: in-tree
 in-tree: toolchain
@@ -77,8 +84,7 @@ ifneq ($(setup),)
 endif
 
 .PHONY: check
-check:
-	@$(toolchain) setup --quiet
+check: device-crates
 	@scripts/check $(CHECKS)
 
 .PHONY: run
@@ -86,7 +92,7 @@ run: modules
 	@qemu/run $(RUN)
 
 .PHONY: test
-test: guest-modules
+test: guest-modules device
 	@qemu/test $(TESTS)
 
 # The same tests, on a kernel that watches for what the stock one overlooks.
@@ -124,6 +130,7 @@ help:
 	@echo 'make                 build nvme_rs.ko for the stock kernel'
 	@echo 'make in-tree         build it as drivers/nvme/rs of the kernel'"'"'s source'
 	@echo 'make run             boot a guest, use four VFs; RUN="arguments of qemu/run"'
+	@echo 'make device          build the controller that tests program'
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
 	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
