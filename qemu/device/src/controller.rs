@@ -91,7 +91,7 @@ impl Controller {
             events: Events::default(),
             host_buffer: None,
             shadow: None,
-            namespaces: settings.namespaces.iter().map(Namespace::new).collect(),
+            namespaces: Namespace::all(&settings),
             rules: Rules::default(),
             current: None,
             random: Random::new(settings.seed),
@@ -117,13 +117,8 @@ impl Controller {
 
     /// Makes what depends on the settings follow them.
     fn settle(&mut self, before: &Settings) {
-        if self.settings.namespaces != before.namespaces {
-            self.namespaces = self
-                .settings
-                .namespaces
-                .iter()
-                .map(Namespace::new)
-                .collect();
+        if self.settings.namespaces != before.namespaces || self.settings.serial != before.serial {
+            self.namespaces = Namespace::all(&self.settings);
         }
         if self.settings.seed != before.seed {
             self.random = Random::new(self.settings.seed);

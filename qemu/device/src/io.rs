@@ -46,6 +46,9 @@ impl Controller {
     /// Obeys an I/O command.
     pub(crate) fn io(&mut self, command: &Command) -> Answer {
         self.journal.count("io_commands");
+        if command.psdt() != 0 {
+            self.journal.count("sgl_commands");
+        }
         let id = command.namespace();
         if command.opcode() == opcode::FLUSH && id == 0xffff_ffff {
             return Ok(Some(0));

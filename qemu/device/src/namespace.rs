@@ -2,11 +2,13 @@
 
 //! Namespaces: disks in memory.
 
-use crate::settings::NamespaceSettings;
+use crate::settings::{NamespaceSettings, Settings};
 
 /// A namespace.
 pub struct Namespace {
     id: u32,
+    /// What distinguishes it from the namespaces of other controllers.
+    owner: u64,
     formats: Vec<u8>,
     format: u8,
     data: Vec<u8>,
@@ -17,10 +19,24 @@ pub struct Namespace {
 pub struct OutOfRange;
 
 impl Namespace {
-    /// Returns a namespace of zeroes.
-    pub fn new(settings: &NamespaceSettings) -> Self {
+    /// Returns the namespaces of a controller, which are zeroes.
+    pub fn all(settings: &Settings) -> Vec<Namespace> {
+        // FNV-1a.
+        let owner = settings
+            .serial
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+            });
+        (settings.namespaces.iter())
+            .map(|one| Namespace::new(one, owner))
+            .collect()
+    }
+
+    fn new(settings: &NamespaceSettings, owner: u64) -> Self {
         Namespace {
             id: settings.id,
+            owner,
             formats: settings.formats.clone(),
             format: settings.format,
             data: vec![0; (settings.mib as usize) << 20],
@@ -91,6 +107,7 @@ impl Namespace {
     /// Returns the globally unique identifier.
     fn unique(&self) -> [u8; 16] {
         let mut bytes = [0x52; 16];
+        bytes[4..12].copy_from_slice(&self.owner.to_be_bytes());
         bytes[12..].copy_from_slice(&self.id.to_be_bytes());
         bytes
     }
@@ -100,13 +117,22 @@ impl Namespace {
 mod tests {
     use super::*;
 
-    fn namespace() -> Namespace {
-        Namespace::new(&NamespaceSettings {
+    fn settings(serial: &str) -> Settings {
+        let namespace = NamespaceSettings {
             id: 5,
             mib: 1,
             formats: vec![9, 12],
             format: 0,
-        })
+        };
+        Settings {
+            serial: serial.into(),
+            namespaces: vec![namespace],
+            ..Settings::default()
+        }
+    }
+
+    fn namespace() -> Namespace {
+        Namespace::all(&settings("serial")).remove(0)
     }
 
     #[test]
@@ -119,6 +145,16 @@ mod tests {
         assert_eq!(namespace.blocks(), 256);
         assert_eq!(namespace.range(1, 1).unwrap(), [0; 4096]);
         assert!(!namespace.change_format(2));
+    }
+
+    #[test]
+    fn no_other_namespace_has_the_same_identifier() {
+        let unique = |serial| Namespace::all(&settings(serial))[0].unique();
+        assert_eq!(unique("one"), unique("one"));
+        assert_ne!(unique("one"), unique("two"));
+        let mut two = settings("one");
+        two.namespaces[0].id = 6;
+        assert_ne!(Namespace::all(&two)[0].unique(), unique("one"));
     }
 
     #[test]

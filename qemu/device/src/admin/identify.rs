@@ -168,7 +168,7 @@ mod tests {
     use crate::{admin::opcode, settings::NamespaceSettings};
 
     fn identify(settings: &Settings, cns: u8, namespace: u32) -> Result<Vec<u8>, Status> {
-        let namespaces: Vec<Namespace> = settings.namespaces.iter().map(Namespace::new).collect();
+        let namespaces: Vec<Namespace> = Namespace::all(settings);
         let command = Command::new(opcode::IDENTIFY)
             .with(1, namespace)
             .with(10, cns.into());

@@ -79,12 +79,7 @@ impl Controller {
         self.rules.clear();
         self.reset_function();
         self.settings = self.first.clone();
-        self.namespaces = self
-            .settings
-            .namespaces
-            .iter()
-            .map(Namespace::new)
-            .collect();
+        self.namespaces = Namespace::all(&self.settings);
         self.random = Random::new(self.settings.seed);
         self.journal.clear();
     }
