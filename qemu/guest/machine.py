@@ -11,6 +11,7 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from guest import executions, image
 from guest.agent import Agent, Result
+from guest.device import Device
 from guest.emulator import Emulator
 from guest.errors import MachineDied, MachineError, Timeout
 from guest.kernel import PATIENCE, Kernel
@@ -46,7 +47,16 @@ class Machine:
         self.terminal = folder / "terminal"
         """The socket behind the guest's /dev/hvc0."""
 
-        self._emulator = Emulator(machine_options(shape, kernel, folder), folder)
+        self.devices: list[Device] = []
+        """The controllers outside of QEMU."""
+        try:
+            for index, changes in enumerate(shape.devices):
+                self.devices.append(Device(folder, f"device{index}", changes))
+            self._emulator = Emulator(
+                machine_options(shape, kernel, folder, self.devices), folder)
+        except BaseException:
+            self._stop_devices()
+            raise
         try:
             self._emulator.connect_monitor()
             self._agent = Agent(self._emulator)
@@ -69,7 +79,12 @@ class Machine:
     def stop(self) -> None:
         """Ends the guest as a power cut would."""
         self._emulator.kill()
+        self._stop_devices()
         self._folder.cleanup()
+
+    def _stop_devices(self) -> None:
+        for device in self.devices:
+            device.stop()
 
     def run(self, command: str, timeout: float = 60, check: bool = True) -> Result:
         """Runs ``command`` in the guest's shell, for ``timeout`` seconds at most.

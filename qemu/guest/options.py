@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 """QEMU's options for a machine of some shape."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from guest import accelerator, executions
+from guest.device import Device
 from guest.kernel import PARAMETERS, PATIENCE, Kernel
 from guest.shape import FIRST_PRIVATE_NSID, ZONE_MIB, ZONES_ACTIVE, ZONES_OPEN, Format, Shape
 
 _MIB = 1 << 20
 _MEMORY_MIB = 2048
+_DEVICE_CHASSIS = 200
+"""The chassis of the controllers outside of QEMU, which numbers tell apart."""
 _EUI64 = 0x525400 << 40
 """The first bytes of the EUI64s: the OUI of QEMU's devices."""
 
 
-def machine_options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
-    """Returns QEMU's options."""
+def machine_options(shape: Shape, kernel: Kernel, folder: Path,
+                    devices: Sequence[Device]) -> list[str]:
+    """Returns QEMU's options. ``devices`` are the controllers outside of it."""
     command_line = [
         "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
         # Emulator.where() ends a guest that does not react by an NMI.
@@ -32,7 +38,7 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
     if shape.bounced:
         command_line.append("swiotlb=force")
     options = [
-        "-machine", "q35",
+        "-machine", "q35,memory-backend=memory" if devices else "q35",
         *(accelerator.COUNTING if shape.counted else accelerator.options()),
         "-smp", f"{shape.cpus},sockets={shape.nodes}", "-m", f"{_MEMORY_MIB}M",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
@@ -55,12 +61,31 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path) -> list[str]:
         "-device", "virtconsole,chardev=terminal",
     ]
     options += _nodes(shape)
+    if devices:
+        # They map the guest's memory.
+        options += ["-object",
+                    f"memory-backend-memfd,id=memory,size={_MEMORY_MIB}M,share=on"]
     if shape.switch:
         options += ["-device", "pcie-root-port,id=root,chassis=100",
                     "-device", "x3130-upstream,id=switch,bus=root"]
     for index in range(shape.controllers):
         options += _controller(shape, index, folder)
+    for device in devices:
+        options += _device(device)
     return options
+
+
+def _device(device: Device) -> list[str]:
+    """Returns the options for a port, and for a controller outside of QEMU behind it."""
+    port = f"{device.name}-port"
+    properties = {
+        "driver": "vfio-user-pci", "id": device.name, "bus": port,
+        "socket": {"type": "unix", "path": str(device.socket)},
+    }
+    # QEMU aborts when such a controller is unplugged.
+    return ["-device", f"pcie-root-port,id={port},chassis={_DEVICE_CHASSIS}"
+                       f",slot={device.name.removeprefix('device')},hotplug=off",
+            "-device", json.dumps(properties)]
 
 
 def _nodes(shape: Shape) -> list[str]:

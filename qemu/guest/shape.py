@@ -89,6 +89,9 @@ class Shape:
     """Whether all data goes through bounce buffers."""
     null: bool = False
     """Whether namespaces discard writes and read as zeroes, so that the disk costs no time."""
+    devices: tuple[str, ...] = ()
+    """The settings of controllers outside of QEMU, behind the others on the bus
+    (``guest.device.settings()``). They exclude several nodes."""
     counted: bool = False
     """Whether QEMU counts the guest's instructions, and how often each of the kernel's is
     executed. Each takes one nanosecond of guest time."""
