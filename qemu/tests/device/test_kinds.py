@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Honest controllers of kinds that QEMU does not have, one of each in a guest."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from faults.checks import check_works
+from guest.device import Device, settings
+from guest.machine import Machine
+from guest.shape import Shape
+from subject.attributes import write
+from subject.controllers import interrupts
+from subject.disks import disk
+from subject.driver import Driver
+from subject.functions import PhysicalFunction, physical_functions
+from subject.io import fio
+
+MSI, ONE_MESSAGE, PIN, STRIDE, SGL, BUFFER, SHADOW, POWER = KINDS = (
+    settings(serial="msi", msix=0, msi=4),
+    settings(serial="one-message", msix=0, msi=1),
+    settings(serial="pin", msix=0),
+    settings(serial="stride", stride=4),
+    settings(serial="sgl", sgls=1),
+    settings(serial="buffer", hmb_preferred=1024, hmb_minimum=16),
+    settings(serial="shadow", shadow_doorbells=True),
+    settings(serial="power", power_states=4, autonomous_power=True),
+)
+pytestmark = pytest.mark.shape(
+    Shape(cpus=2, vfs=0, namespaces=0, io_queues=2, devices=KINDS))
+Find = Callable[[str], tuple[Device, PhysicalFunction]]
+
+
+@pytest.fixture
+def find(machine: Machine, driver: Driver) -> Iterator[Find]:
+    """Yields what binds the controller of a kind, and returns it with its function. At the end
+    it has been unbound, and nothing that the driver did was wrong."""
+    functions = physical_functions(machine)[machine.shape.controllers:]
+    used: list[tuple[Device, PhysicalFunction]] = []
+
+    def bound(kind: str) -> tuple[Device, PhysicalFunction]:
+        index = KINDS.index(kind)
+        device, function = machine.devices[index], functions[index]
+        leave(device, function)
+        device.make_sane()
+        used.append((device, function))
+        assert function.bind(driver.name) == 0
+        function.probed()
+        return device, function
+    yield bound
+    if machine.alive:
+        for device, function in used:
+            leave(device, function)
+
+
+def leave(device: Device, function: PhysicalFunction) -> None:
+    """Unbinds a function, if it is bound, and checks that nothing was wrong."""
+    if function.driver:
+        function.unbind()
+    assert device.violations() == []
+
+
+def check_through_resets(machine: Machine, device: Device, function: PhysicalFunction,
+                         io_queues: int = 2) -> None:
+    """Checks I/O before and after resets of the controller and of the function."""
+    check_works(machine, function, io_queues)
+    machine.run(f"nvme reset /dev/{function.live().name}")
+    check_works(machine, function, io_queues)
+    assert function.write("reset", 1) == 0
+    check_works(machine, function, io_queues)
+    assert device.count("enables") == 3
+
+
+@pytest.mark.parametrize("kind, uses", [(MSI, "Msi"), (ONE_MESSAGE, "Msi"), (PIN, "Pin")],
+                         ids=["msi", "one-message", "pin"])
+def test_interrupts(machine: Machine, find: Find, kind: str, uses: str) -> None:
+    """Without MSI-X, the driver takes MSI, or else the pin."""
+    device, function = find(kind)
+    assert device.state()["interrupts"] == uses
+    io_queues = function.live().io_queues
+    check_through_resets(machine, device, function, io_queues)
+    assert device.count("interrupts") > 0
+    assert sum(interrupts(machine, function.live()).values()) > 0
+
+
+@pytest.mark.essential
+def test_stride(machine: Machine, find: Find) -> None:
+    """Doorbells are 64 bytes apart."""
+    check_through_resets(machine, *find(STRIDE))
+
+
+def test_sgl(machine: Machine, driver: Driver, find: Find) -> None:
+    """Data is described by SGLs, with segments of any length."""
+    device, function = find(SGL)
+    threshold = f"/sys/module/{driver.name}/parameters/sgl_threshold"
+    before = machine.read(threshold)
+    assert write(machine, threshold, 1) == 0
+    try:
+        check_through_resets(machine, device, function)
+        for size in "512", "128k":
+            fio(machine, disk(machine, function.live(), 1), bs=size, size="1m")
+    finally:
+        write(machine, threshold, before)
+    assert device.count("sgl_commands") > 0
+
+
+@pytest.mark.essential
+def test_host_memory_buffer(machine: Machine, find: Find) -> None:
+    """The controller writes the buffer and reads it back, as long as it has it."""
+    device, function = find(BUFFER)
+    assert device.state()["hmb_pages"] == 1024
+    check_through_resets(machine, device, function)
+    machine.wait_for(lambda: device.count("hmb_pages") > 1000, "use of the buffer")
+    function.unbind()
+    assert device.state()["hmb_pages"] == 0
+    find(BUFFER)
+
+
+@pytest.mark.essential
+def test_shadow_doorbells(machine: Machine, find: Find) -> None:
+    """The controller looks at shadows of doorbells when it likes, and at no doorbell."""
+    device, function = find(SHADOW)
+    assert device.state()["shadow_doorbells"]
+    rung = device.count("doorbells")
+    fio(machine, disk(machine, function.live(), 1), size="512k")
+    assert device.count("shadows_obeyed") > 20
+    # Those of the admin queue have no shadows.
+    assert device.count("doorbells") - rung < 50
+    check_through_resets(machine, device, function)
+
+
+def test_power_states(machine: Machine, find: Find) -> None:
+    """nvme-core lets the controller change its power state by itself."""
+    device, function = find(POWER)
+    name = function.live().name
+    said = machine.run(f"nvme get-feature /dev/{name} --feature-id=0xc --human-readable").out
+    assert "Enabled" in said
+    check_through_resets(machine, device, function)
