@@ -13,9 +13,9 @@ use crate::{
     command::{Command, Completion, Status},
     interrupts::Interrupts,
     journal::Journal,
-    memory::{Guest, Memory},
+    memory::{Buffer, Bus, Memory},
     namespace::Namespace,
-    pci::Space,
+    pci::{self, Space},
     queues::{CompletionQueue, Doorbell, SubmissionQueue},
     random::Random,
     registers::{offset, Registers, Request},
@@ -49,8 +49,8 @@ pub struct Controller {
     pub(crate) registers: Registers,
     /// Its interrupts.
     pub interrupts: Interrupts,
-    /// The host's memory.
-    pub memory: Guest,
+    /// The memory that it accesses.
+    pub memory: Bus,
     pub(crate) submissions: BTreeMap<u16, SubmissionQueue>,
     pub(crate) completions: BTreeMap<u16, CompletionQueue>,
     /// The entries of each completion queue for which there is no room yet.
@@ -82,7 +82,10 @@ impl Controller {
             space: Space::new(&settings),
             registers: Registers::default(),
             interrupts: Interrupts::default(),
-            memory: Guest::default(),
+            memory: Bus {
+                buffer: Buffer::new((settings.cmb_mib as usize) << 20),
+                ..Bus::default()
+            },
             submissions: BTreeMap::new(),
             completions: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -141,8 +144,37 @@ impl Controller {
 
     /// The host writes the configuration space.
     pub fn write_space(&mut self, at: u64, from: &[u8]) {
-        if !self.gone && self.space.write(at as usize, from) {
+        if self.gone {
+            return;
+        }
+        if self.space.write(at as usize, from) {
             self.reset_function();
+        }
+        self.place_buffer();
+    }
+
+    /// Makes the controller memory buffer known by the address that the host has set.
+    pub(super) fn place_buffer(&mut self) {
+        let bar = self.space.bar(pci::BUFFER);
+        let base = (self.settings.cmb_mib > 0)
+            .then(|| self.registers.buffer_base(&self.settings, bar))
+            .flatten();
+        self.memory.buffer.set_base(base);
+    }
+
+    /// The host reads the controller memory buffer.
+    pub fn read_buffer(&self, at: u64, to: &mut [u8]) {
+        if self.gone {
+            to.fill(0xff);
+        } else {
+            self.memory.buffer.read(at, to);
+        }
+    }
+
+    /// The host writes the controller memory buffer.
+    pub fn write_buffer(&mut self, at: u64, from: &[u8]) {
+        if !self.gone {
+            self.memory.buffer.write(at, from);
         }
     }
 
@@ -206,7 +238,7 @@ impl Controller {
 
     fn write_register(&mut self, at: u64, value: u32) {
         match self.registers.write(at, value) {
-            Request::Nothing => {}
+            Request::Nothing => self.place_buffer(),
             Request::Enable => self.enable(),
             Request::Disable => self.disable(),
             Request::ShutDown => {

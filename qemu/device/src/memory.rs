@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host's memory.
+//! The memory that the function accesses: the host's, and the controller's own.
 
+mod buffer;
 mod mapping;
 
+pub use buffer::Buffer;
 pub use mapping::Mapping;
 
 /// A DMA access that nothing answers.
@@ -99,6 +101,33 @@ impl Memory for Guest {
     }
 }
 
+/// All memory: the controller's own where it is, and else the guest's.
+#[derive(Default)]
+pub struct Bus {
+    /// The guest's memory.
+    pub guest: Guest,
+    /// The controller's own.
+    pub buffer: Buffer,
+}
+
+impl Memory for Bus {
+    fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Fault> {
+        match self.buffer.find(address, to.len()) {
+            Some(offset) => self.buffer.read(offset, to),
+            None => self.guest.read(address, to)?,
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        match self.buffer.find(address, from.len()) {
+            Some(offset) => self.buffer.write(offset, from),
+            None => self.guest.write(address, from)?,
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -164,6 +193,21 @@ pub(crate) mod tests {
             write: true,
         };
         assert_eq!(guest.write(0x4000, &[0]), Err(fault));
+    }
+
+    #[test]
+    fn the_buffer_hides_the_guest() {
+        let mut bus = Bus {
+            guest: guest(&[(0, 0x3000, true)]),
+            buffer: Buffer::new(0x1000),
+        };
+        bus.write(0x1000, &[1]).unwrap();
+        bus.buffer.set_base(Some(0x1000));
+        assert_eq!(bus.read_u64(0x1000), Ok(0));
+        bus.write(0x1000, &[2]).unwrap();
+        assert_eq!(bus.read_u64(0x1000), Ok(2));
+        bus.buffer.set_base(None);
+        assert_eq!(bus.read_u64(0x1000), Ok(1));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::settings::Settings;
 pub const LENGTH: usize = 4096;
 /// The BAR of the registers.
 pub const REGISTERS: usize = 0;
+/// The BAR of the controller memory buffer.
+pub const BUFFER: usize = 2;
 /// The BAR of the MSI-X table and its pending bits.
 pub const VECTORS: usize = 4;
 
@@ -29,6 +31,7 @@ const NVME: u32 = 0x010802;
 pub fn bar_size(settings: &Settings, bar: usize) -> u64 {
     match bar {
         REGISTERS => settings.bar,
+        BUFFER => u64::from(settings.cmb_mib) << 20,
         VECTORS if settings.msix > 0 => capabilities::VECTORS_SIZE,
         _ => 0,
     }
@@ -62,11 +65,11 @@ impl Space {
         space.put(SUBSYSTEM + 2, &settings.device.to_le_bytes());
         space.allow(LINE, &[0xff]);
         space.put(PIN, &[u8::from(settings.intx)]);
-        for bar in [REGISTERS, VECTORS] {
+        for bar in [REGISTERS, BUFFER, VECTORS] {
             let size = bar_size(settings, bar);
             if size > 0 {
-                // 64 bits wide.
-                space.put(BARS + 4 * bar, &[0x4]);
+                // 64 bits wide, and prefetchable if it is memory.
+                space.put(BARS + 4 * bar, &[if bar == BUFFER { 0xc } else { 0x4 }]);
                 space.allow(BARS + 4 * bar, &(!(size - 1) & !0xf).to_le_bytes());
             }
         }
@@ -101,6 +104,13 @@ impl Space {
             });
         }
         reset
+    }
+
+    /// Returns the address of a BAR.
+    pub fn bar(&self, bar: usize) -> u64 {
+        let mut bytes = [0; 8];
+        self.read(BARS + 4 * bar, &mut bytes);
+        u64::from_le_bytes(bytes) & !0xf
     }
 
     /// Returns whether the host lets the function access memory, and so send messages.
@@ -139,6 +149,19 @@ mod tests {
         assert_eq!(read(&space, BARS + 4), 0xffff_ffff);
         space.write(BARS + 8, &[0xff; 4]);
         assert_eq!(read(&space, BARS + 8), 0);
+    }
+
+    #[test]
+    fn the_buffer_has_a_bar_if_there_is_one() {
+        let settings = Settings {
+            cmb_mib: 2,
+            ..Settings::default()
+        };
+        let mut space = Space::new(&settings);
+        space.write(BARS + 4 * BUFFER, &[0xff; 8]);
+        assert_eq!(read(&space, BARS + 4 * BUFFER), 0xffe0_000c);
+        space.write(BARS + 4 * BUFFER, &[0, 0, 0x40, 0, 1, 0, 0, 0]);
+        assert_eq!(space.bar(BUFFER), 0x1_0040_0000);
     }
 
     #[test]

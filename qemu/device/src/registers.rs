@@ -2,7 +2,7 @@
 
 //! The registers of the controller (Base Specification 2.1, section 3.1.4).
 
-use crate::settings::Settings;
+use crate::{pci, settings::Settings};
 
 /// The offsets of the registers.
 #[allow(missing_docs)] // The specification's own names.
@@ -20,6 +20,10 @@ pub mod offset {
     pub const ASQ_HIGH: u64 = 0x2c;
     pub const ACQ: u64 = 0x30;
     pub const ACQ_HIGH: u64 = 0x34;
+    pub const CMBLOC: u64 = 0x38;
+    pub const CMBSZ: u64 = 0x3c;
+    pub const CMBMSC: u64 = 0x50;
+    pub const CMBMSC_HIGH: u64 = 0x54;
     /// Where the doorbells begin.
     pub const DOORBELLS: u64 = 0x1000;
 }
@@ -31,6 +35,13 @@ const SHUTDOWN_COMPLETE: u32 = 2 << 2;
 const SUBSYSTEM_RESET: u32 = 1 << 4;
 /// "NVMe", which NSSR wants.
 const MAGIC: u32 = 0x4e56_4d65;
+
+/// CMBMSC.CRE: CMBLOC and CMBSZ can be read.
+const BUFFER_VISIBLE: u64 = 1 << 0;
+/// CMBMSC.CMSE: commands can name the buffer.
+const BUFFER_ENABLED: u64 = 1 << 1;
+/// What of CMBSZ says that it is for all queues, lists and data, in units of 1 MiB.
+const BUFFER_FOR_ALL: u32 = 2 << 8 | 0x1f;
 
 /// What a write asks the controller to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,6 +72,8 @@ pub struct Registers {
     attributes: u32,
     submission: u64,
     completion: u64,
+    /// CMBMSC.
+    buffer: u64,
 }
 
 /// Replaces one half of a register of 64 bits.
@@ -79,6 +92,7 @@ pub fn capabilities(settings: &Settings) -> u64 {
         | 1 << 37 // the NVM command set
         | u64::from(settings.page_min & 0xf) << 48
         | u64::from(settings.page_max & 0xf) << 52
+        | u64::from(settings.cmb_mib > 0 && !settings.legacy_cmb) << 57
 }
 
 impl Registers {
@@ -95,8 +109,26 @@ impl Registers {
             offset::ASQ_HIGH => (self.submission >> 32) as u32,
             offset::ACQ => self.completion as u32,
             offset::ACQ_HIGH => (self.completion >> 32) as u32,
+            offset::CMBLOC if self.shows_buffer(settings) => pci::BUFFER as u32,
+            offset::CMBSZ if self.shows_buffer(settings) => settings.cmb_mib << 12 | BUFFER_FOR_ALL,
+            offset::CMBMSC => self.buffer as u32,
+            offset::CMBMSC_HIGH => (self.buffer >> 32) as u32,
             _ => 0,
         }
+    }
+
+    fn shows_buffer(&self, settings: &Settings) -> bool {
+        settings.cmb_mib > 0 && (settings.legacy_cmb || self.buffer & BUFFER_VISIBLE != 0)
+    }
+
+    /// Returns by which address commands name the controller memory buffer, which the host
+    /// has at `bar`.
+    pub fn buffer_base(&self, settings: &Settings, bar: u64) -> Option<u64> {
+        if settings.legacy_cmb {
+            return (bar > 0).then_some(bar);
+        }
+        let both = BUFFER_VISIBLE | BUFFER_ENABLED;
+        (self.buffer & both == both).then_some(self.buffer & !0xfff)
     }
 
     /// Writes a register below the doorbells.
@@ -116,6 +148,9 @@ impl Registers {
             }
             offset::ACQ | offset::ACQ_HIGH => {
                 set_half(&mut self.completion, at == offset::ACQ_HIGH, value);
+            }
+            offset::CMBMSC | offset::CMBMSC_HIGH => {
+                set_half(&mut self.buffer, at == offset::CMBMSC_HIGH, value);
             }
             _ => return Request::Violation,
         }
@@ -276,6 +311,34 @@ mod tests {
             registers.write(offset::CC, cc);
             assert_eq!(registers.complaint(&settings).is_some(), complains);
         }
+    }
+
+    #[test]
+    fn the_buffer_is_where_the_host_says() {
+        let settings = Settings {
+            cmb_mib: 2,
+            ..Settings::default()
+        };
+        let mut registers = Registers::default();
+        assert_eq!(registers.read(&settings, offset::CAP_HIGH) >> 25, 1);
+        assert_eq!(registers.read(&settings, offset::CMBSZ), 0);
+        registers.write(offset::CMBMSC_HIGH, 0x5);
+        registers.write(offset::CMBMSC, 0x6000 | 1);
+        assert_eq!(registers.read(&settings, offset::CMBSZ), 0x221f);
+        assert_eq!(registers.read(&settings, offset::CMBLOC), 2);
+        assert_eq!(registers.buffer_base(&settings, 0x1000), None);
+        registers.write(offset::CMBMSC, 0x6000 | 3);
+        let base = registers.buffer_base(&settings, 0x1000);
+        assert_eq!(base, Some(0x5_0000_6000));
+
+        let legacy = Settings {
+            legacy_cmb: true,
+            ..settings
+        };
+        let registers = Registers::default();
+        assert_eq!(registers.read(&legacy, offset::CAP_HIGH) >> 25, 0);
+        assert_eq!(registers.read(&legacy, offset::CMBSZ), 0x221f);
+        assert_eq!(registers.buffer_base(&legacy, 0x1000), Some(0x1000));
     }
 
     #[test]

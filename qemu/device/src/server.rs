@@ -55,6 +55,7 @@ impl ServerBackend for Backend {
         match region {
             VFIO_PCI_CONFIG_REGION_INDEX => self.0.lock().read_space(offset, data),
             VFIO_PCI_BAR0_REGION_INDEX => self.0.lock().read(offset, data),
+            VFIO_PCI_BAR2_REGION_INDEX => self.0.lock().read_buffer(offset, data),
             // QEMU itself has the MSI-X table.
             _ => data.fill(0),
         }
@@ -65,6 +66,7 @@ impl ServerBackend for Backend {
         match region {
             VFIO_PCI_CONFIG_REGION_INDEX => self.0.lock().write_space(offset, data),
             VFIO_PCI_BAR0_REGION_INDEX => self.0.lock().write(offset, data),
+            VFIO_PCI_BAR2_REGION_INDEX => self.0.lock().write_buffer(offset, data),
             _ => {}
         }
         Ok(())
@@ -82,7 +84,7 @@ impl ServerBackend for Backend {
         if let Some(file) = file {
             let writable = flags.contains(DmaMapFlags::WRITE);
             let mapping = Mapping::new(address, size, writable, &file, offset)?;
-            self.0.lock().memory.map(mapping);
+            self.0.lock().memory.guest.map(mapping);
         }
         Ok(())
     }
@@ -90,7 +92,7 @@ impl ServerBackend for Backend {
     fn dma_unmap(&mut self, flags: DmaUnmapFlags, address: u64, size: u64) -> io::Result<()> {
         let all = flags.contains(DmaUnmapFlags::UNMAP_ALL);
         let (address, size) = if all { (0, u64::MAX) } else { (address, size) };
-        self.0.lock().memory.unmap(address, size);
+        self.0.lock().memory.guest.unmap(address, size);
         Ok(())
     }
 
@@ -187,7 +189,7 @@ pub fn serve(shared: &Shared, path: &Path) -> Result<(), vfio_user::Error> {
         let end = server.run(&mut Backend(shared.clone()));
         let mut controller = shared.lock();
         controller.reset_function();
-        controller.memory.unmap(0, u64::MAX);
+        controller.memory.guest.unmap(0, u64::MAX);
         for kind in [Kind::Pin, Kind::Msi, Kind::Msix] {
             controller.interrupts.disconnect(kind);
         }

@@ -48,6 +48,8 @@ pub struct Settings {
     pub msi: u16,
     /// The PCI function: the number of its MSI-X vectors; 0 for no MSI-X.
     pub msix: u16,
+    /// The PCI function: the MiB of the controller memory buffer, a power of two; 0 for none.
+    pub cmb_mib: u32,
     /// The PCI function: whether it has the PCI Express capability, and so FLR.
     pub express: bool,
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub page_min: u8,
     /// CAP.MPSMAX.
     pub page_max: u8,
+    /// Whether the controller memory buffer is one of before revision 1.4, without CMBMSC.
+    pub legacy_cmb: bool,
     /// CAP.NSSRS, whether the subsystem can be reset.
     pub subsystem_reset: bool,
     /// VS.
@@ -113,12 +117,14 @@ impl Default for Settings {
             intx: true,
             msi: 0,
             msix: 32,
+            cmb_mib: 0,
             express: true,
             mqes: 255,
             timeout: 20,
             stride: 0,
             page_min: 0,
             page_max: 4,
+            legacy_cmb: false,
             subsystem_reset: false,
             version: 0x10400,
             ready_ms: 0,

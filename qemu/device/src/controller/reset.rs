@@ -61,6 +61,7 @@ impl Controller {
         self.journal.count("function_resets");
         self.forget();
         self.registers.reset_function();
+        self.place_buffer();
     }
 
     /// The subsystem is reset.
@@ -71,6 +72,7 @@ impl Controller {
         self.journal.count("subsystem_resets");
         self.forget();
         self.registers.reset_subsystem();
+        self.place_buffer();
     }
 
     /// Makes it a sane device, as it was at the beginning: without rules, data and memories.

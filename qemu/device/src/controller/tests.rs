@@ -45,7 +45,7 @@ impl Host {
     fn disabled(settings: Settings) -> Self {
         let mut controller = Controller::new(settings);
         let mapping = Mapping::of_our_own(0, MEMORY, true).unwrap();
-        controller.memory.map(mapping);
+        controller.memory.guest.map(mapping);
         let wires = [(); 4].map(|()| Counter::default()).to_vec();
         let connected = wires.iter().map(Counter::wire).collect();
         controller.interrupts.connect(Kind::Msix, 0, connected);
@@ -557,4 +557,28 @@ fn the_same_seed_gives_the_same_device() {
     };
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
+}
+
+#[test]
+fn a_queue_may_be_in_the_controller() {
+    let mut host = Host::enabled(Settings {
+        cmb_mib: 1,
+        ..small()
+    });
+    // Nothing of the guest's is there.
+    let base = MEMORY as u64;
+    host.set(offset::CMBMSC, base as u32 | 3);
+    let completion = Command::new(opcode::CREATE_COMPLETION_QUEUE)
+        .with(6, (COMPLETIONS + PAGE) as u32)
+        .with(10, 1 | (ENTRIES - 1) << 16)
+        .with(11, 3);
+    assert_eq!(host.run(0, completion).0, 0);
+    let submission = Command::new(opcode::CREATE_SUBMISSION_QUEUE)
+        .with(6, base as u32)
+        .with(10, 1 | (ENTRIES - 1) << 16)
+        .with(11, 1 << 16 | 1);
+    assert_eq!(host.run(0, submission).0, 0);
+    host.controller.write_buffer(0, &flush().0);
+    host.set(offset::DOORBELLS + 8, 1);
+    assert_eq!(host.next(1).unwrap().status, 0);
 }
