@@ -110,6 +110,11 @@ soak: modules
 torture: modules
 	@qemu/torture $(TORTURE)
 
+# A controller that lies, by seed.
+.PHONY: hostile
+hostile: modules device
+	@qemu/hostile $(HOSTILE)
+
 # Beside the kernel's own driver.
 .PHONY: bench
 bench: modules
@@ -134,6 +139,7 @@ help:
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
 	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
+	@echo 'make hostile         an hour with a controller that lies; HOSTILE="arguments of qemu/hostile"'
 	@echo 'make torture         an hour of everything at once; TORTURE="arguments of qemu/torture"'
 	@echo 'make bench           compare costs with the C driver; BENCH="arguments of qemu/bench"'
 	@echo 'make profile         the driver'"'"'s instructions by function; PROFILE="arguments of qemu/profile"'

@@ -94,9 +94,12 @@ fn answer(controller: &mut Controller, request: Request) -> Result<Value, String
 impl Controller {
     /// Returns what the controller is like now.
     fn state(&self) -> Value {
+        let is_in_buffer = |base| self.memory.buffer.find(base, 1).is_some();
+        let bases = self.submissions.values().map(|queue| queue.base());
         json!({
             "ready": self.registers.is_ready(),
             "queues": self.submissions.len(),
+            "queues_in_buffer": bases.filter(|&base| is_in_buffer(base)).count(),
             "held": self.held.len(),
             "hmb_pages": self.host_buffer.as_ref().map_or(0, |buffer| buffer.pages()),
             "shadow_doorbells": self.shadow.is_some(),

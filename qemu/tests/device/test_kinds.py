@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Honest controllers of kinds that QEMU does not have, one of each in a guest."""
 
+import errno
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from faults.checks import check_works
+from faults.checks import check_works, said
 from guest.device import Device, settings
 from guest.machine import Machine
 from guest.shape import Shape
@@ -16,7 +17,8 @@ from subject.driver import Driver
 from subject.functions import PhysicalFunction, physical_functions
 from subject.io import fio
 
-MSI, ONE_MESSAGE, PIN, STRIDE, SGL, BUFFER, SHADOW, POWER = KINDS = (
+(MSI, ONE_MESSAGE, PIN, STRIDE, SGL, BUFFER, SHADOW, POWER, CMB, LEGACY_CMB, BIG_PAGES,
+ ONE_QUEUE) = KINDS = (
     settings(serial="msi", msix=0, msi=4),
     settings(serial="one-message", msix=0, msi=1),
     settings(serial="pin", msix=0),
@@ -25,6 +27,10 @@ MSI, ONE_MESSAGE, PIN, STRIDE, SGL, BUFFER, SHADOW, POWER = KINDS = (
     settings(serial="buffer", hmb_preferred=1024, hmb_minimum=16),
     settings(serial="shadow", shadow_doorbells=True),
     settings(serial="power", power_states=4, autonomous_power=True),
+    settings(serial="cmb", cmb_mib=4),
+    settings(serial="legacy-cmb", cmb_mib=4, legacy_cmb=True, version=0x10300),
+    settings(serial="big-pages", page_min=1, page_max=1),
+    settings(serial="one-queue", queues=1),
 )
 pytestmark = pytest.mark.shape(
     Shape(cpus=2, vfs=0, namespaces=0, io_queues=2, devices=KINDS))
@@ -35,12 +41,10 @@ Find = Callable[[str], tuple[Device, PhysicalFunction]]
 def find(machine: Machine, driver: Driver) -> Iterator[Find]:
     """Yields what binds the controller of a kind, and returns it with its function. At the end
     it has been unbound, and nothing that the driver did was wrong."""
-    functions = physical_functions(machine)[machine.shape.controllers:]
     used: list[tuple[Device, PhysicalFunction]] = []
 
     def bound(kind: str) -> tuple[Device, PhysicalFunction]:
-        index = KINDS.index(kind)
-        device, function = machine.devices[index], functions[index]
+        device, function = located(machine, KINDS.index(kind))
         leave(device, function)
         device.make_sane()
         used.append((device, function))
@@ -51,6 +55,12 @@ def find(machine: Machine, driver: Driver) -> Iterator[Find]:
     if machine.alive:
         for device, function in used:
             leave(device, function)
+
+
+def located(machine: Machine, index: int) -> tuple[Device, PhysicalFunction]:
+    """Returns one of the controllers, and its function."""
+    functions = physical_functions(machine)[machine.shape.controllers:]
+    return machine.devices[index], functions[index]
 
 
 def leave(device: Device, function: PhysicalFunction) -> None:
@@ -136,3 +146,30 @@ def test_power_states(machine: Machine, find: Find) -> None:
     said = machine.run(f"nvme get-feature /dev/{name} --feature-id=0xc --human-readable").out
     assert "Enabled" in said
     check_through_resets(machine, device, function)
+
+
+@pytest.mark.parametrize("kind", [CMB, LEGACY_CMB], ids=["cmb", "legacy"])
+def test_controller_memory_buffer(machine: Machine, find: Find, kind: str) -> None:
+    """Submission queues are in the controller's memory, which the host places if it can."""
+    device, function = find(kind)
+    assert device.state()["queues_in_buffer"] == 2
+    check_through_resets(machine, device, function)
+    assert device.state()["queues_in_buffer"] == 2
+
+
+def test_pages_that_the_host_does_not_have(machine: Machine, driver: Driver) -> None:
+    """The smallest page of the controller is larger than one of the host."""
+    index = KINDS.index(BIG_PAGES)
+    device, function = located(machine, index)
+    if function.driver:
+        function.unbind()
+    device.make_sane()
+    assert function.bind(driver.name) == errno.ENODEV
+    assert said(machine, "page size 8192 too large")
+    assert device.violations() == []
+
+
+def test_one_queue(machine: Machine, find: Find) -> None:
+    """The CPUs share a queue."""
+    device, function = find(ONE_QUEUE)
+    check_through_resets(machine, device, function, 1)

@@ -47,7 +47,24 @@ pub fn by_name(name: &str) -> Option<Rule> {
     Some(Rule::new(name, action.clone()))
 }
 
-/// Returns the rules of a seed: up to three of the catalogue, each about some commands.
+/// The registers that may be read as something else, by their offset.
+const REGISTERS: [u64; 10] = [
+    0x00, // CAP
+    0x04, // its upper half
+    0x08, // VS
+    0x14, // CC
+    0x1c, // CSTS
+    0x20, // NSSR
+    0x24, // AQA
+    0x38, // CMBLOC
+    0x3c, // CMBSZ
+    0x58, // CMBSTS
+];
+
+/// The admin commands that return data: Get Log Page and Identify.
+const READERS: [u8; 2] = [0x02, 0x06];
+
+/// Returns the rules of a seed: up to three, each about some commands or reads of a register.
 pub fn by_seed(seed: u64) -> Vec<Rule> {
     let mut random = Random::new(seed);
     let count = 1 + random.below(3);
@@ -55,6 +72,42 @@ pub fn by_seed(seed: u64) -> Vec<Rule> {
 }
 
 fn any(random: &mut Random) -> Rule {
+    match random.below(4) {
+        0 => patched(random),
+        1 => misread(random),
+        _ => of_the_catalogue(random),
+    }
+}
+
+/// Some bytes of what an admin command returns are random.
+fn patched(random: &mut Random) -> Rule {
+    // What the host looks at first is at the beginning of most structures.
+    let room = [16, 128, 600, 4096][random.below(4) as usize];
+    let mut bytes = vec![0; 1 + random.below(8) as usize];
+    random.fill(&mut bytes);
+    let at = random.below(room) as usize;
+    let mut rule = Rule::new("patched-data", Action::Patch { at, bytes });
+    rule.queue = Some(Queues::Admin);
+    rule.opcode = Some(READERS[random.below(READERS.len() as u64) as usize]);
+    rule.skip = random.below(8);
+    rule.every = 1 + random.below(3);
+    rule
+}
+
+/// A register is read as something else.
+fn misread(random: &mut Random) -> Rule {
+    let mut rule = Rule::new("wrong-register", Action::Read(Value::Random));
+    rule.register = Some(REGISTERS[random.below(REGISTERS.len() as u64) as usize]);
+    rule.skip = random.below(12);
+    rule.every = 1 + random.below(4);
+    rule.count = match random.below(3) {
+        0 => None,
+        _ => Some(1 + random.below(4)),
+    };
+    rule
+}
+
+fn of_the_catalogue(random: &mut Random) -> Rule {
     let (name, action) = &CATALOGUE[random.below(CATALOGUE.len() as u64) as usize];
     let mut rule = Rule::new(name, action.clone());
     rule.queue = match random.below(3) {
@@ -89,7 +142,7 @@ mod tests {
     #[test]
     fn a_seed_determines_the_rules_and_reaches_all() {
         assert_eq!(by_seed(5), by_seed(5));
-        for name in NAMES {
+        for name in NAMES.into_iter().chain(["patched-data", "wrong-register"]) {
             let reaches = |seed| by_seed(seed).iter().any(|rule| rule.name == name);
             assert!((0..1000).any(reaches), "{name}");
         }

@@ -24,7 +24,7 @@ impl Buffer {
     }
 
     /// Returns the offset of a range of addresses, if all of it is in the buffer.
-    pub(super) fn find(&self, address: u64, length: usize) -> Option<u64> {
+    pub(crate) fn find(&self, address: u64, length: usize) -> Option<u64> {
         let offset = address.checked_sub(self.base?)?;
         let end = offset.checked_add(length as u64)?;
         (end <= self.bytes.len() as u64).then_some(offset)

@@ -30,6 +30,11 @@ impl SubmissionQueue {
         }
     }
 
+    /// Returns its address.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
     /// The host rings the doorbell.
     pub fn ring(&mut self, tail: u32) -> Result<(), InvalidValue> {
         if tail >= self.entries {
