@@ -70,6 +70,8 @@ pub enum Action {
     Lose,
     /// The command is completed when it is aborted.
     Hold,
+    /// The completion comes when the control socket releases it, be it after a reset.
+    Keep,
     /// The completion is so many milliseconds late.
     Delay(u64),
     /// The completion is late by up to so many milliseconds, so that the order is random.
@@ -94,8 +96,12 @@ pub enum Action {
     Silent,
     /// An entry with this identifier comes before the command's own.
     Extra(Value),
+    /// An entry whose identifier differs in these bits comes before the command's own.
+    Similar(u16),
     /// So many random entries come before the command's own, room or not.
     Flood(u32),
+    /// Entries with this identifier come without end after it, as long as there is this rule.
+    Endless(Value),
     /// The command fails with this status, and does nothing.
     Refuse(u16),
     /// The data for the host is something else.
@@ -115,6 +121,15 @@ pub enum Action {
     Gone,
     /// The register is read as something else.
     Read(Value),
+    /// The register is read with some bits cleared, and then others set.
+    Bits {
+        /// Those that are cleared.
+        #[serde(default)]
+        clear: u32,
+        /// Those that are set.
+        #[serde(default)]
+        set: u32,
+    },
 }
 
 /// A rule. It is about all commands that have what it names, or about reads of a register.
@@ -251,6 +266,11 @@ impl Rules {
     /// Removes all rules.
     pub fn clear(&mut self) {
         self.active.clear();
+    }
+
+    /// Returns whether there is a rule with an action that `is_it`.
+    pub fn any(&self, is_it: impl Fn(&Action) -> bool) -> bool {
+        self.active.iter().any(|active| is_it(&active.rule.action))
     }
 
     /// Removes one rule, and returns whether there was one.
@@ -400,6 +420,10 @@ mod tests {
             (json!({"status": "random"}), Action::Status(Value::Random)),
             (json!({"status": 4}), Action::Status(Value::Is(4))),
             (json!({"data": "ones"}), Action::Data(Filling::Ones)),
+            (
+                json!({"bits": {"clear": 3, "set": 0}}),
+                Action::Bits { clear: 3, set: 0 },
+            ),
             (
                 json!({"patch": {"at": 77, "bytes": [1]}}),
                 Action::Patch {

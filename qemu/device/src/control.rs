@@ -46,6 +46,10 @@ enum Request {
     Journal,
     /// Makes an asynchronous event happen.
     Event { event: AsynchronousEvent },
+    /// Posts the completions that rules have kept.
+    Release,
+    /// Resets the subsystem, as another of its controllers would, if that is supported.
+    ResetSubsystem,
     /// Interrupts without a reason.
     Interrupt { vector: u16 },
     /// Has the controller vanish, or come back.
@@ -85,6 +89,8 @@ fn answer(controller: &mut Controller, request: Request) -> Result<Value, String
         Request::Interrupt { vector } => {
             return Ok(json!({"sent": controller.interrupt_vector(vector)}));
         }
+        Request::Release => controller.release_kept(),
+        Request::ResetSubsystem => controller.reset_subsystem(),
         Request::Gone { gone } => controller.set_gone(gone),
         Request::Sane => controller.make_sane(),
     }

@@ -18,7 +18,7 @@ use crate::{
     pci::{self, Space},
     queues::{CompletionQueue, Doorbell, SubmissionQueue},
     random::Random,
-    registers::{offset, Registers, Request},
+    registers::{self, offset, Registers, Request},
     settings::Settings,
     transfer::{self, Refusal},
 };
@@ -56,6 +56,10 @@ pub struct Controller {
     /// The entries of each completion queue for which there is no room yet.
     pub(crate) waiting: BTreeMap<u16, VecDeque<Completion>>,
     pub(crate) held: Vec<Held>,
+    /// The completions that a rule keeps, which outlive resets.
+    kept: Vec<Held>,
+    /// The completion queues that are filled without end, with the entry.
+    endless: BTreeMap<u16, Completion>,
     pub(crate) features: Features,
     pub(crate) events: Events,
     pub(crate) host_buffer: Option<HostBuffer>,
@@ -90,6 +94,8 @@ impl Controller {
             completions: BTreeMap::new(),
             waiting: BTreeMap::new(),
             held: Vec::new(),
+            kept: Vec::new(),
+            endless: BTreeMap::new(),
             features: Features::default(),
             events: Events::default(),
             host_buffer: None,
@@ -198,10 +204,12 @@ impl Controller {
     }
 
     fn read_register(&mut self, at: u64) -> u32 {
+        let (mut clear, mut set) = (0, 0);
         if let Some(action) = self.rules.meet(Event::Read(at), &mut self.random) {
             self.journal.count("rules_met");
             match action {
                 Action::Read(value) => return value.get(&mut self.random) as u32,
+                Action::Bits { clear: c, set: s } => (clear, set) = (c, s),
                 Action::Fail => self.registers.fail(),
                 Action::Gone => {
                     self.gone = true;
@@ -210,10 +218,11 @@ impl Controller {
                 _ => {}
             }
         }
-        match at {
+        let value = match at {
             offset::INTMS | offset::INTMC => self.interrupts.masked(),
             _ => self.registers.read(&self.settings, at),
-        }
+        };
+        value & !clear | set
     }
 
     /// The host writes registers, or rings doorbells.
@@ -237,6 +246,9 @@ impl Controller {
     }
 
     fn write_register(&mut self, at: u64, value: u32) {
+        if at == offset::CSTS && value & registers::SUBSYSTEM_RESET != 0 {
+            self.journal.count("subsystem_resets_seen");
+        }
         match self.registers.write(at, value) {
             Request::Nothing => self.place_buffer(),
             Request::Enable => self.enable(),
@@ -405,6 +417,7 @@ impl Controller {
             return;
         }
         self.release_due(now);
+        self.flood();
         self.read_shadow();
         self.exercise_host_buffer();
     }

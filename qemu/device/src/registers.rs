@@ -32,7 +32,8 @@ const READY: u32 = 1 << 0;
 const FATAL: u32 = 1 << 1;
 const SHUTDOWN: u32 = 3 << 2;
 const SHUTDOWN_COMPLETE: u32 = 2 << 2;
-const SUBSYSTEM_RESET: u32 = 1 << 4;
+/// CSTS.NSSRO: the subsystem was reset.
+pub const SUBSYSTEM_RESET: u32 = 1 << 4;
 /// "NVMe", which NSSR wants.
 const MAGIC: u32 = 0x4e56_4d65;
 
@@ -239,7 +240,8 @@ impl Registers {
 
     /// The controller is reset by CC.EN: the admin queues' registers stay.
     pub fn reset_controller(&mut self) {
-        self.status = 0;
+        // Only the host clears CSTS.NSSRO.
+        self.status &= SUBSYSTEM_RESET;
     }
 
     /// The function is reset.

@@ -30,6 +30,14 @@ impl Controller {
         let mut random = |value: crate::behaviours::Value| value.get(&mut self.random);
         match action {
             Some(Action::Hold) => return self.hold(completion, entry, None),
+            Some(Action::Keep) => {
+                return self.kept.push(Held {
+                    queue: entry.queue,
+                    entry,
+                    completion,
+                    due: None,
+                });
+            }
             Some(Action::Delay(ms)) => return self.hold(completion, entry, Some(ms)),
             Some(Action::Shuffle(ms)) => {
                 let ms = self.random.below(ms + 1);
@@ -50,6 +58,26 @@ impl Controller {
             Some(Action::Extra(value)) => {
                 let identifier = random(value) as u16;
                 self.post(
+                    completion,
+                    Completion {
+                        identifier,
+                        ..entry
+                    },
+                );
+            }
+            Some(Action::Similar(bits)) => {
+                let identifier = entry.identifier ^ bits;
+                self.post(
+                    completion,
+                    Completion {
+                        identifier,
+                        ..entry
+                    },
+                );
+            }
+            Some(Action::Endless(value)) => {
+                let identifier = random(value) as u16;
+                self.endless.insert(
                     completion,
                     Completion {
                         identifier,
@@ -97,6 +125,32 @@ impl Controller {
     /// Posts a completion that was held back.
     pub(crate) fn release(&mut self, held: Held) {
         self.post(held.completion, held.entry);
+    }
+
+    /// Posts the completions that a rule has kept.
+    pub fn release_kept(&mut self) {
+        for held in std::mem::take(&mut self.kept) {
+            self.release(held);
+        }
+    }
+
+    /// Fills the queues whose entries come without end.
+    pub(super) fn flood(&mut self) {
+        if self.endless.is_empty() {
+            return;
+        }
+        if !self
+            .rules
+            .any(|action| matches!(action, Action::Endless(_)))
+        {
+            return self.endless.clear();
+        }
+        for (completion, entry) in self.endless.clone() {
+            while (self.completions.get(&completion)).is_some_and(|queue| !queue.is_full()) {
+                self.force(completion, entry, true);
+            }
+            self.interrupt(completion);
+        }
     }
 
     /// Posts what is due.

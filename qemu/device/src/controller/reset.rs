@@ -49,6 +49,7 @@ impl Controller {
         self.completions.clear();
         self.waiting.clear();
         self.held.clear();
+        self.endless.clear();
         self.events = Default::default();
         self.features.reset();
         self.shadow = None;
@@ -65,7 +66,7 @@ impl Controller {
     }
 
     /// The subsystem is reset.
-    pub(super) fn reset_subsystem(&mut self) {
+    pub fn reset_subsystem(&mut self) {
         if !self.settings.subsystem_reset {
             return;
         }
@@ -79,6 +80,7 @@ impl Controller {
     pub fn make_sane(&mut self) {
         self.gone = false;
         self.rules.clear();
+        self.kept.clear();
         self.reset_function();
         self.settings = self.first.clone();
         self.namespaces = Namespace::all(&self.settings);

@@ -324,6 +324,7 @@ fn rules_change_completions() {
         (json!({"refuse": 6}), vec![(7, 6)]),
         (json!({"identifier": 9}), vec![(9, 0)]),
         (json!({"extra": 9}), vec![(9, 0), (7, 0)]),
+        (json!({"similar": 0x1000}), vec![(0x1007, 0), (7, 0)]),
         (json!("phase"), vec![]),
         (json!("silent"), vec![(7, 0)]),
     ] {
@@ -359,12 +360,63 @@ fn late_completions_come_later() {
 }
 
 #[test]
+fn a_completion_that_is_kept_outlives_a_reset() {
+    let mut host = Host::with_queues(small());
+    host.add(json!({"queue": 0, "opcode": 6, "count": 1, "action": "keep"}));
+    host.submit(0, 7, identify(1));
+    host.later();
+    assert_eq!(host.next(0), None);
+    host.set(offset::CC, 0);
+    host.enable();
+    host.controller.release_kept();
+    assert_eq!(host.next(0).unwrap().identifier, 7);
+}
+
+#[test]
+fn completions_without_end_end_with_their_rule() {
+    let mut host = Host::with_queues(small());
+    host.add(json!({"queue": 1, "count": 1, "action": {"endless": 0xffff}}));
+    host.submit(1, 7, flush());
+    assert_eq!(host.next(1).unwrap().identifier, 7);
+    for _ in 0..3 {
+        host.later();
+        while let Some(entry) = host.next(1) {
+            assert_eq!(entry.identifier, 0xffff);
+        }
+    }
+    host.later();
+    host.controller.rules.clear();
+    while host.next(1).is_some() {}
+    host.later();
+    assert_eq!(host.next(1), None);
+}
+
+#[test]
+fn a_reset_of_the_subsystem_is_told_until_the_host_clears_it() {
+    let told = 1 << 4;
+    let mut host = Host::enabled(small());
+    host.controller.reset_subsystem();
+    assert_eq!(host.get(offset::CSTS), 1);
+    host.controller
+        .change(json!({"subsystem_reset": true}))
+        .unwrap();
+    host.controller.reset_subsystem();
+    assert_eq!(host.get(offset::CSTS), told);
+    host.enable();
+    assert_eq!(host.get(offset::CSTS), told | 1);
+    host.set(offset::CC, 0);
+    host.set(offset::CSTS, told);
+    assert_eq!(host.get(offset::CSTS), 0);
+}
+
+#[test]
 fn rules_change_data_and_registers() {
     let mut host = Host::enabled(small());
     host.add(json!({"opcode": 6, "selector": 1, "count": 1,
         "action": {"patch": {"at": 77, "bytes": [9]}}}));
     host.add(json!({"opcode": 6, "action": {"data": "ones"}}));
     host.add(json!({"register": 8, "action": {"read": 0x20000}}));
+    host.add(json!({"register": 0x1c, "action": {"bits": {"clear": 1, "set": 2}}}));
     let mut mdts = [0];
     for expected in [9, 0xff] {
         assert_eq!(host.run(0, identify(1)).0, 0);
@@ -372,6 +424,7 @@ fn rules_change_data_and_registers() {
         assert_eq!(mdts, [expected]);
     }
     assert_eq!(host.get(offset::VS), 0x20000);
+    assert_eq!(host.get(offset::CSTS), 2);
     assert_eq!(host.get(offset::AQA), 0x0007_0007);
 }
 
