@@ -4,6 +4,7 @@
 import json
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ def settings(**changes: object) -> str:
 class Device:
     """A running controller, which one QEMU at a time uses.
 
-    A rule is a dictionary, such as ``{"queue": 2, "skip": 2, "count": 1, "action":
-    {"repeat": 2}}``: command 3 of queue 2 is completed twice. ``src/behaviours.rs`` has all
-    that a rule can say.
+    A rule is an action and what it is about, such as ``add({"repeat": 2}, queue=2, skip=2,
+    count=1)``: command 3 of queue 2 is completed twice. ``src/behaviours.rs`` has all that a
+    rule can say.
     """
 
     def __init__(self, folder: Path, name: str, changes: str) -> None:
@@ -82,9 +83,9 @@ class Device:
             raise MachineError(f"{self.name}: {reply['error']}")
         return reply
 
-    def add(self, rule: dict[str, object]) -> int:
+    def add(self, action: str | Mapping[str, object], **about: object) -> int:
         """Adds a rule, and returns its number."""
-        number: int = self.ask("add", rule=rule)["id"]
+        number: int = self.ask("add", rule=about | {"action": action})["id"]
         return number
 
     def add_name(self, name: str) -> int:
@@ -98,8 +99,9 @@ class Device:
         return rules
 
     def clear(self) -> None:
-        """Removes all rules."""
+        """Removes all rules. A controller that was gone is back."""
         self.ask("clear")
+        self.set_gone(False)
 
     def set(self, **changes: object) -> None:
         """Changes settings. What the PCI function consists of stays as QEMU has found it."""
@@ -127,6 +129,14 @@ class Device:
     def happen(self, kind: int, information: int = 0, log: int = 0) -> None:
         """Makes an asynchronous event happen."""
         self.ask("event", event={"type": kind, "information": information, "log": log})
+
+    def release(self) -> None:
+        """Posts the completions that rules have kept."""
+        self.ask("release")
+
+    def reset_subsystem(self) -> None:
+        """Resets the subsystem, as another of its controllers would."""
+        self.ask("reset_subsystem")
 
     def set_gone(self, gone: bool) -> None:
         """Has the controller vanish from its bus, or come back."""

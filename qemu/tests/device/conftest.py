@@ -21,6 +21,7 @@ def programmed(machine: Machine, driver: Driver, limits: None) -> Iterator[Physi
     machine.devices[0].make_sane()
     yield found
     if machine.alive:
+        machine.devices[0].clear()
         if found.driver:
             found.unbind()
         machine.devices[0].make_sane()
@@ -30,3 +31,11 @@ def programmed(machine: Machine, driver: Driver, limits: None) -> Iterator[Physi
 def device(machine: Machine, programmed: PhysicalFunction) -> Device:
     """Returns the first controller outside of QEMU, whose function ``programmed`` is."""
     return machine.devices[0]
+
+
+@pytest.fixture
+def function(driver: Driver, programmed: PhysicalFunction) -> PhysicalFunction:
+    """Returns the function of the first controller outside of QEMU, bound and live."""
+    assert programmed.bind(driver.name) == 0
+    programmed.live()
+    return programmed

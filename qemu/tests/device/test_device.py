@@ -8,17 +8,15 @@ sane again.
 import pytest
 
 from faults.checks import ADMIN_LIMIT, IO_LIMIT, check_works, within
-from guest.device import Device, settings
+from faults.commands import CREATE_CQ, WRITE
+from faults.programmed import SHAPE
+from guest.device import Device
 from guest.machine import Machine
-from guest.shape import Shape
 from subject.disks import disk
 from subject.driver import Driver
 from subject.functions import PhysicalFunction, physical_functions
 from subject.io import fio
 
-SHAPE = Shape(cpus=2, vfs=0, namespaces=0, io_queues=2, devices=(settings(serial="device-0"),))
-WRITE = 0x01
-CREATE_CQ = 0x05
 pytestmark = pytest.mark.shape(SHAPE)
 
 
@@ -65,7 +63,7 @@ def test_completions(machine: Machine, driver: Driver, programmed: PhysicalFunct
     order or late: I/O goes on, and its data is right."""
     assert programmed.bind(driver.name) == 0
     target = disk(machine, programmed.live(), 1)
-    device.add({"queue": "io", "action": action})
+    device.add(action, queue="io")
     fio(machine, target, size="512k")
     assert device.met() > 0
     check_both(machine, driver, programmed, device)
@@ -76,7 +74,7 @@ def test_stuck_command(machine: Machine, driver: Driver, programmed: PhysicalFun
     """A command that is stuck is aborted, and sent again; the controller is not reset."""
     assert programmed.bind(driver.name) == 0
     target = disk(machine, programmed.live(), 1)
-    device.add({"queue": "io", "opcode": WRITE, "count": 1, "action": "hold"})
+    device.add("hold", queue="io", opcode=WRITE, count=1)
     with within(machine, 4 * IO_LIMIT):
         fio(machine, target, size="128k")
     assert device.met() == 1
@@ -88,7 +86,7 @@ def test_stuck_command(machine: Machine, driver: Driver, programmed: PhysicalFun
 def test_refused_queue(machine: Machine, driver: Driver, programmed: PhysicalFunction,
                        device: Device) -> None:
     """A completion queue is never created: the probe ends."""
-    device.add({"queue": "admin", "opcode": CREATE_CQ, "action": "lose"})
+    device.add("lose", queue="admin", opcode=CREATE_CQ)
     with within(machine, 4 * ADMIN_LIMIT):
         programmed.bind(driver.name)
     assert device.met() > 0

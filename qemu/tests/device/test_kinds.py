@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from faults.checks import check_works, said
+from faults.commands import DOORBELL_BUFFER_CONFIG
 from guest.device import Device, settings
 from guest.machine import Machine
 from guest.shape import Shape
@@ -137,6 +138,16 @@ def test_shadow_doorbells(machine: Machine, find: Find) -> None:
     # Those of the admin queue have no shadows.
     assert device.count("doorbells") - rung < 50
     check_through_resets(machine, device, function)
+
+
+def test_refused_shadow_doorbells(machine: Machine, find: Find) -> None:
+    """A controller that refuses Doorbell Buffer Config gets a doorbell for each command."""
+    device, function = find(SHADOW)
+    device.add({"refuse": 0x02}, queue="admin", opcode=DOORBELL_BUFFER_CONFIG)
+    machine.run(f"nvme reset /dev/{function.live().name}")
+    check_works(machine, function)
+    assert said(machine, "shadow doorbells cannot be used") == 1
+    assert not device.state()["shadow_doorbells"]
 
 
 def test_power_states(machine: Machine, find: Find) -> None:
