@@ -66,17 +66,17 @@ pub(crate) fn map(regions: &Regions<'_>, dev: &Device<Bound>, pairs: usize) -> R
 
 /// Reads the 32-bit register at `offset`.
 pub(crate) fn read32(bar: &Bar0, offset: usize) -> Result<u32> {
-    Ok(faults::read32(offset, bar.read32(offset)?))
+    Ok(faults::read32(bar.read32(offset)?))
 }
 
 /// Reads the 64-bit register at `offset`.
 pub(crate) fn read64(bar: &Bar0, offset: usize) -> Result<u64> {
-    Ok(faults::read64(offset, bar.read64_lo_hi(offset)?))
+    Ok(faults::read64(bar.read64_lo_hi(offset)?))
 }
 
 /// Writes the 32-bit register at `offset`.
 pub(crate) fn write32(bar: &Bar0, offset: usize, value: u32) -> Result {
-    if faults::loses_write(offset, value) {
+    if faults::is_gone() {
         return Ok(());
     }
     bar.write32(value, offset)
@@ -93,7 +93,7 @@ impl CSTS {
     /// Reads the register.
     pub(crate) fn read(bar: &Bar0) -> Self {
         let value = bar.access(|io| io.read(CSTS).into_raw()).unwrap_or(GONE);
-        Self::from(faults::read32(Self::OFFSET, value))
+        Self::from(faults::read32(value))
     }
 
     /// Clears NSSRO, if it is set, by writing a one to it.

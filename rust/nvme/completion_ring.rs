@@ -196,20 +196,6 @@ impl<'ring, T: Transport> Iterator for Entries<'ring, T> {
 }
 
 impl<'ring, T: Transport> Entries<'ring, T> {
-    /// As [`Iterator::next`], but what is there is replaced by what `f` makes of it.
-    #[cfg(NVME_RS_FAULTS)]
-    pub fn next_altered(
-        &mut self,
-        f: impl FnOnce(Option<Completion>) -> Option<Completion>,
-    ) -> Option<Entry<'ring, T>> {
-        let slot = self.slot;
-        let is_new = self.head.is_new(slot.status());
-        dma_mb(Read);
-        let cqe = f(is_new.then(|| slot.read()))?;
-        self.advance()?;
-        Some(self.entry(Answer::of(&cqe), slot))
-    }
-
     /// Takes the entry where the head is. `None` if it has to be announced first.
     #[inline(always)]
     fn advance(&mut self) -> Option<()> {

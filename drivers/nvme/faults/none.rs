@@ -24,23 +24,18 @@ impl Files {
 }
 
 #[inline(always)]
-pub(crate) fn read32(_offset: usize, value: u32) -> u32 {
+pub(crate) fn read32(value: u32) -> u32 {
     value
 }
 
 #[inline(always)]
-pub(crate) fn read64(_offset: usize, value: u64) -> u64 {
+pub(crate) fn read64(value: u64) -> u64 {
     value
 }
 
 #[inline(always)]
 pub(crate) fn total_vfs(total: u16) -> u16 {
     total
-}
-
-#[inline(always)]
-pub(crate) fn loses_write(_offset: usize, _value: u32) -> bool {
-    false
 }
 
 #[inline(always)]

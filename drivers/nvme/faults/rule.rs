@@ -7,17 +7,11 @@
 //!
 //! Actions on the completion of a command:
 //!
-//! - `lose`: the completion is dropped. `late`: it is held back until late completions are released.
-//!   `missed`: the queue overlooks it once.
-//! - `twice`: the queue sees it twice. `stray`, `generation`: before it the queue sees a completion
-//!   with an unknown tag, or with a wrong generation.
-//! - `flood`: after it the queue sees completions with an unknown tag, one after the other, until the
-//!   rules are cleared.
+//! - `lose`: the completion is dropped.
 //! - `status=N`, `result=N`: the status field without the phase tag, or dwords 0 and 1, are replaced.
 //! - `data=N at=OFFSET size=BYTES`: a part of the data that an admin command returned is replaced.
 //!
-//! Actions when a command is sent: `gone`: the device is gone from now on. `fail`: the controller
-//! has failed, until it is disabled.
+//! When a command is sent, `gone`: the device is gone from now on.
 //!
 //! Conditions: `queue=admin` (the default) or `queue=io`; `opcode=N`; `dword10=N`, its low byte
 //! (CNS of Identify, Feature Identifier, action of Virtualization Management). Of the commands that
@@ -44,33 +38,19 @@ use zerocopy::IntoBytes;
 #[repr(u32)]
 pub(super) enum Action {
     Lose = 1,
-    Late,
-    Missed,
-    Twice,
-    Stray,
-    Generation,
-    Flood,
     Status,
     Result,
     Data,
     Gone,
-    Fail,
 }
 
 impl Action {
-    const ALL: [(&'static str, Self); 12] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("lose", Self::Lose),
-        ("late", Self::Late),
-        ("missed", Self::Missed),
-        ("twice", Self::Twice),
-        ("stray", Self::Stray),
-        ("generation", Self::Generation),
-        ("flood", Self::Flood),
         ("status", Self::Status),
         ("result", Self::Result),
         ("data", Self::Data),
         ("gone", Self::Gone),
-        ("fail", Self::Fail),
     ];
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Invalid Identify data, and Virtualization Management commands that fail.
+"""Invalid data about VFs, and Virtualization Management commands that fail.
 
 The driver simulates the faults.
 """
@@ -9,35 +9,13 @@ import errno
 import pytest
 
 from faults.checks import check_works
-from faults.rules import (
-    IDENTIFY, IDENTIFY_CONTROLLER, MANAGE, PRIMARY_CAPABILITIES, SECONDARY_LIST, Faults,
-)
+from faults.commands import IDENTIFY, MANAGE, PRIMARY_CAPABILITIES, SECONDARY_LIST
+from faults.rules import Faults
 from guest.machine import Machine
-from subject.disks import disk
 from subject.driver import Driver
 from subject.functions import PhysicalFunction
-from subject.io import fio
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.mark.parametrize("fields", [
-    ["data=0 at=77"],                           # MDTS: no limit
-    ["data=1 at=77"],                           # two pages
-    ["data=255 at=77"],                         # beyond any limit
-    ["data=0xffffffff at=516 size=4"],          # NN
-    ["data=0 at=516 size=4"],
-], ids=["MDTS=0", "MDTS=1", "MDTS=255", "NN=all", "NN=0"])
-def test_identify_controller(machine: Machine, driver: Driver,
-                             function: PhysicalFunction, faults: Faults,
-                             fields: list[str]) -> None:
-    function.unbind()
-    faults.command(*(f"{field} opcode={IDENTIFY} dword10={IDENTIFY_CONTROLLER}"
-                     for field in fields))
-    assert function.bind(driver.name) == 0
-    assert not any(faults.left())
-    check_works(machine, function)
-    fio(machine, disk(machine, function.live(), 1), bs="256k", size="2m")
 
 
 VQ, VI = 32, 64
@@ -127,7 +105,7 @@ def test_total_vfs(machine: Machine, driver: Driver, function: PhysicalFunction,
     listed = f"ls {function.sysfs}/nvme_sriov | grep -c ^vf"
     assert machine.run(listed).out.strip() == str(machine.shape.vfs)
     function.unbind()
-    faults.register("TotalVFs", set=0xffff)
+    faults.total_vfs(0xffff)
     assert function.bind(driver.name) == 0
     assert machine.run(listed).out.strip() == "127"
     function.unbind()

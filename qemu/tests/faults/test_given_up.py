@@ -10,8 +10,9 @@ import pytest
 from faults.checks import (
     ADMIN_LIMIT, IO_LIMIT, check_given_up, check_unreadable, check_works, rebind, within,
 )
+from faults.commands import IDENTIFY, IDENTIFY_CONTROLLER
 from faults.port import cut_off
-from faults.rules import CREATE_CQ, CREATE_SQ, IDENTIFY, IDENTIFY_CONTROLLER, Faults
+from faults.rules import Faults
 from guest.machine import Machine
 from subject.disks import disk, private_disks
 from subject.driver import Driver, nvme_core
@@ -89,34 +90,6 @@ def test_cut_off_without_multipath(machine: Machine, driver: Driver,
     with nvme_core(machine, driver, f"multipath=N io_timeout={IO_LIMIT}"
                                     f" admin_timeout={ADMIN_LIMIT}"):
         check_cut_off(machine, driver, function)
-
-
-@pytest.mark.faults
-@pytest.mark.essential
-@pytest.mark.parametrize("rule", (
-    f"lose opcode={IDENTIFY} dword10={IDENTIFY_CONTROLLER}",
-    f"lose opcode={CREATE_CQ}",
-    f"gone opcode={CREATE_SQ}",
-))
-def test_reset_fails(machine: Machine, driver: Driver, function: PhysicalFunction,
-                     faults: Faults, rule: str) -> None:
-    """After a failed reset, the device works again only with a new probe."""
-    device = disk(machine, function.live(), 1)
-    process = machine.spawn(fio_command(device, time_based=1, runtime=120))
-    machine.run("sleep 1")
-    controller = function.device
-    faults.command(rule)
-    with within(machine, 4 * ADMIN_LIMIT):
-        assert machine.run(f"nvme reset {controller}", check=False).rc
-        assert machine.finish(process, 4 * ADMIN_LIMIT) != 0
-    assert faults.left() == [0]
-    faults.clear()
-    assert machine.run(f"nvme reset {controller}", check=False).rc
-    assert machine.run(f"nvme id-ctrl {controller}", check=False).rc
-    check_given_up(machine, function)
-    check_unreadable(machine, device)
-    assert rebind(function, driver) == 0
-    check_works(machine, function)
 
 
 @pytest.mark.faults

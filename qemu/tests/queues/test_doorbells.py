@@ -3,14 +3,12 @@
 
 import pytest
 
-from faults.rules import Faults
 from guest.machine import Machine
 from guest.shape import Shape
 from guest.trace import traced
 from subject.disks import disk, private_disks
 from subject.functions import PhysicalFunction
 from subject.io import fio
-from subject.messages import said
 
 _CONFIG = "pci_nvme_dbbuf_config"
 _COMMAND = "pci_nvme_io_cmd"
@@ -74,22 +72,5 @@ def test_without(machine: Machine, pf: PhysicalFunction) -> None:
         machine.run(f"nvme reset {pf.device}")
         device = disk(machine, pf.live(), 1)
     assert not lines
-    tails, _ = per_command(machine, device)
-    assert tails == 1
-
-
-@pytest.mark.faults
-@pytest.mark.shape(Shape(shadow_doorbells=False))
-def test_refused(machine: Machine, pf: PhysicalFunction) -> None:
-    """A controller that refuses Doorbell Buffer Config gets a register write for each command."""
-    faults = Faults(machine)
-    if not faults.available:
-        pytest.skip("the driver makes up no faults")
-    # The upper byte of OACS in Identify Controller, which is 0 in QEMU.
-    faults.command("data=1 at=257 size=1 opcode=6 dword10=1")
-    with said(machine) as lines:
-        machine.run(f"nvme reset {pf.device}")
-        device = disk(machine, pf.live(), 1)
-    assert any("shadow doorbells cannot be used" in line for line in lines), lines
     tails, _ = per_command(machine, device)
     assert tails == 1

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from faults.checks import ADMIN_LIMIT, read_block, said, within
-from faults.rules import ASYNC_EVENTS, DELETE_SQ, GET_LOG, MANAGE, SET_FEATURES, Faults
+from faults.commands import ASYNC_EVENTS, DELETE_SQ, GET_LOG, MANAGE, SET_FEATURES
+from faults.rules import Faults
 from guest.kernel import PATIENCE, times
 from guest.machine import Machine
 from guest.repetition import repeated
