@@ -88,9 +88,6 @@ pub(crate) const ACQ: usize = 0x30;
 
 /// Bits of Controller Configuration, which nvme-core writes.
 pub(crate) mod cc {
-    /// Where the register is.
-    #[cfg(NVME_RS_FAULTS)]
-    pub(crate) const OFFSET: usize = 0x14;
     /// Enable.
     pub(crate) const EN: u32 = 1;
     /// Shutdown Notification: normal.

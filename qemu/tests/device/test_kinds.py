@@ -8,6 +8,7 @@ import pytest
 
 from faults.checks import check_works, said
 from faults.commands import DOORBELL_BUFFER_CONFIG
+from faults.programmed import CAP
 from guest.device import Device, settings
 from guest.machine import Machine
 from guest.shape import Shape
@@ -19,7 +20,7 @@ from subject.functions import PhysicalFunction, physical_functions
 from subject.io import fio
 
 (MSI, ONE_MESSAGE, PIN, STRIDE, SGL, BUFFER, SHADOW, POWER, CMB, LEGACY_CMB, BIG_PAGES,
- ONE_QUEUE) = KINDS = (
+ ONE_QUEUE, PM1725) = KINDS = (
     settings(serial="msi", msix=0, msi=4),
     settings(serial="one-message", msix=0, msi=1),
     settings(serial="pin", msix=0),
@@ -32,6 +33,7 @@ from subject.io import fio
     settings(serial="legacy-cmb", cmb_mib=4, legacy_cmb=True, version=0x10300),
     settings(serial="big-pages", page_min=1, page_max=1),
     settings(serial="one-queue", queues=1),
+    settings(serial="pm1725", vendor=0x144d, device=0xa821),
 )
 pytestmark = pytest.mark.shape(
     Shape(cpus=2, vfs=0, namespaces=0, io_queues=2, devices=KINDS))
@@ -178,6 +180,32 @@ def test_pages_that_the_host_does_not_have(machine: Machine, driver: Driver) -> 
     assert function.bind(driver.name) == errno.ENODEV
     assert said(machine, "page size 8192 too large")
     assert device.violations() == []
+
+
+def test_broken_msi(machine: Machine, driver: Driver, find: Find) -> None:
+    """A controller whose MSI does not work, by a quirk, gets the pin."""
+    driver.unload()
+    driver.load("quirks=1b36:0010:broken_msi")
+    try:
+        device, function = find(MSI)
+        assert device.state()["interrupts"] == "Pin"
+        check_through_resets(machine, device, function, 1)
+    finally:
+        driver.unload()
+        driver.load()
+
+
+def test_pm1725(machine: Machine, driver: Driver) -> None:
+    """A PM1725 takes 64 entries, whatever it says: its CAP.MQES is 0."""
+    device, function = located(machine, KINDS.index(PM1725))
+    if function.driver:
+        function.unbind()
+    device.make_sane()
+    device.add({"bits": {"clear": 0xffff}}, register=CAP)
+    assert function.bind(driver.name) == 0
+    assert machine.read(f"/sys/class/nvme/{function.live().name}/sqsize") == "63"
+    check_works(machine, function)
+    leave(device, function)
 
 
 def test_one_queue(machine: Machine, find: Find) -> None:
