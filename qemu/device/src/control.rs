@@ -108,6 +108,7 @@ impl Controller {
             "queues_in_buffer": bases.filter(|&base| is_in_buffer(base)).count(),
             "held": self.held.len(),
             "hmb_pages": self.host_buffer.as_ref().map_or(0, |buffer| buffer.pages()),
+            "hmb_ranges": self.host_buffer.as_ref().map_or(&[][..], |buffer| buffer.ranges()),
             "shadow_doorbells": self.shadow.is_some(),
             "interrupts": self.interrupts.kind().map(|kind| format!("{kind:?}")),
         })

@@ -63,6 +63,8 @@ pub struct Controller {
     pub(crate) features: Features,
     pub(crate) events: Events,
     pub(crate) host_buffer: Option<HostBuffer>,
+    /// The host memory buffer that the controller had last.
+    pub(crate) former_buffer: Option<HostBuffer>,
     pub(crate) shadow: Option<Shadow>,
     pub(crate) namespaces: Vec<Namespace>,
     /// What goes wrong.
@@ -99,6 +101,7 @@ impl Controller {
             features: Features::default(),
             events: Events::default(),
             host_buffer: None,
+            former_buffer: None,
             shadow: None,
             namespaces: Namespace::all(&settings),
             rules: Rules::default(),

@@ -88,6 +88,10 @@ pub struct Settings {
     pub hmb_preferred: u32,
     /// Identify: HMMIN, its minimum size, in units of 4 KiB.
     pub hmb_minimum: u32,
+    /// Identify: HMMINDS, the least size of one of its ranges, in units of 4 KiB; 0 for any.
+    pub hmb_smallest: u32,
+    /// Identify: HMMAXD, the most ranges that it has; 0 for any number.
+    pub hmb_most: u16,
     /// Identify: the number of power states. All but the first are non-operational.
     pub power_states: u8,
     /// Identify: APSTA, whether the controller leaves power states by itself.
@@ -136,6 +140,8 @@ impl Default for Settings {
             sgls: 0,
             hmb_preferred: 0,
             hmb_minimum: 0,
+            hmb_smallest: 0,
+            hmb_most: 0,
             power_states: 1,
             autonomous_power: false,
             write_cache: true,

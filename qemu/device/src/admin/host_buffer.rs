@@ -12,6 +12,8 @@ use std::collections::HashMap;
 
 /// EHM: the host gives the buffer.
 const ENABLE: u32 = 1 << 0;
+/// MR: it is the buffer that the controller had before, with what was in it.
+const RETURNED: u32 = 1 << 1;
 /// The bytes of a descriptor.
 const DESCRIPTOR: u64 = 16;
 /// The most descriptors that are read.
@@ -115,6 +117,20 @@ impl HostBuffer {
             .try_for_each(|address| self.exercise_page(memory, random, address))
     }
 
+    /// Returns address and number of pages of each range.
+    pub fn ranges(&self) -> &[(u64, u64)] {
+        &self.ranges
+    }
+
+    /// Takes over what was written to `former`, which must have the same ranges.
+    fn resume(&mut self, former: HostBuffer) -> Result<(), String> {
+        if self.ranges != former.ranges {
+            return Err("HMB: other memory is returned than was given".into());
+        }
+        self.written = former.written;
+        Ok(())
+    }
+
     /// Returns the number of pages.
     pub fn pages(&self) -> u64 {
         self.ranges.iter().map(|range| range.1).sum()
@@ -128,8 +144,9 @@ impl Controller {
             return Err(Status::INVALID_FIELD);
         }
         self.check_host_buffer();
+        self.journal.count("hmb_commands");
         if command.dword(11) & ENABLE == 0 {
-            self.host_buffer = None;
+            self.former_buffer = self.host_buffer.take();
             return Ok(Some(0));
         }
         if self.host_buffer.is_some() {
@@ -149,10 +166,27 @@ impl Controller {
         if u64::from(pages) * page < u64::from(self.settings.hmb_minimum) * 4096 {
             complaints.push(format!("HMB: {pages} pages are below the minimum"));
         }
+        let (smallest, most) = (self.settings.hmb_smallest, self.settings.hmb_most);
+        if most > 0 && command.dword(15) > u32::from(most) {
+            complaints.push(format!("HMB: more descriptors than {most}"));
+        }
+        let mut buffer = buffer?;
+        let is_small = |&(_, pages): &(u64, u64)| pages * page < u64::from(smallest) * 4096;
+        if buffer.ranges.iter().any(is_small) {
+            complaints.push(format!("HMB: a range is less than {smallest} pages"));
+        }
+        let former = self.former_buffer.take();
+        if command.dword(11) & RETURNED != 0 {
+            self.journal.count("hmb_returned");
+            let nothing = || Err("HMB: returned, but nothing was given".into());
+            let done = former.map_or_else(nothing, |former| buffer.resume(former));
+            let done = done.and_then(|()| buffer.check(&mut self.memory, &mut self.random));
+            complaints.extend(done.err());
+        }
         for complaint in complaints {
             self.journal.violation(complaint);
         }
-        self.host_buffer = Some(buffer?);
+        self.host_buffer = Some(buffer);
         Ok(Some(0))
     }
 

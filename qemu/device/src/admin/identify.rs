@@ -66,6 +66,8 @@ fn controller(settings: &Settings) -> Vec<u8> {
     put(&mut data, 268, &353u16.to_le_bytes()); // CCTEMP
     put(&mut data, 272, &settings.hmb_preferred.to_le_bytes());
     put(&mut data, 276, &settings.hmb_minimum.to_le_bytes());
+    put(&mut data, 332, &settings.hmb_smallest.to_le_bytes()); // HMMINDS
+    put(&mut data, 336, &settings.hmb_most.to_le_bytes()); // HMMAXD
     data[512] = 0x66; // SQES
     data[513] = 0x44; // CQES
     let most = settings.namespaces.iter().map(|namespace| namespace.id);

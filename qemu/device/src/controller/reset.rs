@@ -44,7 +44,9 @@ impl Controller {
         if self.space.is_master() {
             self.check_host_buffer();
         }
-        self.host_buffer = None;
+        if let Some(buffer) = self.host_buffer.take() {
+            self.former_buffer = Some(buffer);
+        }
         self.submissions.clear();
         self.completions.clear();
         self.waiting.clear();
@@ -81,6 +83,7 @@ impl Controller {
         self.gone = false;
         self.rules.clear();
         self.kept.clear();
+        self.former_buffer = None;
         self.reset_function();
         self.settings = self.first.clone();
         self.namespaces = Namespace::all(&self.settings);
