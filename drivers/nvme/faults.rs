@@ -243,7 +243,6 @@ impl Received {
                 let phase = u16::from_le(cqe.status) & 1;
                 cqe.status = ((status as u16) << 1 | phase).to_le();
             }
-            (Action::Result, result) => cqe.result = result.to_le(),
             _ => return Some(entry),
         }
         Some(entry.altered(cqe))

@@ -126,6 +126,11 @@ class Device:
         violations: list[str] = self.ask("journal")["journal"]["violations"]
         return violations
 
+    def features(self, feature: int) -> list[int]:
+        """Returns the values that a feature was set to, in order."""
+        features: list[list[int]] = self.ask("journal")["journal"]["features"]
+        return [value for which, value in features if which == feature]
+
     def happen(self, kind: int, information: int = 0, log: int = 0) -> None:
         """Makes an asynchronous event happen."""
         self.ask("event", event={"type": kind, "information": information, "log": log})

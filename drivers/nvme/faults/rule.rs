@@ -8,7 +8,7 @@
 //! Actions on the completion of a command:
 //!
 //! - `lose`: the completion is dropped.
-//! - `status=N`, `result=N`: the status field without the phase tag, or dwords 0 and 1, are replaced.
+//! - `status=N`: the status field, without the phase tag, is replaced.
 //! - `data=N at=OFFSET size=BYTES`: a part of the data that an admin command returned is replaced.
 //!
 //! When a command is sent, `gone`: the device is gone from now on.
@@ -39,16 +39,14 @@ use zerocopy::IntoBytes;
 pub(super) enum Action {
     Lose = 1,
     Status,
-    Result,
     Data,
     Gone,
 }
 
 impl Action {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 4] = [
         ("lose", Self::Lose),
         ("status", Self::Status),
-        ("result", Self::Result),
         ("data", Self::Data),
         ("gone", Self::Gone),
     ];

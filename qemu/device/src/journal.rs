@@ -5,7 +5,8 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The most violations that are kept as text. All of them are counted.
+/// The most violations that are kept as text, and of features that were set. All violations are
+/// counted.
 const KEPT: usize = 100;
 
 /// What has happened since the journal was cleared.
@@ -13,6 +14,8 @@ const KEPT: usize = 100;
 pub struct Journal {
     counts: BTreeMap<String, u64>,
     violations: Vec<String>,
+    /// The features that were set, with the value.
+    features: Vec<(u8, u32)>,
 }
 
 impl Journal {
@@ -40,6 +43,13 @@ impl Journal {
     /// Returns the violations that are kept.
     pub fn violations(&self) -> &[String] {
         &self.violations
+    }
+
+    /// Notes that a feature was set.
+    pub fn feature(&mut self, feature: u8, value: u32) {
+        if self.features.len() < KEPT {
+            self.features.push((feature, value));
+        }
     }
 
     /// Forgets everything.

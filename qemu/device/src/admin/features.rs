@@ -93,6 +93,7 @@ impl Features {
 impl Controller {
     pub(super) fn set_features(&mut self, command: &Command) -> Answer {
         let feature = command.dword(10) as u8;
+        self.journal.feature(feature, command.dword(11));
         if feature == HOST_MEMORY_BUFFER {
             return self.set_host_buffer(command);
         }

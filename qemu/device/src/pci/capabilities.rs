@@ -75,8 +75,9 @@ impl Space {
         // Function level reset, role-based error reporting.
         self.put(at + 4, &(1u32 << 28 | 1 << 15).to_le_bytes());
         self.allow(at + DEVICE_CONTROL, &[0xff, 0x7f]);
-        // One lane of the first generation.
-        self.put(at + 0xc, &[0x11]);
+        // One lane of the first generation, which can be in L0s and L1.
+        self.put(at + 0xc, &0x0c11u16.to_le_bytes());
+        self.allow(at + 0x10, &[0x43]);
         self.put(at + 0x12, &[0x11]);
     }
 }
