@@ -22,7 +22,10 @@ class Kernel:
     """A kernel that a guest can boot."""
 
     image: Path
-    """The bzImage."""
+    """The bzImage, as kexec wants it."""
+    vmlinux: Path
+    """What QEMU boots: the ELF file, if it has a PVH note, for it is not compressed, or the
+    bzImage."""
     modules: Path
     """The folder of its modules, /lib/modules/ABI on an installed system."""
     abi: str
@@ -33,6 +36,7 @@ class Kernel:
         """Returns the kernel that the environment of qemu/python names."""
         return cls(
             image=Path(os.environ["NVME_RS_IMAGE"]),
+            vmlinux=Path(os.environ["NVME_RS_VMLINUX"]),
             modules=Path(os.environ["NVME_RS_MODULES"]),
             abi=os.environ["NVME_RS_ABI"],
         )

@@ -3,8 +3,8 @@
 #
 # The host's packages, and the archive as the host's apt sees it.
 
-# What setup runs on the host. kmod: depmod on the stock modules.
-host_packages=(mmdebstrap bubblewrap debian-archive-keyring xz-utils kmod)
+# What setup runs on the host. kmod: depmod on the stock modules; zstd: the stock image.
+host_packages=(mmdebstrap bubblewrap debian-archive-keyring xz-utils zstd kmod)
 [ "$EUID" -eq 0 ] || host_packages+=(uidmap)
 
 archive_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
