@@ -94,6 +94,11 @@ pub enum Action {
     Phase,
     /// The entry comes without an interrupt.
     Silent,
+    /// The entry's interrupt comes so many milliseconds later, and is the only one for all
+    /// such entries that come until then.
+    Coalesce(u64),
+    /// An interrupt comes before the entry, and so many after it.
+    Split(u32),
     /// An entry with this identifier comes before the command's own.
     Extra(Value),
     /// An entry whose identifier differs in these bits comes before the command's own.

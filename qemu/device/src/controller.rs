@@ -56,6 +56,8 @@ pub struct Controller {
     /// The entries of each completion queue for which there is no room yet.
     pub(crate) waiting: BTreeMap<u16, VecDeque<Completion>>,
     pub(crate) held: Vec<Held>,
+    /// When the completion queues whose interrupts a rule coalesces will interrupt.
+    interrupts_due: BTreeMap<u16, Instant>,
     /// The completions that a rule keeps, which outlive resets.
     kept: Vec<Held>,
     /// The completion queues that are filled without end, with the entry.
@@ -96,6 +98,7 @@ impl Controller {
             completions: BTreeMap::new(),
             waiting: BTreeMap::new(),
             held: Vec::new(),
+            interrupts_due: BTreeMap::new(),
             kept: Vec::new(),
             endless: BTreeMap::new(),
             features: Features::default(),

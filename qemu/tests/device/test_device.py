@@ -56,16 +56,30 @@ def test_honest(machine: Machine, driver: Driver, programmed: PhysicalFunction,
     pytest.param({"head": "random"}, id="wrong-head"),
     pytest.param({"shuffle": 5}, id="out-of-order"),
     pytest.param({"delay": 20}, id="late"),
+    pytest.param({"split": 2}, id="more-interrupts"),
 ])
 def test_completions(machine: Machine, driver: Driver, programmed: PhysicalFunction,
                      device: Device, action: dict[str, object]) -> None:
     """Completions that come twice, of commands that were not sent, with a wrong head, out of
-    order or late: I/O goes on, and its data is right."""
+    order, late, or with interrupts before and after them: I/O goes on, and its data is right."""
     assert programmed.bind(driver.name) == 0
     target = disk(machine, programmed.live(), 1)
     device.add(action, queue="io")
     fio(machine, target, size="512k")
     assert device.met() > 0
+    check_both(machine, driver, programmed, device)
+
+
+def test_coalesced_interrupts(machine: Machine, driver: Driver, programmed: PhysicalFunction,
+                              device: Device) -> None:
+    """Several completions have one interrupt, which comes after the last of them."""
+    assert programmed.bind(driver.name) == 0
+    target = disk(machine, programmed.live(), 1)
+    device.add({"coalesce": 20}, queue="io")
+    commands, before = device.count("io_commands"), device.count("interrupts")
+    fio(machine, target, size="512k")
+    assert device.met() == device.count("io_commands") - commands > 0
+    assert device.count("interrupts") - before < 0.7 * device.met()
     check_both(machine, driver, programmed, device)
 
 

@@ -5,8 +5,12 @@
 use super::{Action, Filling, Queues, Rule, Value};
 use crate::random::Random;
 
+/// Where a controller writes that nobody told it to: the guest's kernel is there, so there must be
+/// an IOMMU.
+const STRAY: u64 = 16 << 20;
+
 /// The names of the catalogue, with the actions.
-const CATALOGUE: [(&str, Action); 21] = [
+const CATALOGUE: [(&str, Action); 24] = [
     ("lose", Action::Lose),
     ("hold", Action::Hold),
     ("late", Action::Delay(50)),
@@ -21,8 +25,11 @@ const CATALOGUE: [(&str, Action); 21] = [
     ("wrong-phase", Action::Phase),
     ("garbage", Action::Garbage),
     ("silent", Action::Silent),
+    ("coalesce", Action::Coalesce(5)),
+    ("split", Action::Split(2)),
     ("extra", Action::Extra(Value::Random)),
     ("flood", Action::Flood(3000)),
+    ("stray", Action::Stray(Value::Is(STRAY))),
     ("data-of-zeroes", Action::Data(Filling::Zeroes)),
     ("data-of-ones", Action::Data(Filling::Ones)),
     ("random-data", Action::Data(Filling::Random)),

@@ -99,13 +99,29 @@ impl Controller {
             Some(Action::Silent) => {
                 return self.force(completion, entry, true);
             }
+            Some(Action::Coalesce(ms)) => {
+                let due = Instant::now() + Duration::from_millis(ms);
+                self.interrupts_due.entry(completion).or_insert(due);
+                self.place(completion, entry);
+                return;
+            }
+            Some(Action::Split(times)) => {
+                self.interrupt(completion);
+                self.post(completion, entry);
+                for _ in 1..times {
+                    self.interrupt(completion);
+                }
+                return;
+            }
             Some(Action::Stray(value)) => {
                 let address = random(value);
                 let mut bytes = [0; 64];
                 self.random.fill(&mut bytes);
-                if self.memory.write(address, &bytes).is_ok() {
-                    self.journal.count("stray_writes");
-                }
+                let done = self.memory.write(address, &bytes).is_ok();
+                self.journal.count(match done {
+                    true => "stray_writes",
+                    false => "stray_faults",
+                });
             }
             _ => {}
         }
@@ -162,18 +178,31 @@ impl Controller {
         for held in due {
             self.release(held);
         }
+        let late = (self.interrupts_due.iter()).filter(|(_, at)| **at <= now);
+        for completion in late.map(|(queue, _)| *queue).collect::<Vec<_>>() {
+            self.interrupts_due.remove(&completion);
+            self.interrupt(completion);
+        }
     }
 
     /// Posts an entry, once there is room.
     pub(crate) fn post(&mut self, completion: u16, entry: Completion) {
+        if self.place(completion, entry) {
+            self.interrupt(completion);
+        }
+    }
+
+    /// Posts an entry without an interrupt, and returns true, if there is room. If there is
+    /// none, the entry waits for it.
+    fn place(&mut self, completion: u16, entry: Completion) -> bool {
         let waiting = self.waiting.entry(completion).or_default();
         let full = (self.completions.get(&completion)).is_some_and(|queue| queue.is_full());
         if full || !waiting.is_empty() {
             waiting.push_back(entry);
-            return;
+            return false;
         }
         self.force(completion, entry, true);
-        self.interrupt(completion);
+        true
     }
 
     /// Posts the entries that wait for room.

@@ -51,6 +51,7 @@ impl Controller {
         self.completions.clear();
         self.waiting.clear();
         self.held.clear();
+        self.interrupts_due.clear();
         self.endless.clear();
         self.events = Default::default();
         self.features.reset();

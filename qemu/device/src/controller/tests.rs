@@ -360,6 +360,29 @@ fn late_completions_come_later() {
 }
 
 #[test]
+fn entries_share_an_interrupt() {
+    let mut host = Host::with_queues(small());
+    host.add(json!({"queue": 1, "count": 2, "action": {"coalesce": 1000}}));
+    host.submit(1, 1, flush());
+    host.submit(1, 2, flush());
+    host.controller.tick(Instant::now());
+    assert_eq!(host.wires[1].count(), 0);
+    assert_eq!([1, 2].map(|_| host.next(1).unwrap().identifier), [1, 2]);
+    host.later();
+    host.later();
+    assert_eq!(host.wires[1].count(), 1);
+}
+
+#[test]
+fn an_entry_has_several_interrupts() {
+    let mut host = Host::with_queues(small());
+    host.add(json!({"queue": 1, "action": {"split": 2}}));
+    host.submit(1, 1, flush());
+    assert_eq!(host.next(1).unwrap().identifier, 1);
+    assert_eq!(host.wires[1].count(), 3);
+}
+
+#[test]
 fn a_completion_that_is_kept_outlives_a_reset() {
     let mut host = Host::with_queues(small());
     host.add(json!({"queue": 0, "opcode": 6, "count": 1, "action": "keep"}));
@@ -603,6 +626,11 @@ fn a_stray_write_goes_where_nobody_said() {
     assert_eq!(host.run(1, flush()).0, 0);
     assert_ne!(host.controller.memory.read_u64(0xf_0000), Ok(0));
     assert_eq!(host.journal("stray_writes"), 1);
+
+    let mut host = Host::with_queues(small());
+    host.add(json!({"queue": 1, "action": {"stray": MEMORY}}));
+    assert_eq!(host.run(1, flush()).0, 0);
+    assert_eq!(host.journal("stray_faults"), 1);
 }
 
 #[test]
