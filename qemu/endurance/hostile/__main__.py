@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs rounds with controllers that lie, and checks that the driver comes through each.
 
-A round has a seed, which decides on what its controller does. Seeds follow one another.
+A round has a seed, which decides on what its controller does. Seeds follow one another. If a
+round is not well, those that went on at the same time are done again one by one, in new
+guests, to find its seed.
 """
 
 import argparse
 import itertools
 import sys
 import time
+from collections.abc import Iterator
 
 from endurance.hostile.results import Round, Table
-from endurance.hostile.run import AT_ONCE, SHAPE, Lie, run
+from endurance.hostile.run import AT_ONCE, SHAPE, Lie, NotWell, run
 from guest.errors import MachineError
 from guest.log import faults
-from guest.machine import boot
+from guest.machine import Machine, boot
 from project import BUILD, TOP
 from subject.driver import Driver
 from subject.inquiry import inquire
@@ -36,47 +39,88 @@ def parse() -> argparse.Namespace:
                         help="begin no round after this time (%(default)s)")
     parser.add_argument("--driver", default="nvme_rs", choices=("nvme_rs", "nvme"),
                         help="the driver (%(default)s)")
+    parser.add_argument("--go-on", action="store_true",
+                        help="go on in a new guest after a round that was not well")
     return parser.parse_args()
 
 
-def main() -> int:
-    arguments = parse()
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    seeds = iter(range(arguments.first, arguments.first + arguments.rounds))
-    table = Table()
+class Search:
+    """Rounds in guests, until one is not well."""
 
-    def more() -> list[int]:
-        over = time.monotonic() > START + 60 * arguments.minutes
-        return [] if over else list(itertools.islice(seeds, AT_ONCE))
+    def __init__(self, driver: str) -> None:
+        self._driver = driver
+        self.table = Table()
+        self.failures: list[str] = []
+        """What was not well."""
 
-    def told(lie: Lie, done: Round) -> None:
-        table.add([rule["name"] for rule in lie.rules], done)
+    def run(self, groups: Iterator[list[int]], go_on: bool) -> None:
+        """Runs groups of seeds, those of a group at the same time."""
+        while lies := self._attempt(groups):
+            before = len(self.failures)
+            for lie in lies:
+                self._run_alone(lie)
+            if len(self.failures) == before:
+                self.failures.append(f"seeds {lies[0].seed} to {lies[-1].seed}, but none alone")
+            if not go_on:
+                return
+
+    def _run_alone(self, lie: Lie) -> None:
+        if self._attempt(iter([[lie.seed]])):
+            self.failures.append(f"seed {lie.seed}: {lie}")
+            self.table.add_failure(lie.names)
+
+    def _attempt(self, groups: Iterator[list[int]]) -> list[Lie]:
+        """Runs groups in a new guest. Returns what went on when something was not well."""
+        machine = boot(SHAPE)
+        try:
+            shorten_scans(machine)
+            driver = Driver(machine, self._driver)
+            driver.load()
+            run(machine, driver, lambda: next(groups, []), self._told)
+        except NotWell as error:
+            self._report(machine, error)
+            return error.lies
+        except MachineError as error:
+            self._report(machine, error)
+            self.failures.append(str(error))
+        finally:
+            machine.stop()
+        return []
+
+    def _told(self, lie: Lie, done: Round) -> None:
+        self.table.add(lie.names, done)
         longest = max(done.steps, key=lambda step: step.seconds)
         say(f"seed {lie.seed}: {lie}: {done.met} times; {done.end},"
             f" {longest.name} took {longest.seconds:.1f} s")
 
-    machine = boot(SHAPE)
-    well = False
-    try:
-        shorten_scans(machine)
-        driver = Driver(machine, arguments.driver)
-        driver.load()
-        run(machine, driver, more, told)
-        well = True
-    except MachineError as error:
-        say("\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])]))
+    def _report(self, machine: Machine, error: MachineError) -> None:
+        say("\n".join([str(error), *getattr(error, "__notes__", [])]))
         before, _, _ = machine.log.window().partition("sysrq: ")
         if found := faults(before):
             say("the kernel reports:\n" + "\n".join(found[:20]))
         if machine.alive:
             inquire(machine, say)
-        path = _FOLDER / "guest.log"
+        _FOLDER.mkdir(parents=True, exist_ok=True)
+        path = _FOLDER / f"guest{len(list(_FOLDER.glob('*.log')))}.log"
         path.write_text(machine.log.all())
         say(f"the guest's log is in {path.relative_to(TOP)}")
-    finally:
-        machine.stop()
-    print(f"\n{table}\n\n{table.rounds} rounds: {'all well' if well else 'FAILED'}")
-    return 0 if well else 1
+
+
+def main() -> int:
+    arguments = parse()
+    seeds = iter(range(arguments.first, arguments.first + arguments.rounds))
+    search = Search(arguments.driver)
+
+    def groups() -> Iterator[list[int]]:
+        while time.monotonic() < START + 60 * arguments.minutes:
+            if not (group := list(itertools.islice(seeds, AT_ONCE))):
+                return
+            yield group
+    search.run(groups(), arguments.go_on)
+    print("\n".join(["", str(search.table), "", *search.failures,
+                     f"{search.table.rounds} rounds:"
+                     f" {'FAILED' if search.failures else 'all well'}"]))
+    return 1 if search.failures else 0
 
 
 START = time.monotonic()

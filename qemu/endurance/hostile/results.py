@@ -38,8 +38,10 @@ class Round:
         return "read" if self.of("again").result == "0" else "failed I/O"
 
 
-ENDS = ("refused", "given up", "failed I/O", "read")
-"""What can become of a controller, as Round.end says it."""
+NOT_WELL = "not well"
+"""What became of the guest, by a round that was not well."""
+ENDS = ("refused", "given up", "failed I/O", "read", NOT_WELL)
+"""What can come of a round: what Round.end says became of the controller, or NOT_WELL."""
 
 
 def parse(text: str) -> tuple[list[Step], dict[str, Round]]:
@@ -74,6 +76,12 @@ class Table:
             self.ends[rule][done.end] += 1
             longest = max(step.seconds for step in done.steps)
             self.slowest[rule] = max(self.slowest[rule], longest)
+
+    def add_failure(self, rules: list[str]) -> None:
+        """Counts a round that was not well."""
+        self.rounds += 1
+        for rule in set(rules):
+            self.ends[rule][NOT_WELL] += 1
 
     def __str__(self) -> str:
         lines = [f"{'rule':<18}  {'rounds':>6}" + "".join(f"  {end:>10}" for end in ENDS)

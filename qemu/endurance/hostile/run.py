@@ -45,8 +45,22 @@ class Lie:
     seed: int
     rules: list[dict[str, Any]]
 
+    @property
+    def names(self) -> list[str]:
+        """Returns the names of the rules."""
+        return [rule["name"] for rule in self.rules]
+
     def __str__(self) -> str:
-        return ", ".join(rule["name"] for rule in self.rules)
+        return ", ".join(self.names)
+
+
+class NotWell(MachineError):
+    """One of the rounds that went on at the same time was not well."""
+
+    def __init__(self, lies: list[Lie], reason: MachineError) -> None:
+        super().__init__(f"{type(reason).__name__}: {reason}")
+        self.lies = lies
+        """What the controllers did."""
 
 
 class Hostile:
@@ -65,14 +79,16 @@ class Hostile:
                     f" echo {LIMIT * PATIENCE:.0f} > admin_timeout")
         machine.put(_SCRIPT, Path(__file__).with_name("guest.sh").read_bytes())
         self._other = disk(machine, other.live(), 1)
+        self.lies: list[Lie] = []
+        """What the controllers did in the last rounds."""
 
     def rounds(self, seeds: list[int]) -> list[tuple[Lie, Round]]:
         """Has a controller lie for each seed, at the same time, and checks what becomes of all."""
         used = self._liars[:len(seeds)]
-        lies = []
+        self.lies = []
         for seed, (device, _) in zip(seeds, used, strict=True):
             device.make_sane()
-            lies.append(Lie(seed, device.add_seed(seed)))
+            self.lies.append(Lie(seed, device.add_seed(seed)))
         addresses = " ".join(function.address for _, function in used)
         beside, rounds = parse(self._machine.run(
             f"sh {_SCRIPT} {self._driver.name} {self._other} {addresses}", 900).out)
@@ -81,7 +97,7 @@ class Hostile:
         for device, function in used:
             self._check_sane(device, function)
         self._machine.log.close_window()
-        return list(zip(lies, done, strict=True))
+        return list(zip(self.lies, done, strict=True))
 
     def end(self) -> None:
         """Unloads the driver, and checks that it has leaked nothing."""
@@ -117,14 +133,15 @@ class Hostile:
 
 def run(machine: Machine, driver: Driver, more: Callable[[], list[int]],
         told: Callable[[Lie, Round], None]) -> None:
-    """Runs rounds for seeds until there are no more, and tells of each. Raises Wrong, which
-    names the seeds of the rounds that went on at the same time."""
+    """Runs rounds for seeds until there are no more, and tells of each.
+
+    Raises NotWell if a round is not well, and another MachineError if memory is leaked.
+    """
     hostile = Hostile(machine, driver)
-    while seeds := more():
-        try:
+    try:
+        while seeds := more():
             for lie, done in hostile.rounds(seeds):
                 told(lie, done)
-        except MachineError as error:
-            error.add_note(f"seeds {seeds[0]} to {seeds[-1]}")
-            raise
+    except MachineError as error:
+        raise NotWell(hostile.lies, error) from error
     hostile.end()
