@@ -270,13 +270,12 @@ fn restart_admin_queue(ctrl: &Controller<Nvme>) -> Result {
         Err(e) if e == EEXIST => {}
         result => result?,
     }
-    {
-        let _hw = Nvme::lock_running(ctrl)?;
-        ctrl.unquiesce_admin();
-    }
+    let _hw = Nvme::lock_running(ctrl)?;
+    // Before any command: one that times out while the state is `Resetting` is of before this reset.
     if ctrl.state() != State::Connecting && !ctrl.change_state(State::Connecting) {
         return Err(EBUSY);
     }
+    ctrl.unquiesce_admin();
     Ok(())
 }
 

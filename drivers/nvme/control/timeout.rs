@@ -84,15 +84,14 @@ pub(crate) fn timeout(
             stop(ctrl, true);
             TimerAction::Done
         }
-        State::Resetting if ctrl.data().role.is_served() => {
-            // The previous reset is not over: it waits until the VFs are provisioned, perhaps for this
-            // command.
+        State::Resetting => {
+            // The reset that is due stops the controller, but the one before it may not be over: when
+            // the controller was live, it let nvme-core start, or waited until the VFs are provisioned,
+            // perhaps for this command.
             rq.set_cancelled();
             stop(ctrl, false);
             TimerAction::Done
         }
-        // The reset completes the request.
-        State::Resetting => TimerAction::Restart,
         _ => help(ctrl, queue, rq),
     }
 }

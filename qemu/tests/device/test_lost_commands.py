@@ -9,8 +9,8 @@ from faults.checks import (
     ADMIN_LIMIT, ENODEV, IO_LIMIT, check_works, now, read_block, rebind, said, within,
 )
 from faults.commands import (
-    ABORT, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER, NUMBER_OF_QUEUES,
-    READ, SET_FEATURES, WRITE,
+    ABORT, ASYNC_EVENTS, CREATE_CQ, CREATE_SQ, GET_LOG, IDENTIFY, IDENTIFY_CONTROLLER,
+    NUMBER_OF_QUEUES, READ, SET_FEATURES, WRITE,
 )
 from faults.programmed import SHAPE
 from guest.device import Device
@@ -97,6 +97,23 @@ def test_lost_for_good(machine: Machine, driver: Driver, function: PhysicalFunct
         assert said(machine, "the controller is given up") == 1
         device.clear()
     check_works(machine, function)
+
+
+@pytest.mark.essential
+def test_lost_as_the_next_reset_is_due(machine: Machine, function: PhysicalFunction,
+                                       device: Device) -> None:
+    """A reset is asked for while the one before it waits for a command that is lost: it does
+    not wait for that for ever."""
+    device.add("lose", queue="admin", opcode=SET_FEATURES, selector=ASYNC_EVENTS, count=1)
+    reset = f"echo 1 > /sys/class/nvme/{function.live().name}/reset_controller"
+    first = machine.spawn(reset)
+    machine.wait_for(device.met, "the command")
+    with within(machine, 3 * ADMIN_LIMIT):
+        machine.run(reset)
+        machine.finish(first)
+    assert device.met() == 1
+    check_works(machine, function)
+    assert device.violations() == []
 
 
 def test_lost_by_the_block_layer(machine: Machine, function: PhysicalFunction) -> None:
