@@ -58,4 +58,5 @@ b unbind 2 2 0
     assert rounds["b"].end == "refused"
     table = Table()
     table.add(["lose", "fail"], done)
-    assert str(table).splitlines()[1].split() == ["fail", "1", "0", "1", "0", "0", "2.2", "s"]
+    assert str(table).splitlines()[1].split() == ["fail", "1", "0", "1", "0", "0", "0", "2.2",
+                                             "s"]
