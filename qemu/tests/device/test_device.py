@@ -48,7 +48,6 @@ def test_honest(machine: Machine, driver: Driver, programmed: PhysicalFunction,
     assert device.violations() == []
 
 
-@pytest.mark.essential
 @pytest.mark.parametrize("action", [
     pytest.param({"repeat": 2}, id="twice"),
     # No command has this identifier: its tag is beyond the depth of all queues.

@@ -64,7 +64,6 @@ def test_gone(machine: Machine, driver: Driver, function: PhysicalFunction,
         check_works(machine, function)
 
 
-@pytest.mark.essential
 @pytest.mark.parametrize("action, about", [
     pytest.param("lose", {"opcode": IDENTIFY, "selector": IDENTIFY_CONTROLLER}, id="identify"),
     pytest.param("lose", {"opcode": CREATE_CQ}, id="create-cq"),

@@ -81,7 +81,6 @@ def test_given(machine: Machine, driver: Driver, programmed: PhysicalFunction,
     assert device.violations() == []
 
 
-@pytest.mark.essential
 def test_given_back(machine: Machine, driver: Driver, programmed: PhysicalFunction,
                     device: Device) -> None:
     """Resets under I/O return the same memory to the controller. Unbinding first takes the

@@ -96,7 +96,6 @@ def test_interrupts(machine: Machine, find: Find, kind: str, uses: str) -> None:
     assert sum(interrupts(machine, function.live()).values()) > 0
 
 
-@pytest.mark.essential
 def test_stride(machine: Machine, find: Find) -> None:
     """Doorbells are 64 bytes apart."""
     check_through_resets(machine, *find(STRIDE))
@@ -129,7 +128,6 @@ def test_host_memory_buffer(machine: Machine, find: Find) -> None:
     find(BUFFER)
 
 
-@pytest.mark.essential
 def test_shadow_doorbells(machine: Machine, find: Find) -> None:
     """The controller looks at shadows of doorbells when it likes, and at no doorbell."""
     device, function = find(SHADOW)

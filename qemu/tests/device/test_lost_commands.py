@@ -35,7 +35,6 @@ def test_missed_interrupt(machine: Machine, function: PhysicalFunction,
     check_works(machine, function)
 
 
-@pytest.mark.essential
 def test_lost_io(machine: Machine, function: PhysicalFunction, device: Device) -> None:
     """The driver sends Abort, then resets. The commands are sent again, the data is right."""
     target = disk(machine, function.live(), 1)
@@ -81,7 +80,6 @@ def test_lost_again(machine: Machine, driver: Driver, programmed: PhysicalFuncti
     check_works(machine, programmed)
 
 
-@pytest.mark.essential
 def test_lost_for_good(machine: Machine, driver: Driver, function: PhysicalFunction,
                        device: Device) -> None:
     """Without multipath, I/O fails after a reset that did not help."""

@@ -168,7 +168,6 @@ def test_reserved_status(machine: Machine, driver: Driver, programmed: PhysicalF
     check_works(machine, programmed)
 
 
-@pytest.mark.essential
 def test_all_ones_under_io(machine: Machine, driver: Driver, function: PhysicalFunction,
                            device: Device) -> None:
     """If registers read as all ones under I/O, I/O fails in time."""
