@@ -60,6 +60,7 @@ def ranges(device: Device) -> list[list[int]]:
     return found
 
 
+@pytest.mark.essential
 def test_given(machine: Machine, driver: Driver, programmed: PhysicalFunction,
                device: Device) -> None:
     """The controller gets as much memory as it prefers, in pieces that are not too small."""

@@ -10,8 +10,6 @@ from subject.driver import Driver
 from subject.functions import physical_functions
 
 
-
-@pytest.mark.essential
 @pytest.mark.shape(SHAPE)
 def test_seeds(machine: Machine, driver: Driver, limits: None) -> None:
     """The driver comes through some rounds, in which something has gone wrong."""

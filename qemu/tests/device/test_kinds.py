@@ -116,7 +116,6 @@ def test_sgl(machine: Machine, driver: Driver, find: Find) -> None:
     assert device.count("sgl_commands") > 0
 
 
-@pytest.mark.essential
 def test_host_memory_buffer(machine: Machine, find: Find) -> None:
     """The controller writes the buffer and reads it back, as long as it has it."""
     device, function = find(BUFFER)
