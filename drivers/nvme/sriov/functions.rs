@@ -84,6 +84,16 @@ impl Listener {
     }
 }
 
+/// Returns a listener, and the errno of the first VF that it could not bring online. `ENOMEM`.
+fn listen(family: &Arc<Family>) -> Result<(BusListener<Listener>, Arc<Atomic<i32>>)> {
+    let failure = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+    let listener = BusListener::new(Listener {
+        family: family.clone(),
+        failure: failure.clone(),
+    })?;
+    Ok((listener, failure))
+}
+
 /// Has the PCI core enable `num` VFs, whose resources have been assigned. On failure, none is enabled.
 pub(super) fn enable(
     family: &Arc<Family>,
@@ -92,10 +102,8 @@ pub(super) fn enable(
     num: u16,
     lock: &RescanLocked,
 ) -> Result {
-    let failure = Arc::new(Atomic::new(0), GFP_KERNEL)?;
-    let listener = BusListener::new(Listener {
-        family: family.clone(),
-        failure: failure.clone(),
+    let (listener, failure) = listen(family).inspect_err(|_| {
+        dev_err!(ctrl.device(), "cannot enable {num} VFs: out of memory\n");
     })?;
     *family.listener.lock() = Some(listener);
     let mut result = pdev.enable_vfs(num, lock).inspect_err(|e| {
