@@ -102,9 +102,9 @@ def problems(step: Step, operation: Operation, wanting: set[str]) -> list[str]:
 
 def _is_explained(step: Step) -> bool:
     """Returns whether the log has a message on what failed."""
-    if step.stack[:1] == ("rust_helper_krealloc_node_align",) and (
-            "probe_callback" in step.stack[1]):
-        # The allocation of the driver's data is the first step of the probe, so the driver
+    if step.stack[:1] == ("rust_helper_krealloc_node_align",) and any(
+            "probe_callback" in name for name in step.stack[1:3]):
+        # The first steps of the probe allocate what the driver's data needs, so the driver
         # core's message on the failed probe is enough.
         return "probe with driver" in step.log
     return any("nvme" in line and ("cannot" in line or "reset failed" in line)
