@@ -6,8 +6,15 @@
 toolchain := scripts/toolchain
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
+# ARCH is the kernel's word, and reaches Kbuild; FLAVOUR names a kernel for it.
+ifeq ($(ARCH),arm64)
+FLAVOUR ?= arm64
+override FLAVOUR := $(FLAVOUR:debug=debug-arm64)
+export FLAVOUR
+endif
+
 ifndef KDIR
-# Debian's stock kernel, or FLAVOUR=debug's, in the Debian root.
+# Debian's stock kernel, or a debug kernel, in the Debian root.
 setup := toolchain
 # The shell asks for paths: $(shell) does not see variables of the command line.
 # Its argument is a folder below, if it is not for nvme_rs.ko.
@@ -40,7 +47,7 @@ modules: $(setup) $(copy)
 # What the tests load into a debug kernel's guest beside it.
 .PHONY: guest-modules
 guest-modules: modules
-ifeq ($(FLAVOUR)$(KDIR),debug)
+ifneq ($(and $(filter debug%,$(FLAVOUR)),$(if $(KDIR),,y)),)
 	+@$(call kbuild,/qemu/modules) modules
 endif
 
@@ -151,6 +158,7 @@ help:
 	@echo 'KDIR=/path/to/kernel   build for that kernel with this machine'"'"'s compilers'
 	@echo 'TOOLCHAIN=1            ... with those of the Debian root'
 	@echo 'NVME_RS_INLINE=n       call C'"'"'s inline functions, do not inline them'
-	@echo 'FLAVOUR=cloud-amd64    the other stock kernel; FLAVOUR=debug the one with sanitizers'
+	@echo 'ARCH=arm64             for arm64, and in its guests'
+	@echo 'FLAVOUR=cloud-amd64    another stock kernel; FLAVOUR=debug the one with sanitizers'
 	@echo
 	@$(toolchain) help

@@ -129,12 +129,13 @@ kernel_apt()
 	local name=$1
 	shift
 
-	APT_CONFIG=$CACHE/apt/apt.conf "$name" -q "$@"
+	APT_CONFIG=$CACHE/apt-$(architecture)/apt.conf "$name" -q "$@"
 }
 
 update_kernel_apt()
 {
-	local d=$CACHE/apt uri
+	local d uri
+	d=$CACHE/apt-$(architecture)
 
 	uri=$(mirror) || return
 	mkdir -p "$d/state/lists/partial" "$d/cache/archives/partial"
@@ -149,7 +150,8 @@ update_kernel_apt()
 		printf 'Dir::Etc::PreferencesParts "/dev/null";\n'
 		printf 'Dir::State "%s/state";\nDir::State::Status "%s/status";\n' "$d" "$d"
 		printf 'Dir::Cache "%s/cache";\n' "$d"
-		printf 'APT::Architecture "amd64";\nAPT::Architectures "amd64";\n'
+		printf 'APT::Architecture "%s";\nAPT::Architectures "%s";\n' \
+			"$(architecture)" "$(architecture)"
 		printf 'APT::Sandbox::User "root";\n'
 		apt_settings
 	} > "$d/apt.conf"

@@ -11,16 +11,26 @@ make_tree()
 
 	cp "$headers/.config" "$dir"
 	# ABI without the upstream version, which the Makefile has already.
-	in_root make -C "$src" O="$dir" -j"$(nproc)" \
-		CC=x86_64-linux-gnu-gcc-14 HOSTCC=gcc-14 \
+	# shellcheck disable=SC2046
+	in_root make -C "$src" O="$dir" -j"$(nproc)" $(stock_flags) HOSTCC=gcc-14 \
 		LOCALVERSION="${abi/#+([0-9.])/}" olddefconfig modules_prepare
 	cp "$headers/Module.symvers" "$dir"
 	grep -qF "\"$abi\"" "$dir/include/generated/utsrelease.h" ||
 		die "the tree calls itself $(cut -d' ' -f3 "$dir/include/generated/utsrelease.h"), not $abi"
 	prove_symbols "$dir"
+	[ "$(architecture)" = amd64 ] || return 0
 	# QEMU starts this file by its PVH note, without the image's decompressor, which takes
 	# two seconds where the CPU is emulated. kbuild would use a file named vmlinux.
 	"$src/scripts/extract-vmlinux" "$kernel/usr/lib/modules/$abi/vmlinuz" > "$dir/vmlinux.pvh"
+}
+
+# The compiler with which Debian builds the kernel.
+stock_flags()
+{
+	case $(architecture) in
+	arm64) printf 'ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=aarch64-linux-gnu-gcc-14\n' ;;
+	*) printf 'CC=x86_64-linux-gnu-gcc-14\n' ;;
+	esac
 }
 
 # A Rust symbol's name has a hash of its crate in it. The stock kernel was made
