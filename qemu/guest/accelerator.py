@@ -11,7 +11,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-COUNTING = ("-accel", "tcg,thread=single", "-cpu", "max,la57=off",
+from guest.architecture import ARCHITECTURE, NATIVE
+
+COUNTING = ("-accel", "tcg,thread=single", "-cpu", ARCHITECTURE.cpu,
             "-icount", "shift=0,sleep=on")
 """QEMU's options for emulation that counts instructions. An instruction takes one
 nanosecond of guest time; while the guest idles, its time passes as fast as the host's."""
@@ -34,9 +36,9 @@ _COUNTDOWN = bytes([
 
 def options() -> list[str]:
     """Returns QEMU's options for the best accelerator of this host."""
-    if _kvm_works():
+    if NATIVE and _kvm_works():
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"]
+    return ["-accel", "tcg,thread=multi", "-cpu", ARCHITECTURE.cpu]
 
 
 def _kvm_works() -> bool:

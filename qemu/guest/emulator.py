@@ -9,6 +9,7 @@ from pathlib import Path
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
+from guest.architecture import ARCHITECTURE
 from guest.errors import MachineDied
 from guest.waiting import wait_for
 
@@ -26,7 +27,7 @@ class Emulator:
         with self._output.open("wb") as output:
             # QEMU must not outlive the process that asked for it.
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *options],
+                ["setpriv", "--pdeathsig", "KILL", ARCHITECTURE.emulator, *options],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )
 
@@ -82,16 +83,17 @@ class Emulator:
         self.qmp.settimeout(30)
         try:
             registers = self.hmp("info registers -a")
-            # An NMI reaches CPUs with interrupts off, and makes the kernel panic.
-            self.qmp.cmd("inject-nmi")
-            self._process.wait(30)
+            if ARCHITECTURE.has_nmi:
+                # An NMI reaches CPUs with interrupts off, and makes the kernel panic.
+                self.qmp.cmd("inject-nmi")
+                self._process.wait(30)
         except asyncio.TimeoutError:
             return "nor does QEMU's monitor answer"
         except subprocess.TimeoutExpired:
             registers += "and does not react to an NMI"
         except (OSError, EOFError, QMPError):
             return self.last_words()
-        return "\n".join(re.findall(r"^CPU#.*|^[ER]IP=.*|^and .*", registers, re.M))
+        return "\n".join(re.findall(r"^CPU#.*|^[ER]IP=.*|^ PC=\w+|^and .*", registers, re.M))
 
     def last_words(self) -> str:
         """Returns QEMU's exit status and its output."""

@@ -28,6 +28,8 @@ IN_GUEST = Path("/root")
 """The folder of the modules in the guest."""
 MODULE_IN_GUEST = f"{IN_GUEST}/nvme_rs.ko"
 
+_PROGRAMS_FOLDER = Path(os.environ["NVME_RS_GUEST"] or "/")
+"""The folder with the programs of guests: the root folder, if they have its architecture."""
 _DAY = 24 * 3600.0
 _PAGE = 4096
 
@@ -68,6 +70,7 @@ def _base(kernel: Kernel) -> Path:
     key = hashlib.sha256()
     for source in (__file__, _source("init"), "/var/lib/dpkg/status"):
         key.update(Path(source).read_bytes())
+    key.update(str(_PROGRAMS_FOLDER).encode())
     for module in sorted(_find_modules(kernel).values()):
         status = module.stat()
         key.update(f"{module} {status.st_size} {status.st_mtime_ns}\n".encode())
@@ -111,17 +114,17 @@ def _stage(kernel: Kernel, stage: Path) -> None:
     (stage / "etc/passwd").write_text("root::0:0:root:/root:/bin/sh\n")
     (stage / "etc/profile").write_text("PS1='guest:\\w# '\n")
 
-    shutil.copy("/usr/bin/busybox", stage / "usr/bin/busybox")
+    shutil.copy(_PROGRAMS_FOLDER / "usr/bin/busybox", stage / "usr/bin/busybox")
+    # The root's own is of the same version, with the same applets.
     applets = _output("busybox", "--list").split()
     for applet in set(applets) - {"busybox"}:
         (stage / "usr/bin" / applet).symlink_to("busybox")
 
-    for program in PROGRAMS:
-        shutil.copy(program, stage / program.lstrip("/"))
-    for library in _libraries(PROGRAMS):
-        target = stage / library.lstrip("/")
+    programs = [_PROGRAMS_FOLDER / program.lstrip("/") for program in PROGRAMS]
+    for file in (*programs, *_libraries(programs)):
+        target = stage / file.relative_to(_PROGRAMS_FOLDER)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, target)
+        shutil.copy(file, target)
 
     target = stage / "lib/modules" / kernel.abi
     target.mkdir(parents=True)
@@ -135,10 +138,24 @@ def _stage(kernel: Kernel, stage: Path) -> None:
     _output("depmod", "-b", str(stage), kernel.abi)
 
 
-def _libraries(programs: tuple[str, ...]) -> set[str]:
-    """Returns the shared libraries that ``programs`` need."""
-    found = _output("ldd", *programs)
-    return set(re.findall(r"(/\S+) \(0x", found))
+def _libraries(programs: list[Path]) -> set[Path]:
+    """Returns the shared libraries that ``programs`` need, their dynamic linker included."""
+    usr = _PROGRAMS_FOLDER / "usr"
+    found: set[Path] = set()
+    wanted = programs
+    while wanted:
+        said = _output("readelf", "--wide", "--program-headers", "--dynamic",
+                       *map(str, wanted))
+        found.update(_PROGRAMS_FOLDER / "usr" / path for path in re.findall(
+            r"Requesting program interpreter: /(.+)\]", said))
+        names = re.findall(r"\(NEEDED\) +Shared library: \[(.+)\]", said)
+        # Some libraries name a folder of their own.
+        folders = "lib/*-linux-gnu", "lib", "lib64", "lib/*-linux-gnu/*"
+        libraries = {next(path for folder in folders for path in usr.glob(f"{folder}/{name}"))
+                     for name in set(names)}
+        wanted = list(libraries - found)
+        found |= libraries
+    return found
 
 
 def _find_modules(kernel: Kernel) -> dict[str, Path]:

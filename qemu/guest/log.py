@@ -11,7 +11,7 @@ _FAULTS = re.compile(
     | Oops
     | Kernel\ panic
     | general\ protection\ fault
-    | Call\ Trace:
+    | Call\ [Tt]race:
     | cut\ here
     | rust_kernel:\ panicked | panicked\ at
     | KASAN: | KCSAN: | KFENCE: | UBSAN:
@@ -24,7 +24,7 @@ _FAULTS = re.compile(
     | scheduling\ while\ atomic
     | DMA-API:
     | ODEBUG:
-    | DMAR:.*fault
+    | DMAR:.*fault | arm-smmu.*\ event:\ | SError\ Interrupt
     | kmemleak:(?!.*\ suspected\ )      # subject/leaks.py tells true from false
     | locking\ correctness\ validator   # lockdep has given up
     | not\ ok\ \d+                      # a unit test

@@ -154,7 +154,7 @@ class Machine:
 
     def wait_for_ejection(self) -> None:
         """Waits until the guest has finished ejecting a slot. A controller that is plugged
-        in earlier would be ejected by the rest of that work."""
+        in earlier would be ejected by the rest of that work, or not noticed."""
         # QEMU's ACPI tables request the ejection of each function that the slot had at
         # boot, VFs included, and each request empties the whole slot. The requests are
         # on one work queue, whose worker is idle for a moment between two of them.
@@ -162,7 +162,8 @@ class Machine:
             quiet=0
             while [ $quiet -lt 3 ]; do
                 sleep 0.05
-                if cat /proc/[0-9]*/comm 2> /dev/null | grep -qF +kacpi_hotplug; then
+                if cat /proc/[0-9]*/stat 2> /dev/null |
+                    grep -qE '[+]kacpi_hotplug[)]|-pciehp[)] [DR]'; then
                     quiet=0
                 else
                     quiet=$((quiet + 1))

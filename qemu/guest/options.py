@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guest import accelerator, executions
+from guest.architecture import ARCHITECTURE
 from guest.device import Device
 from guest.kernel import PARAMETERS, PATIENCE, Kernel
 from guest.shape import FIRST_PRIVATE_NSID, ZONE_MIB, ZONES_ACTIVE, ZONES_OPEN, Format, Shape
@@ -22,23 +23,18 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path,
                     devices: Sequence[Device]) -> list[str]:
     """Returns QEMU's options. ``devices`` are the controllers outside of it."""
     command_line = [
-        "console=ttyS0", "loglevel=5", "oops=panic", "panic=-1",
-        # Emulator.where() ends a guest that does not react by an NMI.
-        "unknown_nmi_panic", "panic_sys_info=all_bt",
-        # On a busy host, an emulated timer may miss the ticks that the kernel counts in boot.
-        "no_timer_check",
-        PARAMETERS,
-        # For EDD, the BIOS reads a whole block into a buffer of 512 bytes, also a larger one.
-        "edd=off",
+        f"console={ARCHITECTURE.console}", "loglevel=5", "oops=panic", "panic=-1",
+        "panic_sys_info=all_bt", *ARCHITECTURE.parameters, PARAMETERS,
         f"sysctl.kernel.hung_task_timeout_secs={30 * PATIENCE:.0f}",
         f"sysctl.kernel.watchdog_thresh={min(10 * PATIENCE, 60):.0f}",
     ]
     if shape.iommu:
-        command_line.append("intel_iommu=on")
+        command_line += ARCHITECTURE.translated_parameters
     if shape.bounced:
         command_line.append("swiotlb=force")
     options = [
-        "-machine", "q35,memory-backend=memory" if devices else "q35",
+        "-machine", ARCHITECTURE.machine + (ARCHITECTURE.translated if shape.iommu else "")
+                    + (",memory-backend=memory" if devices else ""),
         *(accelerator.COUNTING if shape.counted else accelerator.options()),
         "-smp", f"{shape.cpus},sockets={shape.nodes}", "-m", f"{_MEMORY_MIB}M",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
@@ -54,7 +50,7 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path,
     if shape.counted:
         options += executions.plugin(folder)
     if shape.iommu:
-        options += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
+        options += ARCHITECTURE.iommu
     options += [
         "-device", "virtio-serial-pci",
         "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",

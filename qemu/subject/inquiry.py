@@ -14,7 +14,7 @@ def inquire(machine: Machine, say: Callable[[str], None]) -> None:
             machine.run("""
                 { ls -l /dev/nvme* /sys/class/nvme/*/ /sys/block
                   grep . /sys/class/nvme/*/state /sys/class/nvme/*/*/ana_state
-                  cat /proc/interrupts; ps; } > /dev/ttyS0 2>&1
+                  cat /proc/interrupts; ps; } > /dev/console 2>&1
                 echo w > /proc/sysrq-trigger; sleep 2""")
         except MachineError as error:
             say(f"the guest does not tell what is wrong: {error}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from endurance.hostile.results import Round, Step, parse
+from guest.architecture import ARCHITECTURE
 from guest.device import Device, settings
 from guest.errors import MachineError
 from guest.kernel import PATIENCE
@@ -21,7 +22,7 @@ from subject.leaks import check_memory
 
 AT_ONCE = 6
 """How many controllers lie at once. Most of a round is waiting for time limits."""
-SHAPE = Shape(cpus=2, vfs=0, namespaces=0, io_queues=2, iommu=True,
+SHAPE = Shape(cpus=2, vfs=0, namespaces=0, io_queues=2, iommu=ARCHITECTURE.notifies,
               devices=tuple(settings(serial=f"device-{number}") for number in range(AT_ONCE)))
 LIMIT = 2
 """Seconds after which a command times out, in rounds."""

@@ -13,6 +13,7 @@ import pytest
 from faults.checks import check_works
 from faults.commands import HOST_MEMORY_BUFFER, SET_FEATURES
 from faults.programmed import SHAPE
+from guest.architecture import ARCHITECTURE
 from guest.device import Device
 from guest.machine import Machine
 from subject.attributes import write
@@ -194,6 +195,8 @@ def test_limit(machine: Machine, driver: Driver, programmed: PhysicalFunction,
     driver.load()
 
 
+@pytest.mark.skipif(not ARCHITECTURE.notifies,
+                    reason="QEMU's IOMMU has no such controllers behind it")
 @pytest.mark.shape(replace(SHAPE, iommu=True))
 def test_one_piece(machine: Machine, driver: Driver, limits: None) -> None:
     """With an IOMMU, one descriptor describes all of the memory."""
