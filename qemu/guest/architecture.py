@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class Architecture:
     """An architecture that guests can have."""
 
+    compiler: str
+    """The compiler of its programs."""
     emulator: str
     """QEMU's program."""
     machine: str
@@ -33,7 +35,7 @@ class Architecture:
 
 _ALL = {
     "amd64": Architecture(
-        emulator="qemu-system-x86_64", machine="q35", translated="",
+        compiler="gcc-14", emulator="qemu-system-x86_64", machine="q35", translated="",
         # Five levels of page tables would cost time.
         cpu="max,la57=off", console="ttyS0", has_nmi=True,
         parameters=(
@@ -50,7 +52,7 @@ _ALL = {
         iommu=("-device", "intel-iommu,intremap=on,caching-mode=on"),
         notifies=True),
     "arm64": Architecture(
-        emulator="qemu-system-aarch64", machine="virt,gic-version=3,its=on",
+        compiler="aarch64-linux-gnu-gcc-14", emulator="qemu-system-aarch64", machine="virt,gic-version=3,its=on",
         translated=",iommu=smmuv3",
         # The architecture's own pointer authentication takes half of the time.
         cpu="max,pauth-impdef=on", console="ttyAMA0", has_nmi=False,

@@ -140,8 +140,8 @@ update_kernel_apt()
 	uri=$(mirror) || return
 	mkdir -p "$d/state/lists/partial" "$d/cache/archives/partial"
 	: > "$d/status"
-	printf 'deb [signed-by=%s] %s %s-backports main\n' \
-		"$archive_keyring" "$uri" "$SUITE" > "$d/sources.list"
+	printf "%s [signed-by=$archive_keyring] $uri %s main\n" \
+		deb "$SUITE-backports" deb-src "$SUITE" > "$d/sources.list"
 	{
 		printf 'Dir::Etc::Main "/dev/null";\nDir::Etc::Parts "/dev/null";\n'
 		printf 'Dir::Etc::SourceList "%s/sources.list";\n' "$d"
