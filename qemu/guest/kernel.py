@@ -30,13 +30,17 @@ class Kernel:
     """The folder of its modules, /lib/modules/ABI on an installed system."""
     abi: str
     """The output of ``uname -r``."""
+    debian: Path | None
+    """The folder of the Debian guest that has this kernel, if there is one."""
 
     @classmethod
     def from_environment(cls) -> "Kernel":
         """Returns the kernel that the environment of qemu/python names."""
+        debian = os.environ["NVME_RS_DEBIAN"]
         return cls(
             image=Path(os.environ["NVME_RS_IMAGE"]),
             vmlinux=Path(os.environ["NVME_RS_VMLINUX"]),
             modules=Path(os.environ["NVME_RS_MODULES"]),
             abi=os.environ["NVME_RS_ABI"],
+            debian=Path(debian) if debian else None,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from guest import executions, image
+from guest import debian, executions, image
 from guest.agent import Agent, Result
 from guest.device import Device
 from guest.emulator import Emulator
@@ -40,6 +40,8 @@ class Machine:
         self.initramfs = folder / "initramfs"
         """The initramfs of the guest."""
         image.initramfs(kernel, self.initramfs)
+        if shape.debian:
+            debian.disk(kernel, folder)
 
         console = folder / "console"
         console.touch()
@@ -61,6 +63,8 @@ class Machine:
             self._emulator.connect_monitor()
             self._agent = Agent(self._emulator)
             self.wait_for_boot()
+            if shape.debian:
+                debian.provide(self._agent)
         except BaseException as error:
             error.add_note(self.log.all())
             self.stop()

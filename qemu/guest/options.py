@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from guest import accelerator, executions
+from guest import accelerator, debian, executions
 from guest.architecture import ARCHITECTURE
 from guest.device import Device
 from guest.kernel import PARAMETERS, PATIENCE, Kernel
@@ -32,13 +32,17 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path,
         command_line += ARCHITECTURE.translated_parameters
     if shape.bounced:
         command_line.append("swiotlb=force")
+    initrd = folder / "initramfs"
+    if shape.debian:
+        initrd = debian.initrd(kernel)
+        command_line += debian.PARAMETERS
     options = [
         "-machine", ARCHITECTURE.machine + (ARCHITECTURE.translated if shape.iommu else "")
                     + (",memory-backend=memory" if devices else ""),
         *(accelerator.COUNTING if shape.counted else accelerator.options()),
         "-smp", f"{shape.cpus},sockets={shape.nodes}", "-m", f"{_MEMORY_MIB}M",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-        "-kernel", str(kernel.vmlinux), "-initrd", str(folder / "initramfs"),
+        "-kernel", str(kernel.vmlinux), "-initrd", str(initrd),
         "-append", " ".join(command_line),
         "-serial", f"file:{folder / 'console'}",
         "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off",
@@ -56,6 +60,8 @@ def machine_options(shape: Shape, kernel: Kernel, folder: Path,
         "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
         "-device", "virtconsole,chardev=terminal",
     ]
+    if shape.debian:
+        options += debian.options(folder)
     options += _nodes(shape)
     if devices:
         # They map the guest's memory.

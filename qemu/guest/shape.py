@@ -92,6 +92,9 @@ class Shape:
     devices: tuple[str, ...] = ()
     """The settings of controllers outside of QEMU, behind the others on the bus
     (``guest.device.settings()``). They exclude several nodes."""
+    debian: bool = False
+    """Whether the guest is Debian on a disk of its own, with systemd and udev, and not a busybox
+    in memory."""
     counted: bool = False
     """Whether QEMU counts the guest's instructions, and how often each of the kernel's is
     executed. Each takes one nanosecond of guest time."""
