@@ -107,6 +107,16 @@ test: guest-modules device
 test-debug:
 	+@$(MAKE) --no-print-directory test FLAVOUR=debug
 
+# A guest with Debian on a disk, made once.
+.PHONY: debian
+debian: toolchain
+	@$(toolchain) debian
+
+# The commands of the administrator's guide, in that guest.
+.PHONY: test-guide
+test-guide: modules debian
+	@qemu/test debian/test_guide.py $(TESTS)
+
 # Hours of use; goes on where it was interrupted.
 .PHONY: soak
 soak: modules
@@ -145,6 +155,7 @@ help:
 	@echo 'make device          build the controller that tests program'
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
+	@echo 'make test-guide      the commands of the administrator'"'"'s guide, in a Debian guest'
 	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
 	@echo 'make hostile         an hour with a controller that lies; HOSTILE="arguments of qemu/hostile"'
 	@echo 'make torture         an hour of everything at once; TORTURE="arguments of qemu/torture"'

@@ -14,8 +14,6 @@ from guest.errors import CommandFailed, MachineDied, MachineError, Timeout
 from guest.kernel import PATIENCE
 from guest.waiting import wait_for
 
-_BOOT_LIMIT = 120.0
-"""Seconds for booting; TCG on a busy host needs 20."""
 _OUT, _ERR = "/run/machine.out", "/run/machine.err"
 """The output of the guest's last command."""
 _MIB = 1 << 20
@@ -99,10 +97,10 @@ class Agent:
                       **{"buf-b64": part})
         self._ask(30, "guest-file-close", handle=handle)
 
-    def wait_for_boot(self) -> None:
+    def wait_for_boot(self, limit: float) -> None:
         """Waits until the guest agent of the next kernel is there."""
         # The agent answers a request that was sent before it started.
-        self._ask(_BOOT_LIMIT, "guest-ping")
+        self._ask(limit, "guest-ping")
 
     def _status(self, pid: int) -> dict[str, Any]:
         status: Any = self._ask(30, "guest-exec-status", pid=pid)

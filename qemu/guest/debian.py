@@ -11,6 +11,8 @@ from guest.kernel import Kernel
 
 PARAMETERS = ("root=/dev/vda", "rw", "systemd.show_status=false")
 """Parameters of the kernel, for its initrd and for systemd."""
+BOOT_LIMIT = 400.0
+"""Seconds for booting; TCG on a busy host needs 100."""
 _DISK = "debian.qcow2"
 
 

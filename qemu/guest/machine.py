@@ -21,6 +21,10 @@ from guest.shape import Shape
 from guest.waiting import T, wait_for
 
 
+_BOOT_LIMIT = 120.0
+"""Seconds for booting; TCG on a busy host needs 20."""
+
+
 class Machine:
     """A running guest.
 
@@ -127,7 +131,7 @@ class Machine:
 
     def wait_for_boot(self) -> None:
         """Waits until the guest agent of the next kernel is there."""
-        self._agent.wait_for_boot()
+        self._agent.wait_for_boot(debian.BOOT_LIMIT if self.shape.debian else _BOOT_LIMIT)
 
     def wait_for_off(self, timeout: float = 60) -> None:
         """Waits until the guest has powered off. QEMU must keep running after that
