@@ -117,6 +117,11 @@ debian: toolchain
 test-guide: modules debian
 	@qemu/test debian/test_guide.py $(TESTS)
 
+# The module as whoever has no build root builds it, in a Debian that is made for it.
+.PHONY: test-plain
+test-plain: toolchain
+	@module=$$(scripts/plain-build) && NVME_RS_MODULE=$$module qemu/test tests/data/test_data.py
+
 # Hours of use; goes on where it was interrupted.
 .PHONY: soak
 soak: modules
@@ -156,6 +161,7 @@ help:
 	@echo 'make test            all tests; TESTS="-k sriov" for some'
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
 	@echo 'make test-guide      the commands of the administrator'"'"'s guide, in a Debian guest'
+	@echo 'make test-plain      the module as Documentation/build.rst builds it without the build root'
 	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
 	@echo 'make hostile         an hour with a controller that lies; HOSTILE="arguments of qemu/hostile"'
 	@echo 'make torture         an hour of everything at once; TORTURE="arguments of qemu/torture"'

@@ -22,6 +22,19 @@ missing_host_packages()
 		printf 'debian-archive-keyring\n'
 }
 
+# What a user other than root makes the Debian root in.
+need_namespaces()
+{
+	local user
+
+	user=$(id -un)
+	unshare --user true 2> /dev/null ||
+		die "$user may not make user namespaces here; root can run it"
+	grep -q "^$user:" /etc/subuid && grep -q "^$user:" /etc/subgid ||
+		die "$user has no sub-uids; as root: usermod" \
+			"--add-subuids 100000-165535 --add-subgids 100000-165535 $user"
+}
+
 install_host_packages()
 {
 	local log=$CACHE/log/host.log missing
@@ -30,6 +43,7 @@ install_host_packages()
 		die "needs a Debian machine: there is no apt-get"
 	[ "$(dpkg --print-architecture)" = amd64 ] ||
 		die "needs an amd64 machine: this is $(dpkg --print-architecture)"
+	[ "$EUID" -eq 0 ] || need_namespaces
 	mapfile -t missing < <(missing_host_packages | sort -u)
 	[ "${#missing[@]}" -gt 0 ] || return 0
 	[ "$EUID" -eq 0 ] ||
