@@ -122,6 +122,13 @@ test-guide: modules debian
 test-plain: toolchain
 	@module=$$(scripts/plain-build) && NVME_RS_MODULE=$$module qemu/test tests/data/test_data.py
 
+# blktests, with the kernel's own driver and with ours.
+.PHONY: blktests
+blktests: modules debian
+	@[ -e "$(BLKTESTS)/check" ] || \
+		{ echo 'which clone of blktests? make blktests BLKTESTS=FOLDER' >&2; exit 2; }
+	@NVME_RS_BIND=$(realpath $(BLKTESTS)) qemu/blktests $(realpath $(BLKTESTS)) $(TESTS)
+
 # Hours of use; goes on where it was interrupted.
 .PHONY: soak
 soak: modules
@@ -162,6 +169,7 @@ help:
 	@echo 'make test-debug      the same on a kernel with sanitizers; the first time builds it'
 	@echo 'make test-guide      the commands of the administrator'"'"'s guide, in a Debian guest'
 	@echo 'make test-plain      the module as Documentation/build.rst builds it without the build root'
+	@echo 'make blktests        blktests with both drivers; BLKTESTS=FOLDER is a clone of it'
 	@echo 'make soak            hours of use, resumed if interrupted; SOAK="arguments of qemu/soak"'
 	@echo 'make hostile         an hour with a controller that lies; HOSTILE="arguments of qemu/hostile"'
 	@echo 'make torture         an hour of everything at once; TORTURE="arguments of qemu/torture"'
