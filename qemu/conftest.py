@@ -23,7 +23,7 @@ from subject.locks import classify_locks
 
 pytest_plugins = ("benchmark.fixtures", "faults.fixtures")
 # Without this, a failed assertion in these modules does not show its values.
-pytest.register_assert_rewrite("faults.checks", "subject.pool")
+pytest.register_assert_rewrite("faults.checks", "subject.fake_kernel", "subject.pool")
 
 _LOG_LINES = 300
 """The most lines of a guest's log that a report shows."""
