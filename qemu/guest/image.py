@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's initramfs: busybox, the tools of the tests, and modules.
 
-The initramfs consists of two cpio archives. The first holds the files that do not depend
-on the build of the driver, and is kept in the cache; the second holds the modules that
-were built here.
+The initramfs consists of cpio archives. Those that do not depend on the build of the driver
+are kept in the cache: one with what every guest has, and Python for guests that run it. The
+last one holds the modules that were built here.
 """
 
 import hashlib
 import lzma
 import os
+import py_compile
 import re
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +44,9 @@ PROGRAMS = (
     "/usr/sbin/nvme",
     "/usr/sbin/qemu-ga",
 )
+PYTHON = "/usr/bin/python3"
+_PYTHON_PACKAGES = "collections", "encodings", "importlib", "json", "pathlib", "re"
+"""The packages of Python's standard library; modules that are in no package are there, too."""
 MODULES = (
     "nvme",
     "vfio-pci",
@@ -48,8 +54,9 @@ MODULES = (
 )
 
 
-def initramfs(kernel: Kernel, to: Path) -> None:
-    """Writes the initramfs for ``kernel``, with the modules of the last build."""
+def initramfs(kernel: Kernel, to: Path, python: bool = False) -> None:
+    """Writes the initramfs for ``kernel``, with the modules of the last build. ``python`` is 16 MB
+    that most guests need not read."""
     with tempfile.TemporaryDirectory() as scratch:
         stage = Path(scratch)
         target = stage / IN_GUEST.relative_to("/")
@@ -57,8 +64,10 @@ def initramfs(kernel: Kernel, to: Path) -> None:
         for module in (MODULE, *DEBUG_MODULES.glob("*.ko")):
             shutil.copy(module, target)
         modules = _cpio(stage)
-    with to.open("wb") as out, _base(kernel).open("rb") as base:
-        shutil.copyfileobj(base, out)
+    with to.open("wb") as out:
+        for archive in (_base(kernel), *([_python()] if python else [])):
+            with archive.open("rb") as part:
+                shutil.copyfileobj(part, out)
         out.write(modules)
         # QEMU puts it at the end of memory. What is no multiple of a page reaches into what the
         # BIOS keeps, and the kernel moves all of it, to memory that kmemleak reads for ever.
@@ -66,22 +75,35 @@ def initramfs(kernel: Kernel, to: Path) -> None:
 
 
 def _base(kernel: Kernel) -> Path:
-    """Returns the first archive, from the cache or newly made."""
+    """Returns the archive of what every guest has."""
+    files = ""
+    for module in sorted(_find_modules(kernel).values()):
+        status = module.stat()
+        files += f"{module} {status.st_size} {status.st_mtime_ns}\n"
+    return _cached(kernel.abi, files, lambda stage: _stage(kernel, stage))
+
+
+def _python() -> Path:
+    """Returns the archive of Python."""
+    return _cached("python", "", _stage_python)
+
+
+def _cached(name: str, depends: str, make: Callable[[Path], None]) -> Path:
+    """Returns an archive of the files that ``make`` puts into a folder, from the cache or newly
+    made. They may depend on the build root, and on what is told in ``depends``."""
     key = hashlib.sha256()
     for source in (__file__, _source("init"), "/var/lib/dpkg/status"):
         key.update(Path(source).read_bytes())
-    key.update(str(_PROGRAMS_FOLDER).encode())
-    for module in sorted(_find_modules(kernel).values()):
-        status = module.stat()
-        key.update(f"{module} {status.st_size} {status.st_mtime_ns}\n".encode())
+    key.update(f"{_PROGRAMS_FOLDER}{depends}".encode())
 
     folder = Path(os.environ["NVME_RS_CACHE"]) / "initramfs"
-    archive = folder / f"{kernel.abi}-{key.hexdigest()[:16]}.cpio"
+    archive = folder / f"{name}-{key.hexdigest()[:16]}.cpio"
     if not archive.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             stage = Path(scratch) / "root"
-            _stage(kernel, stage)
+            stage.mkdir()
+            make(stage)
             part = Path(scratch) / "part"
             part.write_bytes(_cpio(stage))
             part.rename(archive)
@@ -120,11 +142,7 @@ def _stage(kernel: Kernel, stage: Path) -> None:
     for applet in set(applets) - {"busybox"}:
         (stage / "usr/bin" / applet).symlink_to("busybox")
 
-    programs = [_PROGRAMS_FOLDER / program.lstrip("/") for program in PROGRAMS]
-    for file in (*programs, *_libraries(programs)):
-        target = stage / file.relative_to(_PROGRAMS_FOLDER)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, target)
+    _stage_programs(PROGRAMS, stage)
 
     target = stage / "lib/modules" / kernel.abi
     target.mkdir(parents=True)
@@ -136,6 +154,30 @@ def _stage(kernel: Kernel, stage: Path) -> None:
             content = lzma.decompress(content)
         (target / f"{name}.ko").write_bytes(content)
     _output("depmod", "-b", str(stage), kernel.abi)
+
+
+def _stage_programs(names: tuple[str, ...], stage: Path) -> None:
+    """Copies programs, and the libraries that they need."""
+    programs = [_PROGRAMS_FOLDER / name.lstrip("/") for name in names]
+    for file in (*programs, *_libraries(programs)):
+        target = stage / file.relative_to(_PROGRAMS_FOLDER)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+
+
+def _stage_python(stage: Path) -> None:
+    """Compiles Python's standard library: an emulated guest would take long."""
+    _stage_programs((PYTHON,), stage)
+    library = Path(sysconfig.get_path("stdlib"))
+    sources = [*library.glob("*.py")]
+    for package in _PYTHON_PACKAGES:
+        sources += (library / package).rglob("*.py")
+    for source in sources:
+        target = (stage / source.relative_to("/")).with_suffix(".pyc")
+        py_compile.compile(str(source), str(target), str(source), doraise=True, optimize=2,
+                           invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    # What is in it is not needed, but Python complains if it is missing.
+    (stage / library.relative_to("/") / "lib-dynload").mkdir()
 
 
 def _libraries(programs: list[Path]) -> set[Path]:

@@ -43,7 +43,7 @@ class Machine:
         kernel = Kernel.from_environment()
         self.initramfs = folder / "initramfs"
         """The initramfs of the guest."""
-        image.initramfs(kernel, self.initramfs)
+        image.initramfs(kernel, self.initramfs, shape.python)
         if shape.debian:
             debian.disk(kernel, folder)
 

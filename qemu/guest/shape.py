@@ -95,6 +95,8 @@ class Shape:
     debian: bool = False
     """Whether the guest is Debian on a disk of its own, with systemd and udev, and not a busybox
     in memory."""
+    python: bool = False
+    """Whether the guest has Python, for nvme-sriov."""
     counted: bool = False
     """Whether QEMU counts the guest's instructions, and how often each of the kernel's is
     executed. Each takes one nanosecond of guest time."""
