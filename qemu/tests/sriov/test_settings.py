@@ -9,7 +9,6 @@ import pytest
 
 from guest.machine import Machine
 from guest.shape import FIRST_PRIVATE_NSID, Shape
-from project import TOP
 from subject.disks import disk, no_disk
 from subject.driver import Driver
 from subject.functions import PhysicalFunction, attached
@@ -18,7 +17,6 @@ from subject.messages import said
 
 TOTAL_VFS = 8
 PRIVATE = Shape(shared=False)
-VIEW = TOP / "scripts" / "nvme-sriov"
 
 pytestmark = pytest.mark.usefixtures("pool_intact", "defaults")
 
@@ -336,28 +334,6 @@ def test_private_namespace(machine: Machine, pf: PhysicalFunction) -> None:
     assert pf.set(0, "namespaces", "2") == 0
     fio(machine, disk(machine, pf.vfs[0].live(), 2),
         disk(machine, pf.vfs[1].live(), 3), size="1m")
-
-
-def test_view(machine: Machine, driver: Driver, pf: PhysicalFunction) -> None:
-    """The table of scripts/nvme-sriov shows the values of sysfs."""
-    machine.put("/root/nvme-sriov", VIEW.read_bytes())
-    assert pf.set(0, "queues", 3) == pf.set(1, "namespaces", "2 3") == 0
-    assert pf.set_vfs(2) == 0
-    ids = [vf.live().cntlid for vf in pf.vfs]
-    pf.vfs[1].unbind()
-    shown = machine.run(f"sh /root/nvme-sriov {pf.address}").out
-    assert shown == machine.run("sh /root/nvme-sriov").out
-    lines = [line.split() for line in shown.splitlines()]
-    assert lines[0][0] == pf.address and "2 of 8" in shown
-    rows = {line[0]: line[1:] for line in lines if re.fullmatch(r"vf\d", line[0])}
-    assert len(rows) == TOTAL_VFS
-    first, second = pf.vfs
-    assert rows["vf0"] == [first.address, driver.name, "online", str(ids[0]),
-                           "3", "3", "-", "3", "-", "1"]
-    assert rows["vf1"] == [second.address, "-", "online", str(ids[1]),
-                           "-", "6", "-", "6", "2,3", "1,2,3"]
-    assert rows["vf2"][:3] == ["-", "-", "offline"]
-    assert machine.run("sh /root/nvme-sriov 0000:00:00.0", check=False).rc == 1
 
 
 def test_isolation_is_told(machine: Machine, pf: PhysicalFunction) -> None:
