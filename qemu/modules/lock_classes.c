@@ -12,7 +12,8 @@
  * A PF has a class only while it is being bound or unbound. At other times the PCI core
  * takes its lock and the rescan lock in either order: sriov_numvfs_store() takes the
  * device lock first, a removal takes the rescan lock first. lockdep would report that,
- * and nothing after it.
+ * and nothing after it. So it does where a write to sriov_numvfs begins to wait for the
+ * lock while the PF is being bound, as it then waits for one of that class.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
