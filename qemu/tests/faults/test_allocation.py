@@ -19,7 +19,7 @@ from subject.functions import PhysicalFunction
 from subject.io import fio
 from subject.leaks import Leak, check_memory
 
-NEAR = 9
+NEAR = 8
 """The depth of call stacks in the usual sweep, which covers the driver's own allocations and
 those of the functions that it calls. ``--every-allocation`` uses the kernel's maximum. At
 one frame more, a probe hangs when nvme-core has no memory for a subsystem's link: it drops
