@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from nvme_sriov.declaration import Declaration, check
 from nvme_sriov.driver import missing
 from nvme_sriov.execution import check_unused, execute
-from nvme_sriov.failure import Failure
+from nvme_sriov.failure import Failure, Misuse
 from nvme_sriov.physical import PhysicalFunction, discover, find
 from nvme_sriov.plan import Bind, Change, Load, observe, plan
+from nvme_sriov.setting import number
 from nvme_sriov.sysfs import Sysfs
 
 
@@ -74,6 +75,14 @@ def make_so(pf: PhysicalFunction, wanted: Declaration, force: bool) -> list[Chan
     changes = changes_to(pf, wanted, force)
     execute(pf, changes)
     return changes
+
+
+def optional_number(words: str | None) -> int | None:
+    """Returns the number that an argument is, if there is the argument."""
+    try:
+        return None if words is None else number(words)
+    except ValueError as error:
+        raise Misuse(str(error)) from error
 
 
 def is_so(pf: PhysicalFunction) -> Declaration:

@@ -4,11 +4,10 @@
 import argparse
 from dataclasses import replace
 
-from nvme_sriov.commands.common import add_device, add_force, is_so, make_so
+from nvme_sriov.commands.common import add_device, add_force, is_so, make_so, optional_number
 from nvme_sriov.declaration import Declaration
 from nvme_sriov.failure import Misuse
 from nvme_sriov.physical import find
-from nvme_sriov.setting import number
 from nvme_sriov.sysfs import Sysfs
 
 
@@ -23,10 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(sysfs: Sysfs, args: argparse.Namespace) -> int:
     """Enables VFs. Another number of them is disabled first, and those that were reserved for
     a driver are afterwards, too."""
-    try:
-        count = None if args.count is None else number(args.count)
-    except ValueError as error:
-        raise Misuse(str(error)) from error
+    count = optional_number(args.count)
     if count == 0:
         raise Misuse("0 VFs: 'disable' does that")
     pf = find(sysfs, args.device)

@@ -7,9 +7,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from nvme_sriov.commands.common import add_devices, add_json, devices, print_json
+from nvme_sriov.commands.common import (
+    add_devices, add_json, devices, optional_number, print_json)
 from nvme_sriov.failure import Misuse
-from nvme_sriov.setting import number
 from nvme_sriov.sysfs import Sysfs
 from nvme_sriov.use import paths
 from nvme_sriov.virtual import VirtualFunction
@@ -43,10 +43,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(sysfs: Sysfs, args: argparse.Namespace) -> int:
     """Prints one table after the other."""
     delay = _delay(args.delay)
-    try:
-        tables = None if args.iterations is None else number(args.iterations)
-    except ValueError as error:
-        raise Misuse(str(error)) from error
+    tables = optional_number(args.iterations)
     if tables == 0:
         raise Misuse("'0' iterations print nothing")
     pfs = devices(sysfs, args.device)
