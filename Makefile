@@ -47,7 +47,7 @@ modules: $(setup) $(copy)
 # What the tests load into a debug kernel's guest beside it.
 .PHONY: guest-modules
 guest-modules: modules
-ifneq ($(and $(filter debug%,$(FLAVOUR)),$(if $(KDIR),,y)),)
+ifneq ($(if $(KDIR),,$(filter debug%,$(FLAVOUR))),)
 	+@$(call kbuild,/qemu/modules) modules
 endif
 

@@ -154,8 +154,9 @@ update_kernel_apt()
 	uri=$(mirror) || return
 	mkdir -p "$d/state/lists/partial" "$d/cache/archives/partial"
 	: > "$d/status"
-	printf "%s [signed-by=$archive_keyring] $uri %s main\n" \
-		deb "$SUITE-backports" deb-src "$SUITE" > "$d/sources.list"
+	printf '%s [signed-by=%s] %s %s main\n' \
+		deb "$archive_keyring" "$uri" "$SUITE-backports" \
+		deb-src "$archive_keyring" "$uri" "$SUITE" > "$d/sources.list"
 	{
 		printf 'Dir::Etc::Main "/dev/null";\nDir::Etc::Parts "/dev/null";\n'
 		printf 'Dir::Etc::SourceList "%s/sources.list";\n' "$d"
