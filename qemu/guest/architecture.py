@@ -52,8 +52,8 @@ _ALL = {
         iommu=("-device", "intel-iommu,intremap=on,caching-mode=on"),
         notifies=True),
     "arm64": Architecture(
-        compiler="aarch64-linux-gnu-gcc-14", emulator="qemu-system-aarch64", machine="virt,gic-version=3,its=on",
-        translated=",iommu=smmuv3",
+        compiler="aarch64-linux-gnu-gcc-14", emulator="qemu-system-aarch64",
+        machine="virt,gic-version=3,its=on", translated=",iommu=smmuv3",
         # The architecture's own pointer authentication takes half of the time.
         cpu="max,pauth-impdef=on", console="ttyAMA0", has_nmi=False,
         parameters=(

@@ -78,8 +78,8 @@ class Emulator:
         return True
 
     def where(self) -> str:
-        """Ends a guest that does not react. Returns the program counters of its CPUs;
-        the log then has their backtraces."""
+        """Returns the program counters of a guest that does not react. If it has an NMI, it
+        is ended by that, and the log has backtraces of its CPUs."""
         self.qmp.settimeout(30)
         try:
             registers = self.hmp("info registers -a")

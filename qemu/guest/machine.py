@@ -43,9 +43,10 @@ class Machine:
         kernel = Kernel.from_environment()
         self.initramfs = folder / "initramfs"
         """The initramfs of the guest."""
-        image.initramfs(kernel, self.initramfs, shape.python)
         if shape.debian:
             debian.disk(kernel, folder)
+        else:
+            image.initramfs(kernel, self.initramfs, shape.python)
 
         console = folder / "console"
         console.touch()
